@@ -1,0 +1,167 @@
+/*
+ * The operations of the network, one table with one signature each. An operation takes its parameters in a struct and
+ * a range of jobs [begin, end), nearly always output rows, so that a caller can spread it over threads; jobs never
+ * write what another job of the same call reads, and no result depends on how the range was cut.
+ *
+ * The functions of kernels/c are the truth that other implementations are compared with (tests/test_ops.c).
+ * None of them allocates, fails or keeps state; the caller has checked the parameters.
+ *
+ * This file is part of Self-Blind-VSR for FFmpeg. SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#ifndef SBV_KERNELS_OPS_H
+#define SBV_KERNELS_OPS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "model/selfblindvsr.h"
+
+/* A feature map, or some channels or a part of one: sample (x, y, channel) is data[y * row + x * pixel + channel].
+ * Channels are innermost (NHWC) and contiguous; strides count floats. A concatenation is a wide map written part by part. */
+typedef struct sbv_map {
+    float *data;
+    int w, h, c;
+    ptrdiff_t pixel, row;
+} sbv_map;
+
+/* y = x for x > 0 and slope * x otherwise: slope 1 is no activation, 0 is ReLU, 0.1 is this network's LeakyReLU. */
+#define SBV_LINEAR 1.0f
+#define SBV_RELU   0.0f
+#define SBV_LEAKY  0.1f
+
+/* Output channels are packed in groups of this many, the last group filled with zeros. */
+#define SBV_CONV_GROUP 8
+
+/* Convolution: out = activation(bias + weights * in) + residual, zeros outside the input. Square kernel. Computes the
+ * output pixels x0 <= x < x1 of the rows y0 + begin .. y0 + end - 1. Jobs: rows. */
+typedef struct sbv_conv_args {
+    sbv_map in, out;
+    sbv_map residual;     /* data NULL: none. May be `out` itself. */
+    const float *weights; /* [group of output channels][kernel row][kernel column][input channel][SBV_CONV_GROUP] */
+    const float *bias;    /* [output channels rounded up to SBV_CONV_GROUP] */
+    const float *zeros;   /* at least in.c zeros: what a tap outside the input reads */
+    int kernel, stride, dilation, padding;
+    float slope;          /* of the activation */
+    int x0, x1, y0;
+} sbv_conv_args;
+
+/* Transposed convolution, kernel 4, stride 2, padding 1: out is twice as wide and high as in. Jobs: output rows. */
+typedef struct sbv_deconv_args {
+    sbv_map in, out;
+    const float *weights; /* [kernel row][kernel column][output channel][input channel] */
+    const float *bias;    /* [output channel] */
+} sbv_deconv_args;
+
+/* Cost volume: out channel (dy + 4) * 9 + (dx + 4) = mean over the channels of first(x, y) * second(x + dx, y + dy),
+ * dx and dy in -4..4, zeros outside, then the activation. Jobs: rows. */
+#define SBV_COST_RADIUS   4
+#define SBV_COST_CHANNELS 81
+typedef struct sbv_cost_args {
+    sbv_map first, second, out;
+    float slope;
+} sbv_cost_args;
+
+/* Warp: bilinear sample of in at (x, y) + scale * flow(x, y), in pixels, times a 0/1 mask. The mask is one where the
+ * bilinear weights that fall inside the image sum to at least 0.999. `clamp` moves the sampling position to the nearest
+ * one inside the image first (the feature warp), otherwise taps outside the image are zero (the flow network's warp).
+ * The pixel rule is the one of PyTorch's grid_sample with align_corners=True. Jobs: rows. */
+typedef struct sbv_warp_args {
+    sbv_map in, out;
+    sbv_map flow; /* two channels, x and y; read at (x + flow_x, y + flow_y), so that a tile can read a whole flow */
+    int x0, y0;   /* position of out's first pixel in the image */
+    float scale;
+    int clamp;
+} sbv_warp_args;
+
+/* Bilinear resize of the whole of in to the size of out, align_corners=False, edges replicated, then channel c is
+ * multiplied by gain[c]. Where out is a part of a larger image, full_w and full_h are the size of that image and x0, y0
+ * the position of out in it. Jobs: output rows. */
+typedef struct sbv_resize_args {
+    sbv_map in, out;
+    const float *gain; /* NULL: ones */
+    int full_w, full_h, x0, y0;
+} sbv_resize_args;
+
+/* out(x, y, c) += in(x / s, y / s, c * s * s + (y % s) * s + x % s): PixelShuffle with upscale factor s, added to what
+ * is there, or put in its place. Jobs: output rows. */
+typedef struct sbv_shuffle_args {
+    sbv_map in, out;
+    int factor;
+    int add;
+} sbv_shuffle_args;
+
+/* AdaptiveAvgPool2d: bin i of n over size s covers floor(i * s / n) to ceil((i + 1) * s / n). Jobs: output rows. */
+typedef struct sbv_pool_args {
+    sbv_map in, out;
+} sbv_pool_args;
+
+/* out = bias + weights * in. Jobs: outputs. */
+typedef struct sbv_linear_args {
+    const float *in;
+    float *out;
+    const float *weights; /* [output][input] */
+    const float *bias;
+    int inputs;
+    float slope;
+} sbv_linear_args;
+
+/* In place: exp(x_i) / sum exp(x). Jobs: one. */
+typedef struct sbv_softmax_args {
+    float *data;
+    int count;
+} sbv_softmax_args;
+
+/* The end of a residual channel attention block: out = in + branch * sigmoid(gain[channel]). Jobs: rows. */
+typedef struct sbv_attention_args {
+    sbv_map in, branch, out;
+    const float *gain;
+} sbv_attention_args;
+
+/* Colour into the network: pixels of a frame as the stream describes them -> R, G, B in [0, 1], three channels.
+ * Subsampled chroma is interpolated linearly at its site. Values that the matrix puts outside [0, 1] stay there, so that
+ * out-of-gamut colours come back unharmed. Jobs: rows. */
+typedef struct sbv_colour_in_args {
+    const sbv_stream *stream;
+    const sbv_frame *in;
+    sbv_map out;
+} sbv_colour_in_args;
+
+/* Colour out of the network: the inverse, into a frame of the size of `in`; rounded half to even, clamped to the range
+ * of the samples. Subsampled chroma is filtered to its site: (1 2 1) / 4 where it sits on a luma sample, (1 1) / 2 where
+ * it sits between two. Jobs: luma rows of the frame in pairs: job j writes luma rows 2j and 2j + 1 and the chroma rows
+ * that belong to them, so (height + 1) / 2 jobs in all. */
+typedef struct sbv_colour_out_args {
+    const sbv_stream *stream; /* its width and height are those of the input frames, not used here */
+    sbv_map in;
+    const sbv_frame *out;
+} sbv_colour_out_args;
+
+#define SBV_OPS(OP)                        \
+    OP(conv, sbv_conv_args)                \
+    OP(deconv, sbv_deconv_args)            \
+    OP(cost_volume, sbv_cost_args)         \
+    OP(warp, sbv_warp_args)                \
+    OP(resize, sbv_resize_args)            \
+    OP(pixel_shuffle, sbv_shuffle_args)    \
+    OP(adaptive_pool, sbv_pool_args)       \
+    OP(linear, sbv_linear_args)            \
+    OP(softmax, sbv_softmax_args)          \
+    OP(attention, sbv_attention_args)      \
+    OP(colour_in, sbv_colour_in_args)      \
+    OP(colour_out, sbv_colour_out_args)
+
+typedef struct sbv_ops {
+#define SBV_OP_MEMBER(name, args) void (*name)(const args *a, int begin, int end);
+    SBV_OPS(SBV_OP_MEMBER)
+#undef SBV_OP_MEMBER
+} sbv_ops;
+
+/* The plain C functions, sbv_<name>_c. */
+#define SBV_OP_C(name, args) void sbv_##name##_c(const args *a, int begin, int end);
+SBV_OPS(SBV_OP_C)
+#undef SBV_OP_C
+
+/* Fills the table with the plain C functions. */
+void sbv_ops_init(sbv_ops *ops);
+
+#endif /* SBV_KERNELS_OPS_H */

@@ -1,0 +1,186 @@
+/*
+ * Self-Blind-VSR: blind video super-resolution (Bai and Pan, TPAMI 2024).
+ * Public C API of libselfblindvsr.
+ *
+ * Frames go in one by one and come out in the same order, `scale` times as wide and high. Each output frame is
+ * restored from a window of consecutive input frames (five in the published network), so the first output is ready
+ * only when the look-ahead is full:
+ *
+ *     sbv_config config;
+ *     sbv_config_default(&config);
+ *     config.model_path = "x.bin";
+ *     sbv_session *session;
+ *     if (sbv_open(&session, &config) < 0) ...
+ *     if (sbv_describe(session, &stream) < 0) ...
+ *     while (have input) {
+ *         sbv_send(session, &in);
+ *         while (sbv_receive(session, &out) == SBV_OK) ...
+ *     }
+ *     sbv_send(session, NULL);
+ *     while (sbv_receive(session, &out) == SBV_OK) ...
+ *     sbv_close(&session);
+ *
+ * There is no global state: sessions are independent, and two threads may use two sessions. One session must be used
+ * by one thread at a time. Nothing is printed; messages go to the log callback.
+ *
+ * This file is part of Self-Blind-VSR for FFmpeg. SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#ifndef SELFBLINDVSR_H
+#define SELFBLINDVSR_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define SBV_VERSION_MAJOR 0
+#define SBV_VERSION_MINOR 1
+#define SBV_VERSION_PATCH 0
+
+#if defined(__GNUC__)
+#define SBV_API __attribute__((visibility("default")))
+#else
+#define SBV_API
+#endif
+
+/* What a call returns: SBV_OK, or a negative code. Every error code comes with one message (log callback at
+ * SBV_LOG_ERROR, and sbv_last_error) that names the offending value and the limit. */
+enum sbv_status {
+    SBV_OK               = 0,
+    SBV_AGAIN            = -1, /* sbv_receive: more input is needed. Not an error. */
+    SBV_END              = -2, /* sbv_receive: every frame has been returned. Not an error. */
+    SBV_ERROR_ARGUMENT   = -3, /* a parameter is out of range, or a call came in the wrong order */
+    SBV_ERROR_MEMORY     = -4, /* out of memory, or the plan exceeds max_memory */
+    SBV_ERROR_FILE       = -5, /* the model file cannot be opened or read */
+    SBV_ERROR_MODEL      = -6, /* the model file is malformed, or its tensors do not make a network */
+};
+
+enum sbv_log_level { SBV_LOG_ERROR, SBV_LOG_WARNING, SBV_LOG_INFO, SBV_LOG_VERBOSE };
+
+/* What fills the window before the first and after the last frame of the stream or of a shot. */
+enum sbv_border {
+    SBV_BORDER_REPLICATE, /* the first or last frame again */
+    SBV_BORDER_REFLECT,   /* mirrored about the first or last frame */
+    SBV_BORDER_NONE,      /* nothing: frames without a full window are not restored and not returned */
+};
+
+enum sbv_matrix { SBV_MATRIX_BT601, SBV_MATRIX_BT709, SBV_MATRIX_BT2020 };
+
+/* Where 2x subsampled chroma samples sit, horizontally and vertically, in the manner of ITU-T H.273 ChromaLocType. */
+enum sbv_chroma_site {
+    SBV_CHROMA_LEFT,       /* type 0: MPEG-2, H.264, HEVC default */
+    SBV_CHROMA_CENTER,     /* type 1: JPEG, MPEG-1 */
+    SBV_CHROMA_TOPLEFT,    /* type 2: BT.2020 */
+    SBV_CHROMA_TOP,        /* type 3 */
+    SBV_CHROMA_BOTTOMLEFT, /* type 4 */
+    SBV_CHROMA_BOTTOM,     /* type 5 */
+};
+
+typedef struct sbv_session sbv_session;
+
+typedef void sbv_log_fn(void *opaque, enum sbv_log_level level, const char *message);
+
+/* Runs job(arg, 0, jobs) ... job(arg, jobs - 1, jobs), in any order and in parallel, and returns when all are done. */
+typedef void sbv_job_fn(void *arg, int job, int jobs);
+typedef void sbv_execute_fn(void *opaque, sbv_job_fn *job, void *arg, int jobs);
+
+typedef struct sbv_config {
+    const char *model_path;    /* model file; NULL: the default.bin installed with the library */
+    enum sbv_border border;    /* default SBV_BORDER_REPLICATE */
+    float scene;               /* scene cut threshold in (0, 1] on the mean absolute luma change; 0 (default): off */
+    int tile;                  /* side of the square tiles the reconstruction works on, input pixels; 0 (default): chosen
+                                  so that max_memory holds, whole frame if it can. Tiling never changes a bit of the result. */
+    int64_t max_memory;        /* bytes the session may allocate for a stream; 0 (default): no limit */
+    int threads;               /* threads (or jobs given to execute); 0 (default): one per processor */
+    sbv_execute_fn *execute;   /* the host's thread pool; NULL (default): the session's own */
+    void *execute_opaque;
+    sbv_log_fn *log;           /* NULL (default): messages are dropped */
+    void *log_opaque;
+} sbv_config;
+
+/* One colour component inside the planes of a frame. Samples of depth > 8 are 16-bit, native endian. */
+typedef struct sbv_component {
+    int plane;  /* index into sbv_frame.data */
+    int step;   /* bytes between two horizontally neighbouring samples of this component */
+    int offset; /* bytes before the first sample of a row */
+    int shift;  /* bits to shift a stored value right to get the sample (6 in P010) */
+    int depth;  /* significant bits, 8 to 16 */
+} sbv_component;
+
+/* What the frames of a stream look like. Output frames have the same description, `scale` times as wide and high. */
+typedef struct sbv_stream {
+    int width, height;               /* pixels, at least 1 */
+    int components;                  /* 1: gray (luma), 3: Y Cb Cr, or R G B where rgb is set */
+    int rgb;                         /* nonzero: the components are R, G, B, full range; matrix, full_range and site unused */
+    int chroma_w_log2, chroma_h_log2; /* log2 of the chroma subsampling, 0 or 1; a subsampled size is rounded up */
+    sbv_component component[3];
+    enum sbv_matrix matrix;
+    int full_range;                  /* nonzero: 0..2^depth-1, else 16..235 (luma) and 16..240 (chroma) at 8 bits, scaled */
+    enum sbv_chroma_site chroma_site; /* used where chroma is subsampled */
+} sbv_stream;
+
+/* A picture in the caller's memory. It is read or written during the call only. */
+typedef struct sbv_frame {
+    uint8_t *data[4];
+    ptrdiff_t linesize[4]; /* bytes from one row to the next; may be negative */
+    int64_t tag;           /* the caller's: an output frame carries the tag of the input frame it was restored from */
+} sbv_frame;
+
+/* What a model file contains. Strings are "" where the file does not say; they live as long as the session. */
+typedef struct sbv_model_info {
+    const char *name, *licence, *phase;
+    int scale;       /* output pixels per input pixel, horizontally and vertically: 2 or 4 */
+    int sequence;    /* frames in a window, odd */
+    int features;    /* channels of the feature maps */
+    int kernel_size; /* side of the blur kernel the model can estimate, 0 if it cannot */
+    int64_t parameters;
+} sbv_model_info;
+
+/* Fills *config with the defaults named above. */
+SBV_API void sbv_config_default(sbv_config *config);
+
+/* Opens a session: reads and checks the model, prepares the weights. On failure *session is NULL and the message
+ * has gone to config->log. Errors: ARGUMENT, MEMORY, FILE, MODEL. */
+SBV_API int sbv_open(sbv_session **session, const sbv_config *config);
+
+/* What the model is. Valid from sbv_open to sbv_close. */
+SBV_API const sbv_model_info *sbv_model(const sbv_session *session);
+
+/* Sets, or changes, what the frames look like, and allocates all memory the stream needs. Must come before the first
+ * sbv_send; later it drops the frames held, as sbv_flush does. Errors: ARGUMENT, MEMORY. */
+SBV_API int sbv_describe(sbv_session *session, const sbv_stream *stream);
+
+/* Takes the next frame; its pixels are read before the call returns. NULL says that no more frames come (until
+ * sbv_flush). SBV_AGAIN: a frame must be received first. Errors: ARGUMENT. */
+SBV_API int sbv_send(sbv_session *session, const sbv_frame *frame);
+
+/* Says whether sbv_receive would return a frame: SBV_OK (with its tag in *tag unless tag is NULL), SBV_AGAIN or
+ * SBV_END. For callers that allocate the output only when there is one. */
+SBV_API int sbv_ready(const sbv_session *session, int64_t *tag);
+
+/* Restores the next frame into out->data and sets out->tag. SBV_OK, SBV_AGAIN, SBV_END. Errors: ARGUMENT. */
+SBV_API int sbv_receive(sbv_session *session, sbv_frame *out);
+
+/* Estimates the blur kernel of the window of the frame that sbv_receive would return next: kernel_size * kernel_size
+ * values into kernel, row by row, that sum to 1. SBV_OK or SBV_AGAIN, SBV_END as sbv_ready. Errors: ARGUMENT (the
+ * model has no kernel network), MEMORY. Costs about as much as 2 % of the published network. */
+SBV_API int sbv_estimate_kernel(sbv_session *session, float *kernel);
+
+/* Forgets the frames held and the end of the stream, after a seek say. The model and the description stay. */
+SBV_API void sbv_flush(sbv_session *session);
+
+/* The message of the last error of this session, "" if there was none. */
+SBV_API const char *sbv_last_error(const sbv_session *session);
+
+/* Closes the session and sets *session to NULL; does nothing where it is NULL. */
+SBV_API void sbv_close(sbv_session **session);
+
+/* Version of the library in use, "major.minor.patch". */
+SBV_API const char *sbv_version(void);
+
+#ifdef __cplusplus
+}
+#endif
+#endif /* SELFBLINDVSR_H */
