@@ -1,0 +1,24 @@
+/*
+ * Messages of a session: one line each, to the caller's log callback; the last error is kept.
+ *
+ * This file is part of Self-Blind-VSR for FFmpeg. SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#ifndef SBV_MODEL_REPORT_H
+#define SBV_MODEL_REPORT_H
+
+#include "model/selfblindvsr.h"
+
+typedef struct sbv_report {
+    sbv_log_fn *log; /* may be NULL */
+    void *opaque;
+    char last_error[1024];
+} sbv_report;
+
+/* Reports an error and returns `code`, so that callers can write: return sbv_fail(...). */
+__attribute__((format(printf, 3, 4))) int sbv_fail(sbv_report *report, int code, const char *format, ...);
+
+/* Reports anything that is not an error. */
+__attribute__((format(printf, 3, 4))) void sbv_say(sbv_report *report, enum sbv_log_level level, const char *format,
+                                                   ...);
+
+#endif /* SBV_MODEL_REPORT_H */
