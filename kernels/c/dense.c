@@ -1,0 +1,45 @@
+/*
+ * Linear layer, softmax, channel attention, plain C: what KernelNet needs besides convolutions and pooling.
+ *
+ * This file is part of Self-Blind-VSR for FFmpeg. SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#include <math.h>
+
+#include "kernels/ops.h"
+
+void sbv_linear_c(const sbv_linear_args *a, int begin, int end)
+{
+    for (int o = begin; o < end; o++) {
+        const float *w = a->weights + (ptrdiff_t)o * a->inputs;
+        float sum = a->bias[o];
+        for (int i = 0; i < a->inputs; i++)
+            sum += w[i] * a->in[i];
+        a->out[o] = sum > 0 ? sum : a->slope * sum;
+    }
+}
+
+void sbv_softmax_c(const sbv_softmax_args *a, int begin, int end)
+{
+    float largest = a->data[0];
+    double sum = 0;
+    (void)begin;
+    (void)end;
+    for (int i = 1; i < a->count; i++)
+        largest = a->data[i] > largest ? a->data[i] : largest;
+    for (int i = 0; i < a->count; i++)
+        sum += a->data[i] = expf(a->data[i] - largest);
+    for (int i = 0; i < a->count; i++)
+        a->data[i] = (float)(a->data[i] / sum);
+}
+
+void sbv_attention_c(const sbv_attention_args *a, int begin, int end)
+{
+    for (int y = begin; y < end; y++)
+        for (int x = 0; x < a->out.w; x++) {
+            const float *in = a->in.data + y * a->in.row + x * a->in.pixel;
+            const float *branch = a->branch.data + y * a->branch.row + x * a->branch.pixel;
+            float *out = a->out.data + y * a->out.row + x * a->out.pixel;
+            for (int c = 0; c < a->out.c; c++)
+                out[c] = in[c] + branch[c] / (1 + expf(-a->gain[c]));
+        }
+}

@@ -1,0 +1,13 @@
+/*
+ * The table of operations, filled with the plain C functions.
+ *
+ * This file is part of Self-Blind-VSR for FFmpeg. SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#include "kernels/ops.h"
+
+void sbv_ops_init(sbv_ops *ops)
+{
+#define SBV_OP_SET(name, args) ops->name = sbv_##name##_c;
+    SBV_OPS(SBV_OP_SET)
+#undef SBV_OP_SET
+}

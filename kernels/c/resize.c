@@ -1,0 +1,69 @@
+/*
+ * Changes of size: bilinear resize, pixel shuffle, adaptive average pooling, plain C.
+ *
+ * This file is part of Self-Blind-VSR for FFmpeg. SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#include <stddef.h>
+
+#include "kernels/ops.h"
+
+/* Source position of output sample `at` of `out` when `in` samples are resized, align_corners=False: the centres of the
+ * first and the last sample are half a sample from the edges in both sizes. */
+static void source(int at, int in, int out, int *first, int *second, float *fraction)
+{
+    float position = ((float)at + 0.5f) * ((float)in / (float)out) - 0.5f;
+    position = position > 0 ? position : 0;
+    *first = (int)position < in - 1 ? (int)position : in - 1;
+    *second = *first + 1 < in ? *first + 1 : *first;
+    *fraction = position - (float)*first;
+}
+
+void sbv_resize_c(const sbv_resize_args *a, int begin, int end)
+{
+    for (int y = begin; y < end; y++) {
+        int y0, y1, x0, x1;
+        float fy, fx;
+        source(a->y0 + y, a->in.h, a->full_h, &y0, &y1, &fy);
+        for (int x = 0; x < a->out.w; x++) {
+            float *out = a->out.data + y * a->out.row + x * a->out.pixel;
+            source(a->x0 + x, a->in.w, a->full_w, &x0, &x1, &fx);
+            const float *top = a->in.data + y0 * a->in.row, *bottom = a->in.data + y1 * a->in.row;
+            ptrdiff_t left = x0 * a->in.pixel, right = x1 * a->in.pixel;
+            for (int c = 0; c < a->in.c; c++) {
+                float value = (1 - fy) * ((1 - fx) * top[left + c] + fx * top[right + c]) +
+                              fy * ((1 - fx) * bottom[left + c] + fx * bottom[right + c]);
+                out[c] = a->gain ? value * a->gain[c] : value;
+            }
+        }
+    }
+}
+
+void sbv_pixel_shuffle_c(const sbv_shuffle_args *a, int begin, int end)
+{
+    const int s = a->factor;
+    for (int y = begin; y < end; y++)
+        for (int x = 0; x < a->out.w; x++) {
+            const float *in = a->in.data + y / s * a->in.row + x / s * a->in.pixel + y % s * s + x % s;
+            float *out = a->out.data + y * a->out.row + x * a->out.pixel;
+            for (int c = 0; c < a->out.c; c++)
+                out[c] = (a->add ? out[c] : 0) + in[c * s * s];
+        }
+}
+
+void sbv_adaptive_pool_c(const sbv_pool_args *a, int begin, int end)
+{
+    for (int y = begin; y < end; y++)
+        for (int x = 0; x < a->out.w; x++) {
+            float *out = a->out.data + y * a->out.row + x * a->out.pixel;
+            int top = (int)((int64_t)y * a->in.h / a->out.h), left = (int)((int64_t)x * a->in.w / a->out.w);
+            int bottom = (int)(((int64_t)(y + 1) * a->in.h + a->out.h - 1) / a->out.h);
+            int right = (int)(((int64_t)(x + 1) * a->in.w + a->out.w - 1) / a->out.w);
+            for (int c = 0; c < a->in.c; c++) {
+                double sum = 0;
+                for (int v = top; v < bottom; v++)
+                    for (int u = left; u < right; u++)
+                        sum += a->in.data[v * a->in.row + u * a->in.pixel + c];
+                out[c] = (float)(sum / ((double)(bottom - top) * (right - left)));
+            }
+        }
+}
