@@ -1,0 +1,339 @@
+/*
+ * Colour: pixels of a frame <-> R, G, B in floats, for every frame layout that sbv_stream can describe.
+ *
+ * Y'CbCr follows ITU-R BT.601, BT.709 and BT.2020 (non-constant luminance): with the luma weights Kr + Kg + Kb = 1,
+ *     Y' = Kr R' + Kg G' + Kb B',  Cb = (B' - Y') / (2 (1 - Kb)),  Cr = (R' - Y') / (2 (1 - Kr)).
+ * Gray is Y' alone. Nothing is clamped on the way in, and on the way out only to what a sample can hold, so that
+ * samples below black and above white, and colours outside the RGB cube, come back as they were.
+ *
+ * Chroma sites (ITU-T H.273, ChromaLocType): chroma sample i sits at luma position 2i + site / 2 along a subsampled
+ * axis, site being 0 (on the even luma sample), 1 (half-way) or 2 (on the odd one). Along an axis that is not
+ * subsampled it sits on luma sample i.
+ *
+ * Rows are worked on in pieces that fit on the stack; where a piece ends never changes a value.
+ *
+ * This file is part of Self-Blind-VSR for FFmpeg. SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#include <string.h>
+
+#include "kernels/ops.h"
+
+/* Pixels in a piece of a row; even, so that a piece starts at a chroma sample. */
+#define PIECE 256
+
+/* Adding and subtracting it rounds a float below 2^22 to an integer, half to even (IEEE 754 default rounding). */
+#define ROUNDER 12582912.0f
+
+typedef struct luma_weights {
+    float r, g, b;
+} luma_weights;
+
+/* sample = zero + unit * value: the sample of value 0, and the distance to that of value 1. */
+typedef struct code_range {
+    float zero, unit;
+} code_range;
+
+static inline int min_int(int a, int b)
+{
+    return a < b ? a : b;
+}
+
+static inline int clamp_int(int v, int low, int high)
+{
+    return v < low ? low : v > high ? high : v;
+}
+
+/* Y' of a pixel, exactly v where R = G = B = v. */
+static inline float luma_of(luma_weights k, const float *rgb)
+{
+    return rgb[1] + k.r * (rgb[0] - rgb[1]) + k.b * (rgb[2] - rgb[1]);
+}
+
+static luma_weights luma_weights_of(enum sbv_matrix matrix)
+{
+    switch (matrix) {
+    case SBV_MATRIX_BT601:
+        return (luma_weights){0.299f, 0.587f, 0.114f};
+    case SBV_MATRIX_BT2020:
+        return (luma_weights){0.2627f, 0.6780f, 0.0593f};
+    default:
+        return (luma_weights){0.2126f, 0.7152f, 0.0722f};
+    }
+}
+
+static code_range code_range_of(const sbv_stream *s, int component)
+{
+    const int extra = s->component[component].depth - 8;
+    const int chroma = !s->rgb && component > 0;
+    const float zero = (float)(128 << extra), full = (float)((256 << extra) - 1);
+
+    if (s->rgb || s->full_range)
+        return (code_range){chroma ? zero : 0.0f, full};
+    if (chroma)
+        return (code_range){zero, (float)(224 << extra)};
+    return (code_range){(float)(16 << extra), (float)(219 << extra)};
+}
+
+/* Where chroma sits between the luma samples 2i and 2i + 1, in halves: 0, 1 or 2. */
+static int site_x(enum sbv_chroma_site site)
+{
+    return site == SBV_CHROMA_CENTER || site == SBV_CHROMA_TOP || site == SBV_CHROMA_BOTTOM;
+}
+
+static int site_y(enum sbv_chroma_site site)
+{
+    switch (site) {
+    case SBV_CHROMA_TOPLEFT:
+    case SBV_CHROMA_TOP:
+        return 0;
+    case SBV_CHROMA_BOTTOMLEFT:
+    case SBV_CHROMA_BOTTOM:
+        return 2;
+    default:
+        return 1;
+    }
+}
+
+/* Values of the samples first .. first + count - 1 of row y. */
+static void load(float *value, const sbv_stream *s, const sbv_frame *frame, int component, int y, int first, int count)
+{
+    const sbv_component c = s->component[component];
+    const code_range range = code_range_of(s, component);
+    const uint8_t *sample = frame->data[c.plane] + y * frame->linesize[c.plane] + c.offset + (ptrdiff_t)first * c.step;
+    const float gain = 1.0f / range.unit;
+
+    if (c.depth > 8) {
+        for (int i = 0; i < count; i++) {
+            uint16_t stored;
+            memcpy(&stored, sample + (ptrdiff_t)i * c.step, sizeof(stored));
+            value[i] = ((float)(stored >> c.shift) - range.zero) * gain;
+        }
+    } else {
+        for (int i = 0; i < count; i++)
+            value[i] = ((float)(sample[(ptrdiff_t)i * c.step] >> c.shift) - range.zero) * gain;
+    }
+}
+
+/* Writes the samples first .. first + count - 1 of row y. NaN becomes the lowest sample. */
+static void store(const float *value, const sbv_stream *s, const sbv_frame *frame, int component, int y, int first,
+                  int count)
+{
+    const sbv_component c = s->component[component];
+    const code_range range = code_range_of(s, component);
+    uint8_t *sample = frame->data[c.plane] + y * frame->linesize[c.plane] + c.offset + (ptrdiff_t)first * c.step;
+    const float top = (float)((1 << c.depth) - 1);
+
+    for (int i = 0; i < count; i++) {
+        float v = range.zero + range.unit * value[i];
+        v = v > 0.0f ? v : 0.0f;
+        v = v < top ? v : top;
+        const unsigned code = (unsigned)(v + ROUNDER - ROUNDER) << c.shift;
+        if (c.depth > 8) {
+            const uint16_t stored = (uint16_t)code;
+            memcpy(sample + (ptrdiff_t)i * c.step, &stored, sizeof(stored));
+        } else {
+            sample[(ptrdiff_t)i * c.step] = (uint8_t)code;
+        }
+    }
+}
+
+/* Values of a chroma component at the luma positions x0 .. x0 + count - 1 of row y, interpolated linearly between the
+ * samples on either side, the outermost repeated. x0 is even and count at most PIECE. */
+static void load_chroma(float *value, const sbv_stream *s, const sbv_frame *frame, int component, int y, int x0,
+                        int count)
+{
+    const int sub_w = s->chroma_w_log2, sub_h = s->chroma_h_log2;
+    const int w = (s->width + sub_w) >> sub_w, h = (s->height + sub_h) >> sub_h;
+    float above[PIECE / 2 + 2], below[PIECE];
+    int row = y, next = y;
+    float next_weight = 0.0f;
+
+    if (sub_h) {
+        const float quarters = 0.25f * (float)site_y(s->chroma_site);
+        row = y & 1 ? y / 2 : y / 2 - 1;
+        next = clamp_int(row + 1, 0, h - 1);
+        row = clamp_int(row, 0, h - 1);
+        next_weight = y & 1 ? 0.5f - quarters : 1.0f - quarters;
+    }
+
+    /* One sample more on either side where the samples have to be interpolated horizontally. */
+    const int begin = sub_w ? x0 / 2 - 1 : x0;
+    const int end = sub_w ? (x0 + count + 1) / 2 + 1 : x0 + count;
+    const int first = clamp_int(begin, 0, w - 1), last = clamp_int(end, 1, w);
+    float *const line = sub_w ? above : value;
+
+    load(line + (first - begin), s, frame, component, row, first, last - first);
+    if (next_weight > 0.0f && next != row) {
+        load(below, s, frame, component, next, first, last - first);
+        for (int i = 0; i < last - first; i++)
+            line[first - begin + i] += next_weight * (below[i] - line[first - begin + i]);
+    }
+    if (!sub_w)
+        return;
+    if (begin < first)
+        line[0] = line[1];
+    for (int i = last; i < end; i++)
+        line[i - begin] = line[last - 1 - begin];
+
+    const float quarters = 0.25f * (float)site_x(s->chroma_site);
+    for (int i = 0; i < count; i++) {
+        const float *pair = line + (i + 1) / 2;
+        value[i] = pair[0] + (pair[1] - pair[0]) * (i & 1 ? 0.5f - quarters : 1.0f - quarters);
+    }
+}
+
+static void rgb_from_ycbcr(float *rgb[3], const float *luma, const float *cb, const float *cr, luma_weights k,
+                           int count)
+{
+    const float r_cr = 2.0f * (1.0f - k.r), b_cb = 2.0f * (1.0f - k.b);
+    const float g_cr = -r_cr * k.r / k.g, g_cb = -b_cb * k.b / k.g;
+
+    for (int i = 0; i < count; i++) {
+        rgb[0][i] = luma[i] + r_cr * cr[i];
+        rgb[1][i] = luma[i] + g_cb * cb[i] + g_cr * cr[i];
+        rgb[2][i] = luma[i] + b_cb * cb[i];
+    }
+}
+
+void sbv_colour_in_c(const sbv_colour_in_args *a, int begin, int end)
+{
+    const sbv_stream *s = a->stream;
+    const luma_weights k = luma_weights_of(s->matrix);
+    float luma[PIECE], cb[PIECE], cr[PIECE], red[PIECE], green[PIECE], blue[PIECE];
+
+    for (int y = begin; y < end; y++) {
+        for (int x = 0; x < s->width; x += PIECE) {
+            const int count = min_int(PIECE, s->width - x);
+            float *rgb[3] = {red, green, blue};
+            if (s->components == 1) {
+                load(red, s, a->in, 0, y, x, count);
+                rgb[1] = rgb[2] = red;
+            } else if (s->rgb) {
+                for (int c = 0; c < 3; c++)
+                    load(rgb[c], s, a->in, c, y, x, count);
+            } else {
+                load(luma, s, a->in, 0, y, x, count);
+                load_chroma(cb, s, a->in, 1, y, x, count);
+                load_chroma(cr, s, a->in, 2, y, x, count);
+                rgb_from_ycbcr(rgb, luma, cb, cr, k, count);
+            }
+            float *pixel = a->out.data + y * a->out.row + x * a->out.pixel;
+            for (int i = 0; i < count; i++, pixel += a->out.pixel)
+                for (int c = 0; c < 3; c++)
+                    pixel[c] = rgb[c][i];
+        }
+    }
+}
+
+static void store_luma(const sbv_colour_out_args *a, luma_weights k, int y)
+{
+    float luma[PIECE];
+
+    for (int x = 0; x < a->in.w; x += PIECE) {
+        const int count = min_int(PIECE, a->in.w - x);
+        const float *pixel = a->in.data + y * a->in.row + x * a->in.pixel;
+        for (int i = 0; i < count; i++, pixel += a->in.pixel)
+            luma[i] = luma_of(k, pixel);
+        store(luma, a->stream, a->out, 0, y, x, count);
+    }
+}
+
+static void store_rgb(const sbv_colour_out_args *a, int y)
+{
+    float value[PIECE];
+
+    for (int c = 0; c < 3; c++)
+        for (int x = 0; x < a->in.w; x += PIECE) {
+            const int count = min_int(PIECE, a->in.w - x);
+            const float *pixel = a->in.data + y * a->in.row + x * a->in.pixel;
+            for (int i = 0; i < count; i++, pixel += a->in.pixel)
+                value[i] = pixel[c];
+            store(value, a->stream, a->out, c, y, x, count);
+        }
+}
+
+/* Weights of the luma positions 2i - 1 .. 2i + 2 in chroma sample i, by site. */
+static const float site_filter[3][4] = {
+    {0.25f, 0.5f, 0.25f, 0.0f},
+    {0.0f, 0.5f, 0.5f, 0.0f},
+    {0.0f, 0.25f, 0.5f, 0.25f},
+};
+
+/* Cb and Cr of the columns first .. first + count - 1, outermost repeated, filtered vertically to chroma row `row`. */
+static void filter_vertically(const sbv_colour_out_args *a, luma_weights k, int row, int first, int count, float *cb,
+                              float *cr)
+{
+    static const float alone[4] = {0.0f, 1.0f, 0.0f, 0.0f};
+    const int sub_h = a->stream->chroma_h_log2;
+    const float *filter = sub_h ? site_filter[site_y(a->stream->chroma_site)] : alone;
+    const float cb_gain = 0.5f / (1.0f - k.b), cr_gain = 0.5f / (1.0f - k.r);
+    const int begin = clamp_int(first, 0, a->in.w - 1) - first, end = clamp_int(first + count, 1, a->in.w) - first;
+
+    memset(cb, 0, (size_t)count * sizeof(*cb));
+    memset(cr, 0, (size_t)count * sizeof(*cr));
+    for (int tap = 0; tap < 4; tap++) {
+        if (filter[tap] == 0.0f)
+            continue;
+        const int y = clamp_int((row << sub_h) - 1 + tap, 0, a->in.h - 1);
+        const float *pixel = a->in.data + y * a->in.row + (first + begin) * a->in.pixel;
+        for (int i = begin; i < end; i++, pixel += a->in.pixel) {
+            const float luma = luma_of(k, pixel);
+            cb[i] += filter[tap] * cb_gain * (pixel[2] - luma);
+            cr[i] += filter[tap] * cr_gain * (pixel[0] - luma);
+        }
+    }
+    for (int i = 0; i < begin; i++) {
+        cb[i] = cb[begin];
+        cr[i] = cr[begin];
+    }
+    for (int i = end; i < count; i++) {
+        cb[i] = cb[end - 1];
+        cr[i] = cr[end - 1];
+    }
+}
+
+static void store_chroma(const sbv_colour_out_args *a, luma_weights k, int row)
+{
+    const int sub_w = a->stream->chroma_w_log2, w = (a->in.w + sub_w) >> sub_w;
+    const float *filter = site_filter[site_x(a->stream->chroma_site)];
+    float cb[PIECE], cr[PIECE];
+
+    /* A piece of PIECE columns gives PIECE / 2 - 1 subsampled values: those at its ends need a column more. */
+    const int piece = sub_w ? PIECE / 2 - 1 : PIECE;
+    for (int x = 0; x < w; x += piece) {
+        const int count = min_int(piece, w - x);
+        if (!sub_w) {
+            filter_vertically(a, k, row, x, count, cb, cr);
+        } else {
+            filter_vertically(a, k, row, 2 * x - 1, 2 * count + 2, cb, cr);
+            for (int i = 0; i < count; i++) {
+                float sum_cb = 0.0f, sum_cr = 0.0f;
+                for (int tap = 0; tap < 4; tap++) {
+                    sum_cb += filter[tap] * cb[2 * i + tap];
+                    sum_cr += filter[tap] * cr[2 * i + tap];
+                }
+                cb[i] = sum_cb;
+                cr[i] = sum_cr;
+            }
+        }
+        store(cb, a->stream, a->out, 1, row, x, count);
+        store(cr, a->stream, a->out, 2, row, x, count);
+    }
+}
+
+void sbv_colour_out_c(const sbv_colour_out_args *a, int begin, int end)
+{
+    const sbv_stream *s = a->stream;
+    const luma_weights k = luma_weights_of(s->matrix);
+    const int rows_end = min_int(2 * end, a->in.h);
+
+    for (int y = 2 * begin; y < rows_end; y++) {
+        if (s->rgb) {
+            store_rgb(a, y);
+            continue;
+        }
+        store_luma(a, k, y);
+        if (s->components == 3 && (!s->chroma_h_log2 || !(y & 1)))
+            store_chroma(a, k, y >> s->chroma_h_log2);
+    }
+}
