@@ -1,0 +1,88 @@
+#!/bin/sh
+# An FFmpeg source tree with the filter in it: build/src/ffmpeg-SERIES.
+#
+# The sources come from the Debian archive or from a directory of the user's, which is copied and not changed. One patch
+# per FFmpeg version adds the library to configure and the filter to the lists; vf_selfblindvsr.c is linked in, so that
+# a change of it is seen by the next make.
+#
+# This file is part of Self-Blind-VSR for FFmpeg. SPDX-License-Identifier: LGPL-2.1-or-later
+set -eu
+
+usage() {
+    cat <<'EOT'
+Usage: build-aux/ffmpeg-source.sh SERIES        prepare FFmpeg SERIES (5.1, 7.1, 8.1 or 9.0) from the Debian archive
+       build-aux/ffmpeg-source.sh --src=DIR     prepare a copy of the sources in DIR, as series "custom"
+
+Does nothing where the tree is there and its patch is unchanged. Exit status 3: the archive has no such series.
+EOT
+}
+
+die() {
+    echo "ffmpeg-source: $*" >&2
+    exit 1
+}
+
+top=$(cd "$(dirname "$0")/.." && pwd)
+build=$top/build
+SBV_BUILD=$build
+export SBV_BUILD
+
+# The patch whose hunks all fit the tree in $1: that of its own series first, then the newest.
+choose_patch() {
+    release=$(cat "$1/RELEASE" 2>/dev/null || :)
+    for candidate in "$top/patches/ffmpeg-$(echo "$release" | cut -d . -f 1,2).patch" \
+        $(find "$top/patches" -name 'ffmpeg-*.patch' | sort -rV); do
+        if [ -e "$candidate" ] && patch --dry-run -s -f -d "$1" -p1 <"$candidate" >/dev/null 2>&1; then
+            echo "$candidate"
+            return
+        fi
+    done
+    die "none of the patches in patches/ fits FFmpeg '${release:-of unknown version}'; supported: 5.1, 7.1, 8.1, 9.0"
+}
+
+# Patches the fresh tree $1 and moves it to $2, whole or not at all.
+finish() {
+    patch=$(choose_patch "$1")
+    patch -s -f -d "$1" -p1 <"$patch"
+    ln -s ../../../../vf_selfblindvsr.c "$1/libavfilter/vf_selfblindvsr.c"
+    cp "$patch" "$1/.selfblindvsr.patch"
+    rm -rf "$2"
+    mv "$1" "$2"
+    echo "FFmpeg $(cat "$2/RELEASE" 2>/dev/null || :) is ready in ${2#"$top"/}" >&2
+}
+
+# Whether the tree $1 was made with today's patch of the series $2.
+up_to_date() {
+    [ -e "$1/.selfblindvsr.patch" ] && cmp -s "$1/.selfblindvsr.patch" "$top/patches/ffmpeg-$2.patch"
+}
+
+from_archive() {
+    series=$1
+    tree=$build/src/ffmpeg-$series
+    [ -e "$top/patches/ffmpeg-$series.patch" ] || die "no patch for FFmpeg '$series'; there are patches for 5.1, 7.1, 8.1, 9.0"
+    up_to_date "$tree" "$series" && return
+    tarball=$("$top/build-aux/apt-source.sh" fetch ffmpeg "$series") || exit $?
+    rm -rf "$tree.new"
+    mkdir -p "$tree.new"
+    tar -xf "$tarball" -C "$tree.new" --strip-components=1
+    finish "$tree.new" "$tree"
+}
+
+from_directory() {
+    directory=$1
+    tree=$build/src/ffmpeg-custom
+    [ -e "$directory/libavfilter/allfilters.c" ] || die "'$directory' is no FFmpeg source tree: it has no libavfilter/allfilters.c"
+    rm -rf "$tree.new"
+    mkdir -p "$tree.new"
+    tar -C "$directory" -cf - --exclude-vcs . | tar -C "$tree.new" -xf -
+    rm -f "$tree.new/config.h" "$tree.new/ffbuild/config.mak"
+    rm -f "$tree.new/libavfilter/vf_selfblindvsr.c"
+    finish "$tree.new" "$tree"
+}
+
+case ${1:-} in
+    -h | --help | '') usage ;;
+    --src=*) from_directory "${1#--src=}" ;;
+    -*) die "unknown option '$1'; see --help" ;;
+    *) from_archive "$1" ;;
+esac
