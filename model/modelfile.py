@@ -75,7 +75,7 @@ def _is_size(value: Any) -> bool:
 
 def _parse_entry(name: str, entry: Any) -> tuple[str, tuple[int, ...], int, int]:
     """The dtype, shape, and first byte and the byte after the last of a tensor."""
-    if not isinstance(entry, dict) or set(entry) != {"dtype", "shape", "data_offsets"}:
+    if not isinstance(entry, dict) or not {"dtype", "shape", "data_offsets"} <= set(entry):
         raise ModelFileError(f"tensor {name!r}: expected an object of dtype, shape and data_offsets")
     dtype, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
     if not isinstance(dtype, str) or dtype not in SAMPLE_BYTES:
@@ -227,7 +227,11 @@ def write(path: Path, tensors: Mapping[str, np.ndarray], metadata: Mapping[str, 
     if os.path.exists(path) and not os.path.isfile(path):
         raise ModelFileError(f"{path}: exists and is not a regular file")
     temporary = f"{path}.{os.getpid()}.tmp"
-    file = open(temporary, "xb")
+    try:
+        file = open(temporary, "xb")
+    except OSError as error:
+        error.filename = path
+        raise
     try:
         with file:
             file.write(len(header).to_bytes(8, "little"))
