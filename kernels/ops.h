@@ -90,6 +90,11 @@ typedef struct sbv_shuffle_args {
     int add;
 } sbv_shuffle_args;
 
+/* out = in. Jobs: rows. */
+typedef struct sbv_copy_args {
+    sbv_map in, out;
+} sbv_copy_args;
+
 /* AdaptiveAvgPool2d: bin i of n over size s covers floor(i * s / n) to ceil((i + 1) * s / n). Jobs: output rows. */
 typedef struct sbv_pool_args {
     sbv_map in, out;
@@ -143,6 +148,7 @@ typedef struct sbv_colour_out_args {
     OP(warp, sbv_warp_args)                \
     OP(resize, sbv_resize_args)            \
     OP(pixel_shuffle, sbv_shuffle_args)    \
+    OP(copy, sbv_copy_args)                \
     OP(adaptive_pool, sbv_pool_args)       \
     OP(linear, sbv_linear_args)            \
     OP(softmax, sbv_softmax_args)          \

@@ -86,10 +86,14 @@ typedef void sbv_log_fn(void *opaque, enum sbv_log_level level, const char *mess
 typedef void sbv_job_fn(void *arg, int job, int jobs);
 typedef void sbv_execute_fn(void *opaque, sbv_job_fn *job, void *arg, int jobs);
 
+/* Range of sbv_config.tile. */
+#define SBV_TILE_MIN 16
+#define SBV_TILE_MAX 8192
+
 typedef struct sbv_config {
     const char *model_path;    /* model file; NULL: the default.bin installed with the library */
     enum sbv_border border;    /* default SBV_BORDER_REPLICATE */
-    float scene;               /* scene cut threshold in (0, 1] on the mean absolute luma change; 0 (default): off */
+    float scene;               /* scene cut threshold, 0 to 1, on the score of FFmpeg's select filter; 0 (default): off */
     int tile;                  /* side of the square tiles the reconstruction works on, input pixels; 0 (default): chosen
                                   so that max_memory holds, whole frame if it can. Tiling never changes a bit of the result. */
     int64_t max_memory;        /* bytes the session may allocate for a stream; 0 (default): no limit */

@@ -3,11 +3,13 @@
  *
  * The convolution works on blocks of 6 pixels by 8 output channels, whose sums stay in registers with SSE2 (12 of 16)
  * as with AVX2 (6 of 16). Six pixels share each weight; a tap that falls outside the image reads a row of zeros, which
- * treats padding, stride and dilation alike. Products and sums are rounded one by one (no fused multiply-add), in an
+ * treats padding, stride and dilation alike. Each tap is summed over the channels on its own before it is added: rounding
+ * errors grow with the length of a sum, and these have thousands of terms. Products and sums are rounded one by one (no fused multiply-add), in an
  * order that depends on the shape alone: the same bits on every machine, with any number of threads and any tiles.
  *
  * This file is part of Self-Blind-VSR for FFmpeg. SPDX-License-Identifier: LGPL-2.1-or-later
  */
+#include "kernels/c/dot.h"
 #include "kernels/ops.h"
 
 #define BLOCK 6 /* pixels */
@@ -68,11 +70,14 @@ void sbv_conv_c(const sbv_conv_args *a, int begin, int end)
                 for (int i = 0; i < BLOCK; i++)
                     sum[i] = *(const vec *)(a->bias + g * SBV_CONV_GROUP);
                 for (int k = 0; k < a->kernel * a->kernel; k++) {
+                    vec part[BLOCK] = {{0}};
                     find_taps(a, tap, x, y, k / a->kernel, k % a->kernel);
                     for (int c = 0; c < channels; c++, w += SBV_CONV_GROUP)
 #pragma GCC unroll 6
                         for (int i = 0; i < BLOCK; i++)
-                            sum[i] += tap[i][c] * *(const vec *)w;
+                            part[i] += tap[i][c] * *(const vec *)w;
+                    for (int i = 0; i < BLOCK; i++)
+                        sum[i] += part[i];
                 }
                 store(a, sum, x, y, g);
             }
@@ -89,8 +94,7 @@ static float deconv_pixel(const sbv_deconv_args *a, int x, int y, int o)
                 continue;
             const float *in = a->in.data + iy * a->in.row + ix * a->in.pixel;
             const float *w = a->weights + ((ptrdiff_t)(ky * 4 + kx) * a->out.c + o) * a->in.c;
-            for (int c = 0; c < a->in.c; c++)
-                sum += in[c] * w[c];
+            sum += sbv_dot(in, w, a->in.c);
         }
     return sum;
 }

@@ -5,15 +5,13 @@
  */
 #include <math.h>
 
+#include "kernels/c/dot.h"
 #include "kernels/ops.h"
 
 void sbv_linear_c(const sbv_linear_args *a, int begin, int end)
 {
     for (int o = begin; o < end; o++) {
-        const float *w = a->weights + (ptrdiff_t)o * a->inputs;
-        float sum = a->bias[o];
-        for (int i = 0; i < a->inputs; i++)
-            sum += w[i] * a->in[i];
+        float sum = a->bias[o] + sbv_dot(a->weights + (ptrdiff_t)o * a->inputs, a->in, a->inputs);
         a->out[o] = sum > 0 ? sum : a->slope * sum;
     }
 }

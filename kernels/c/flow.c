@@ -6,21 +6,8 @@
 #include <math.h>
 #include <string.h>
 
+#include "kernels/c/dot.h"
 #include "kernels/ops.h"
-
-static float dot(const float *a, const float *b, int n)
-{
-    float part[8] = {0}, sum = 0;
-    int i = 0;
-    for (; i + 8 <= n; i += 8)
-        for (int k = 0; k < 8; k++)
-            part[k] += a[i + k] * b[i + k];
-    for (int k = 0; k < 8; k++)
-        sum += part[k];
-    for (; i < n; i++)
-        sum += a[i] * b[i];
-    return sum;
-}
 
 void sbv_cost_volume_c(const sbv_cost_args *a, int begin, int end)
 {
@@ -33,7 +20,7 @@ void sbv_cost_volume_c(const sbv_cost_args *a, int begin, int end)
                 for (int sx = x - radius; sx <= x + radius; sx++) {
                     float cost = 0;
                     if (sy >= 0 && sy < a->second.h && sx >= 0 && sx < a->second.w)
-                        cost = dot(first, a->second.data + sy * a->second.row + sx * a->second.pixel, channels) /
+                        cost = sbv_dot(first, a->second.data + sy * a->second.row + sx * a->second.pixel, channels) /
                                (float)channels;
                     *out++ = cost > 0 ? cost : a->slope * cost;
                 }

@@ -1,9 +1,10 @@
 /*
- * Changes of size: bilinear resize, pixel shuffle, adaptive average pooling, plain C.
+ * Changes of size: bilinear resize, pixel shuffle, adaptive average pooling; and the copy, plain C.
  *
  * This file is part of Self-Blind-VSR for FFmpeg. SPDX-License-Identifier: LGPL-2.1-or-later
  */
 #include <stddef.h>
+#include <string.h>
 
 #include "kernels/ops.h"
 
@@ -48,6 +49,14 @@ void sbv_pixel_shuffle_c(const sbv_shuffle_args *a, int begin, int end)
             for (int c = 0; c < a->out.c; c++)
                 out[c] = (a->add ? out[c] : 0) + in[c * s * s];
         }
+}
+
+void sbv_copy_c(const sbv_copy_args *a, int begin, int end)
+{
+    for (int y = begin; y < end; y++)
+        for (int x = 0; x < a->in.w; x++)
+            memcpy(a->out.data + y * a->out.row + x * a->out.pixel, a->in.data + y * a->in.row + x * a->in.pixel,
+                   (size_t)a->in.c * sizeof(float));
 }
 
 void sbv_adaptive_pool_c(const sbv_pool_args *a, int begin, int end)

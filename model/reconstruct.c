@@ -1,0 +1,142 @@
+/*
+ * Reconstruction: warped features of the window's frames -> fusion -> residual trunk -> collapsed tail + the enlarged
+ * centre frame. Works on tiles: a tile's halo is as wide as the trunk, fusion and tail reach, so that its core has the
+ * bits it would have without tiles.
+ *
+ * This file is part of Self-Blind-VSR for FFmpeg. SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#include "model/stages.h"
+
+static sbv_map tile_map(const sbv_tile *tile, float *data, int channels)
+{
+    return sbv_map_of(data, tile->w, tile->h, channels);
+}
+
+void sbv_warp_features(const sbv_stages *s, sbv_slot *const window[], const sbv_tile *tile)
+{
+    const sbv_network *n = s->network;
+    sbv_map all = tile_map(tile, s->ws->part.warped, n->sequence * n->features);
+    for (int i = 0; i < n->sequence; i++) {
+        sbv_map out = sbv_channels(all, i * n->features, n->features);
+        if (i == n->sequence / 2) {
+            sbv_copy_args copy = {sbv_window(window[i]->features, tile->x0, tile->y0, tile->w, tile->h), out};
+            sbv_run_copy(s->exec, &copy, tile->h);
+        } else {
+            sbv_warp_args warp = {
+                .in = window[i]->features,
+                .out = out,
+                .flow = s->ws->flow[i],
+                .x0 = tile->x0,
+                .y0 = tile->y0,
+                .scale = 1,
+                .clamp = 1,
+            };
+            sbv_run_warp(s->exec, &warp, tile->h);
+        }
+    }
+}
+
+void sbv_fuse(const sbv_stages *s, const sbv_tile *tile)
+{
+    const sbv_network *n = s->network;
+    sbv_conv_args conv = sbv_conv_of(n, &n->fusion, tile_map(tile, s->ws->part.warped, n->sequence * n->features),
+                                     tile_map(tile, s->ws->part.trunk, n->features), SBV_LINEAR);
+    sbv_run_conv(s->exec, &conv, tile->h);
+}
+
+void sbv_run_trunk(const sbv_stages *s, const sbv_tile *tile)
+{
+    const sbv_network *n = s->network;
+    sbv_map trunk = tile_map(tile, s->ws->part.trunk, n->features);
+    sbv_map hidden = tile_map(tile, s->ws->hidden.data, n->features);
+    for (int i = 0; i < n->recons_blocks; i++)
+        sbv_run_block(s, &n->recons[i], trunk, hidden);
+}
+
+/* Consecutive pixels begin .. end - 1 along one axis that share a class of position. */
+struct segment {
+    int begin, end;
+    enum sbv_side side;
+};
+
+/* Splits begin .. end - 1 of an axis of `size` pixels. Returns the number of segments. */
+static int split(int begin, int end, int size, struct segment segment[3])
+{
+    int count = 0;
+    for (int at = begin; at < end; at = segment[count++].end) {
+        enum sbv_side side = size == 1        ? SBV_BOTH
+                             : at == 0        ? SBV_FIRST
+                             : at == size - 1 ? SBV_LAST
+                                              : SBV_MIDDLE;
+        int stop = side == SBV_MIDDLE && size - 1 < end ? size - 1 : side == SBV_MIDDLE ? end : at + 1;
+        segment[count] = (struct segment){at, stop, side};
+    }
+    return count;
+}
+
+void sbv_run_tail(const sbv_stages *s, const sbv_slot *centre, const sbv_tile *tile)
+{
+    const sbv_network *n = s->network;
+    const int scale = n->scale, x0 = tile->core_x0 - tile->x0, y0 = tile->core_y0 - tile->y0;
+    sbv_map trunk = tile_map(tile, s->ws->part.trunk, n->features);
+    sbv_map outputs = tile_map(tile, s->ws->part.outputs, SBV_COLOURS * scale * scale);
+    sbv_map picture = sbv_window(s->ws->output, scale * tile->core_x0, scale * tile->core_y0, scale * tile->core_w,
+                                 scale * tile->core_h);
+    struct segment rows[3], columns[3];
+    int row_count = split(tile->core_y0, tile->core_y0 + tile->core_h, s->ws->height, rows);
+    int column_count = split(tile->core_x0, tile->core_x0 + tile->core_w, s->ws->width, columns);
+    for (int v = 0; v < row_count; v++)
+        for (int h = 0; h < column_count; h++) {
+            const sbv_layer *layer = &n->tail[rows[v].side][columns[h].side];
+            sbv_conv_args conv = sbv_conv_of(n, layer, trunk, outputs, SBV_LINEAR);
+            conv.x0 = columns[h].begin - tile->x0;
+            conv.x1 = columns[h].end - tile->x0;
+            conv.y0 = rows[v].begin - tile->y0;
+            sbv_run_conv(s->exec, &conv, rows[v].end - rows[v].begin);
+        }
+    sbv_resize_args base = {
+        .in = centre->rgb,
+        .out = picture,
+        .full_w = s->ws->output.w,
+        .full_h = s->ws->output.h,
+        .x0 = scale * tile->core_x0,
+        .y0 = scale * tile->core_y0,
+    };
+    sbv_shuffle_args shuffle = {
+        .in = sbv_window(outputs, x0, y0, tile->core_w, tile->core_h), .out = picture, .factor = scale, .add = 1};
+    sbv_run_resize(s->exec, &base, picture.h);
+    sbv_run_pixel_shuffle(s->exec, &shuffle, picture.h);
+}
+
+/* One axis of a tile: the core that begins at `at`, and the core with its halo. */
+static void place(int at, int tile, int halo, int size, int *core, int *core_size, int *start, int *extent)
+{
+    int core_end = size - at < tile ? size : at + tile;
+    int end = size - core_end < halo ? size : core_end + halo;
+    *core = at;
+    *core_size = core_end - at;
+    *start = at < halo ? 0 : at - halo;
+    *extent = end - *start;
+}
+
+int sbv_tile_at(const sbv_stages *s, int i, sbv_tile *tile)
+{
+    const int side = s->ws->tile, halo = sbv_halo(s->network);
+    const int across = (s->ws->width - 1) / side + 1, down = (s->ws->height - 1) / side + 1;
+    if (i >= across * down)
+        return 0;
+    place(i % across * side, side, halo, s->ws->width, &tile->core_x0, &tile->core_w, &tile->x0, &tile->w);
+    place(i / across * side, side, halo, s->ws->height, &tile->core_y0, &tile->core_h, &tile->y0, &tile->h);
+    return 1;
+}
+
+void sbv_reconstruct(const sbv_stages *s, sbv_slot *const window[])
+{
+    sbv_tile tile;
+    for (int i = 0; sbv_tile_at(s, i, &tile); i++) {
+        sbv_warp_features(s, window, &tile);
+        sbv_fuse(s, &tile);
+        sbv_run_trunk(s, &tile);
+        sbv_run_tail(s, window[s->network->sequence / 2], &tile);
+    }
+}

@@ -1,0 +1,320 @@
+/*
+ * Sessions: the window of frames that slides over a stream. See selfblindvsr.h for what the calls do.
+ *
+ * Frame i of the stream lies in slot i % sequence. Frame t can be restored once frame t + radius is there or the stream
+ * has ended; by then no frame older than t - radius is needed, so `sequence` slots are enough.
+ *
+ * This file is part of Self-Blind-VSR for FFmpeg. SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#define _POSIX_C_SOURCE 200809L
+#include "model/session.h"
+
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define STRING(x) #x
+#define VERSION(major, minor, patch) STRING(major) "." STRING(minor) "." STRING(patch)
+
+const char *sbv_version(void)
+{
+    return VERSION(SBV_VERSION_MAJOR, SBV_VERSION_MINOR, SBV_VERSION_PATCH);
+}
+
+void sbv_config_default(sbv_config *config)
+{
+    *config = (sbv_config){.border = SBV_BORDER_REPLICATE};
+}
+
+static int check_config(sbv_session *s)
+{
+    const sbv_config *c = &s->config;
+    if ((int)c->border < SBV_BORDER_REPLICATE || c->border > SBV_BORDER_NONE)
+        return sbv_fail(&s->report, SBV_ERROR_ARGUMENT, "border %d: out of range %d to %d", (int)c->border,
+                        SBV_BORDER_REPLICATE, SBV_BORDER_NONE);
+    if (!(c->scene >= 0 && c->scene <= 1))
+        return sbv_fail(&s->report, SBV_ERROR_ARGUMENT, "scene %g: out of range 0 to 1", (double)c->scene);
+    if (c->tile != 0 && (c->tile < SBV_TILE_MIN || c->tile > SBV_TILE_MAX))
+        return sbv_fail(&s->report, SBV_ERROR_ARGUMENT, "tile %d: neither 0 nor in the range %d to %d", c->tile,
+                        SBV_TILE_MIN, SBV_TILE_MAX);
+    if (c->max_memory < 0)
+        return sbv_fail(&s->report, SBV_ERROR_ARGUMENT, "max_memory %lld: less than 0", (long long)c->max_memory);
+    return SBV_OK;
+}
+
+static int read_model(sbv_session *s)
+{
+    sbv_weights weights;
+    char *installed = s->config.model_path ? NULL : sbv_default_model();
+    const char *path = s->config.model_path ? s->config.model_path : installed;
+    int ret;
+    if (!path)
+        return sbv_fail(&s->report, SBV_ERROR_MEMORY, "out of memory: path of the default model");
+    if ((ret = sbv_weights_open(&weights, path, &s->report)) >= 0) {
+        ret = sbv_network_open(&s->network, &weights, &s->exec, &s->report);
+        s->name = weights.name;
+        s->licence = weights.licence;
+        s->phase = weights.phase;
+        weights.name = weights.licence = weights.phase = NULL;
+        sbv_weights_close(&weights);
+    }
+    free(installed);
+    return ret;
+}
+
+int sbv_open(sbv_session **session, const sbv_config *config)
+{
+    sbv_session *s = calloc(1, sizeof(*s));
+    int ret;
+    *session = NULL;
+    if (!s) {
+        sbv_report report = {.log = config->log, .opaque = config->log_opaque};
+        return sbv_fail(&report, SBV_ERROR_MEMORY, "out of memory: session");
+    }
+    s->config = *config;
+    s->report.log = config->log;
+    s->report.opaque = config->log_opaque;
+    if ((ret = check_config(s)) < 0 ||
+        (ret = sbv_exec_open(&s->exec, config->threads, config->execute, config->execute_opaque, &s->report)) < 0 ||
+        (ret = read_model(s)) < 0) {
+        sbv_close(&s);
+        return ret;
+    }
+    s->config.model_path = NULL; /* the caller's string need not live on */
+    s->info = (sbv_model_info){
+        .name = s->name,
+        .licence = s->licence,
+        .phase = s->phase,
+        .scale = s->network.scale,
+        .sequence = s->network.sequence,
+        .features = s->network.features,
+        .kernel_size = s->network.kernel.size,
+        .parameters = s->network.parameters,
+    };
+    *session = s;
+    return SBV_OK;
+}
+
+const sbv_model_info *sbv_model(const sbv_session *session)
+{
+    return &session->info;
+}
+
+static int check_components(sbv_session *s, const sbv_stream *stream)
+{
+    for (int i = 0; i < stream->components; i++) {
+        const sbv_component *c = &stream->component[i];
+        if (c->depth < 8 || c->depth > 16 || c->shift < 0 || c->depth + c->shift > 16 || c->plane < 0 || c->plane > 3 ||
+            c->offset < 0 || c->step < (c->depth + c->shift > 8 ? 2 : 1))
+            return sbv_fail(&s->report, SBV_ERROR_ARGUMENT,
+                            "component %d: depth %d, shift %d, plane %d, step %d, offset %d do not describe 8 to 16 bit "
+                            "samples", i, c->depth, c->shift, c->plane, c->step, c->offset);
+    }
+    return SBV_OK;
+}
+
+static int check_stream(sbv_session *s, const sbv_stream *stream)
+{
+    const int limit = INT_MAX / 4 / s->network.scale;
+    if (stream->width < 1 || stream->height < 1 || stream->width > limit || stream->height > limit)
+        return sbv_fail(&s->report, SBV_ERROR_ARGUMENT, "frame size %dx%d: out of range 1 to %d", stream->width,
+                        stream->height, limit);
+    if ((stream->components != 1 && stream->components != 3) || (stream->rgb && stream->components != 3))
+        return sbv_fail(&s->report, SBV_ERROR_ARGUMENT, "%d components: 1 (gray) or 3 are known", stream->components);
+    if (stream->chroma_w_log2 < 0 || stream->chroma_w_log2 > 1 || stream->chroma_h_log2 < 0 || stream->chroma_h_log2 > 1 ||
+        (stream->rgb && (stream->chroma_w_log2 || stream->chroma_h_log2)))
+        return sbv_fail(&s->report, SBV_ERROR_ARGUMENT, "chroma subsampling by 2^%d, 2^%d: out of range 0 to 1",
+                        stream->chroma_w_log2, stream->chroma_h_log2);
+    if ((int)stream->matrix < SBV_MATRIX_BT601 || stream->matrix > SBV_MATRIX_BT2020 ||
+        (int)stream->chroma_site < SBV_CHROMA_LEFT || stream->chroma_site > SBV_CHROMA_BOTTOM)
+        return sbv_fail(&s->report, SBV_ERROR_ARGUMENT, "matrix %d or chroma site %d is unknown", (int)stream->matrix,
+                        (int)stream->chroma_site);
+    return check_components(s, stream);
+}
+
+int sbv_describe(sbv_session *session, const sbv_stream *stream)
+{
+    sbv_session *s = session;
+    int ret;
+    if ((ret = check_stream(s, stream)) < 0)
+        return ret;
+    sbv_flush(s);
+    if (!s->described || stream->width != s->stream.width || stream->height != s->stream.height) {
+        s->described = 0;
+        sbv_workspace_close(&s->ws);
+        if ((ret = sbv_workspace_open(&s->ws, &s->network, stream->width, stream->height, s->config.tile,
+                                      s->config.max_memory, &s->report)) < 0)
+            return ret;
+        sbv_say(&s->report, SBV_LOG_VERBOSE, "%dx%d: %zu MiB, tiles of %d, %d threads", stream->width, stream->height,
+                (s->ws.bytes >> 20) + 1, s->ws.tile, s->exec.threads);
+    }
+    s->stream = *stream;
+    s->described = 1;
+    return SBV_OK;
+}
+
+static int radius(const sbv_session *s)
+{
+    return s->network.sequence / 2;
+}
+
+static sbv_slot *slot_of(sbv_session *s, int64_t frame)
+{
+    return &s->ws.slot[frame % s->network.sequence];
+}
+
+static sbv_stages stages_of(sbv_session *s)
+{
+    return (sbv_stages){&s->network, &s->exec, &s->ws};
+}
+
+int sbv_ready(const sbv_session *session, int64_t *tag)
+{
+    const sbv_session *s = session;
+    const int look_ahead = s->ended && s->config.border != SBV_BORDER_NONE ? 0 : radius(s);
+    if (s->returned + look_ahead >= s->received)
+        return s->ended ? SBV_END : SBV_AGAIN;
+    if (tag)
+        *tag = slot_of((sbv_session *)s, s->returned)->tag;
+    return SBV_OK;
+}
+
+static void detect_cut(sbv_session *s, sbv_slot *slot)
+{
+    slot->first_of_shot = s->received == 0;
+    if (s->config.scene > 0 && s->received > 0 &&
+        sbv_scene_score(&s->exec, slot_of(s, s->received - 1)->rgb, slot->rgb, &s->change) > s->config.scene)
+        slot->first_of_shot = 1;
+}
+
+int sbv_send(sbv_session *session, const sbv_frame *frame)
+{
+    sbv_session *s = session;
+    const sbv_stages stages = stages_of(s);
+    if (!s->described)
+        return sbv_fail(&s->report, SBV_ERROR_ARGUMENT, "a frame was sent before the stream was described");
+    if (s->ended && frame)
+        return sbv_fail(&s->report, SBV_ERROR_ARGUMENT, "a frame was sent after the end of the stream");
+    if (!frame) {
+        s->ended = 1;
+        return SBV_OK;
+    }
+    if (sbv_ready(s, NULL) == SBV_OK)
+        return SBV_AGAIN;
+    sbv_slot *slot = slot_of(s, s->received);
+    sbv_colour_in_args colour = {.stream = &s->stream, .in = frame, .out = slot->rgb};
+    sbv_run_colour_in(&s->exec, &colour, s->stream.height);
+    slot->tag = frame->tag;
+    detect_cut(s, slot);
+    sbv_extract_features(&stages, slot);
+    sbv_extract_pyramid(&stages, slot);
+    s->received++;
+    return SBV_OK;
+}
+
+/* The frames around frame `centre` that are in the window, cut to its shot: *first to *last. */
+static void find_shot(sbv_session *s, int64_t centre, int64_t *first, int64_t *last)
+{
+    int64_t lowest = centre - radius(s) > 0 ? centre - radius(s) : 0;
+    int64_t highest = centre + radius(s) < s->received ? centre + radius(s) : s->received - 1;
+    *first = *last = centre;
+    while (*first > lowest && !slot_of(s, *first)->first_of_shot)
+        --*first;
+    while (*last < highest && !slot_of(s, *last + 1)->first_of_shot)
+        ++*last;
+}
+
+/* The frame that stands in for frame `at` of a shot. A shot can be too short to be mirrored: then its end is repeated. */
+static int64_t stand_in(int64_t at, int64_t first, int64_t last, enum sbv_border border)
+{
+    if (border == SBV_BORDER_REFLECT)
+        at = at < first ? 2 * first - at : at > last ? 2 * last - at : at;
+    return at < first ? first : at > last ? last : at;
+}
+
+static void fill_window(sbv_session *s, int64_t centre, sbv_slot *window[])
+{
+    int64_t first, last;
+    find_shot(s, centre, &first, &last);
+    for (int i = 0; i < s->network.sequence; i++)
+        window[i] = slot_of(s, stand_in(centre - radius(s) + i, first, last, s->config.border));
+}
+
+/* The flow of each neighbour, once for each: a frame that stands in for several has the same flow in all its places. */
+static void estimate_flows(sbv_session *s, sbv_slot *const window[])
+{
+    const sbv_stages stages = stages_of(s);
+    const int centre = radius(s);
+    for (int i = 0; i < s->network.sequence; i++) {
+        int same = 0;
+        while (same < i && (same == centre || window[same] != window[i]))
+            same++;
+        if (i == centre)
+            continue;
+        if (same < i) {
+            sbv_copy_args copy = {s->ws.flow[same], s->ws.flow[i]};
+            sbv_run_copy(&s->exec, &copy, copy.in.h);
+        } else {
+            sbv_estimate_flow(&stages, window[centre], window[i], s->ws.flow[i]);
+        }
+    }
+}
+
+int sbv_receive(sbv_session *session, sbv_frame *out)
+{
+    sbv_session *s = session;
+    const sbv_stages stages = stages_of(s);
+    sbv_slot *window[SBV_MAX_SEQUENCE];
+    int ret = sbv_ready(s, &out->tag);
+    if (ret != SBV_OK)
+        return ret;
+    fill_window(s, s->returned, window);
+    estimate_flows(s, window);
+    sbv_reconstruct(&stages, window);
+    sbv_colour_out_args colour = {.stream = &s->stream, .in = s->ws.output, .out = out};
+    sbv_run_colour_out(&s->exec, &colour, (s->ws.output.h + 1) / 2);
+    s->returned++;
+    return SBV_OK;
+}
+
+int sbv_estimate_kernel(sbv_session *session, float *kernel)
+{
+    sbv_session *s = session;
+    const sbv_stages stages = stages_of(s);
+    sbv_slot *window[SBV_MAX_SEQUENCE];
+    int ret;
+    if (!s->network.kernel.present)
+        return sbv_fail(&s->report, SBV_ERROR_ARGUMENT, "the model has no kernel network (no kernel_net tensors)");
+    if ((ret = sbv_ready(s, NULL)) != SBV_OK)
+        return ret;
+    fill_window(s, s->returned, window);
+    return sbv_run_kernel_net(&stages, window, kernel, &s->report);
+}
+
+void sbv_flush(sbv_session *session)
+{
+    session->received = 0;
+    session->returned = session->config.border == SBV_BORDER_NONE ? radius(session) : 0;
+    session->ended = 0;
+    session->change = 0;
+}
+
+const char *sbv_last_error(const sbv_session *session)
+{
+    return session->report.last_error;
+}
+
+void sbv_close(sbv_session **session)
+{
+    sbv_session *s = *session;
+    if (!s)
+        return;
+    sbv_workspace_close(&s->ws);
+    sbv_network_close(&s->network);
+    sbv_exec_close(&s->exec);
+    free(s->name);
+    free(s->licence);
+    free(s->phase);
+    free(s);
+    *session = NULL;
+}
