@@ -1,0 +1,170 @@
+# Self-Blind-VSR for FFmpeg: the library, an FFmpeg with the filter, the demo and the tests. `make help` lists the targets.
+#
+# This file is part of Self-Blind-VSR for FFmpeg. SPDX-License-Identifier: LGPL-2.1-or-later
+
+VERSION   := $(shell awk '/define SBV_VERSION_(MAJOR|MINOR|PATCH)/ { printf "%s%s", dot, $$3; dot = "." }' model/selfblindvsr.h)
+SOVERSION := $(word 1,$(subst ., ,$(VERSION)))
+
+# Without a configuration, the default one. Nothing is configured in order to clean up or to read the help.
+ifneq ($(filter-out clean distclean help,$(or $(MAKECMDGOALS),all)),)
+include config.mak
+endif
+config.mak: configure
+	@./configure $(CONFIGURE_ARGS)
+
+# Every processor, unless the command line says how many.
+ifeq ($(findstring -j,$(MAKEFLAGS)),)
+MAKEFLAGS += -j$(shell nproc)
+endif
+MAKEFLAGS += --no-print-directory
+
+PREFIX ?= $(CONFIG_PREFIX)
+DESTDIR ?=
+AR ?= ar
+
+B := build
+LIBRARY := $(B)/lib/libselfblindvsr.so
+STATIC  := $(B)/lib/libselfblindvsr.a
+HEADER  := $(B)/include/selfblindvsr.h
+PKGCONFIG := $(B)/lib/pkgconfig/selfblindvsr.pc
+DEFAULT_MODEL := $(B)/share/selfblindvsr/default.bin
+
+all: library $(if $(filter none,$(FFMPEG_SERIES)),,$(B)/bin/ffmpeg)
+.PHONY: all
+
+help:
+	@echo 'make                   the library and FFmpeg: build/lib, build/bin/ffmpeg, build/bin/ffprobe'
+	@echo 'make demo              restores a scene it renders itself and measures the result; build/demo.png'
+	@echo 'make demo INPUT=a OUTPUT=b   restores a clip, four times as wide and high'
+	@echo 'make library           the library alone'
+	@echo 'make install           library, header, pkg-config file and default model under PREFIX, DESTDIR'
+	@echo 'make install-ffmpeg    ffmpeg and ffprobe under PREFIX'
+	@echo 'make check             all tests: check-unit, check-sanitize, check-compile, check-python'
+	@echo 'make lean-5.1          a small FFmpeg for the tests, build/lean-5.1/ffmpeg; also 7.1, 8.1, 9.0'
+	@echo 'make compile-7.1       compiles the filter alone against an FFmpeg, without warnings'
+	@echo 'make clean             removes what was compiled; make distclean removes sources and settings too'
+.PHONY: help
+
+# ---- The library ----
+
+WARNINGS := -Wall -Wextra -Wpointer-arith -Wstrict-prototypes -Wmissing-prototypes
+# No contraction to fused multiply-add: the result is the same on every processor. Neither errno nor floating-point traps
+# are looked at, which changes no result and lets loops be vectorized.
+BASE_CFLAGS := -std=c11 -I. -fPIC -fvisibility=hidden -ffp-contract=off -fno-math-errno -fno-trapping-math $(WARNINGS)
+LIBS := -ljansson -lm -lpthread -ldl
+
+SOURCES := $(sort $(wildcard model/*.c kernels/c/*.c))
+OBJECTS := $(SOURCES:%.c=$(B)/obj/%.o)
+
+library: $(LIBRARY) $(STATIC) $(HEADER) $(PKGCONFIG) $(DEFAULT_MODEL)
+.PHONY: library
+
+$(B)/obj/kernels/%.o: OPTIMIZE := -O3
+$(B)/obj/%.o: OPTIMIZE := -O2
+$(B)/obj/%.o: %.c config.mak Makefile
+	@mkdir -p $(@D)
+	@echo "  CC    $<"
+	@$(CC) $(BASE_CFLAGS) $(OPTIMIZE) $(CONFIG_CFLAGS) $(CFLAGS) -MMD -MP -c $< -o $@
+
+# The list of objects is a prerequisite too, so that a file taken away is taken out of the library.
+$(B)/obj/list: FORCE
+	@mkdir -p $(@D)
+	@echo '$(OBJECTS)' | cmp -s - $@ || echo '$(OBJECTS)' > $@
+FORCE:
+.PHONY: FORCE
+
+$(LIBRARY).$(SOVERSION): $(OBJECTS) $(B)/obj/list
+	@mkdir -p $(@D)
+	@echo "  LINK  $@"
+	@$(CC) -shared -Wl,-soname,$(@F) -Wl,-z,defs $(CONFIG_CFLAGS) $(LDFLAGS) $(OBJECTS) $(LIBS) -o $@.new
+	@mv -f $@.new $@
+
+$(LIBRARY): $(LIBRARY).$(SOVERSION)
+	@ln -sf $(<F) $@
+
+$(STATIC): $(OBJECTS) $(B)/obj/list
+	@mkdir -p $(@D)
+	@echo "  AR    $@"
+	@rm -f $@ && $(AR) rcs $@ $(OBJECTS)
+
+$(HEADER): model/selfblindvsr.h
+	@mkdir -p $(@D)
+	@cp $< $@
+
+# $(1): the prefix written into the file. That of the build folder is relative to the file.
+pkgconfig = sed -e 's|@PREFIX@|$(1)|' -e 's|@VERSION@|$(VERSION)|' -e 's|@LIBS@|$(LIBS)|' build-aux/selfblindvsr.pc.in
+
+$(PKGCONFIG): build-aux/selfblindvsr.pc.in model/selfblindvsr.h Makefile
+	@mkdir -p $(@D)
+	@$(call pkgconfig,$${pcfiledir}/../..) > $@
+
+$(DEFAULT_MODEL): $(wildcard model/default.bin)
+	@mkdir -p $(@D)
+	@if [ -e model/default.bin ]; then cp model/default.bin $@.new && mv -f $@.new $@; \
+	else echo "  note: there is no model/default.bin; give the filter a model=FILE"; fi
+
+-include $(OBJECTS:.o=.d)
+
+# ---- FFmpeg ----
+
+FFMPEG_INPUTS := vf_selfblindvsr.c $(wildcard patches/*.patch) build-aux/ffmpeg-build.sh build-aux/ffmpeg-source.sh
+export CC MAKE
+export SERIES_SRC := $(FFMPEG_SRC)
+
+$(B)/ffmpeg-$(FFMPEG_SERIES)/ffmpeg: $(FFMPEG_INPUTS) $(HEADER) config.mak | library
+	+@build-aux/ffmpeg-build.sh full $(FFMPEG_SERIES)
+
+$(B)/bin/ffmpeg: $(B)/ffmpeg-$(FFMPEG_SERIES)/ffmpeg
+	@mkdir -p $(@D)
+	@for program in ffprobe ffmpeg; do \
+	    cp $(<D)/$$program $(@D)/$$program.new && mv -f $(@D)/$$program.new $(@D)/$$program || exit 1; done
+	@echo "  $@ is ready"
+$(B)/bin/ffprobe: $(B)/bin/ffmpeg
+
+$(B)/lean-%/ffmpeg: $(FFMPEG_INPUTS) $(HEADER) | library
+	+@build-aux/ffmpeg-build.sh lean $*
+.PRECIOUS: $(B)/lean-%/ffmpeg
+lean-%: $(B)/lean-%/ffmpeg
+	@:
+compile-%: $(HEADER) | library
+	+@build-aux/ffmpeg-build.sh compile $*
+
+# ---- Installation ----
+
+install: library
+	@install -d $(DESTDIR)$(PREFIX)/lib/pkgconfig $(DESTDIR)$(PREFIX)/include $(DESTDIR)$(PREFIX)/share/selfblindvsr
+	@install -m 755 $(LIBRARY).$(SOVERSION) $(DESTDIR)$(PREFIX)/lib/libselfblindvsr.so.$(VERSION)
+	@ln -sf libselfblindvsr.so.$(VERSION) $(DESTDIR)$(PREFIX)/lib/libselfblindvsr.so.$(SOVERSION)
+	@ln -sf libselfblindvsr.so.$(SOVERSION) $(DESTDIR)$(PREFIX)/lib/libselfblindvsr.so
+	@install -m 644 $(STATIC) $(DESTDIR)$(PREFIX)/lib
+	@install -m 644 $(HEADER) $(DESTDIR)$(PREFIX)/include
+	@$(call pkgconfig,$(PREFIX)) > $(DESTDIR)$(PREFIX)/lib/pkgconfig/selfblindvsr.pc
+	@[ ! -e $(DEFAULT_MODEL) ] || install -m 644 $(DEFAULT_MODEL) $(DESTDIR)$(PREFIX)/share/selfblindvsr
+	@echo "libselfblindvsr $(VERSION) is installed under $(DESTDIR)$(PREFIX)"
+	@[ -n "$(DESTDIR)" ] || echo "If programs do not find it there, run ldconfig as root."
+
+install-ffmpeg: install $(B)/bin/ffmpeg
+	@install -d $(DESTDIR)$(PREFIX)/bin
+	@install -m 755 $(B)/bin/ffmpeg $(B)/bin/ffprobe $(DESTDIR)$(PREFIX)/bin
+	@echo "ffmpeg and ffprobe are installed under $(DESTDIR)$(PREFIX)/bin"
+
+uninstall:
+	@rm -f $(addprefix $(DESTDIR)$(PREFIX)/,lib/libselfblindvsr.so.$(VERSION) lib/libselfblindvsr.so.$(SOVERSION) \
+	    lib/libselfblindvsr.so lib/libselfblindvsr.a lib/pkgconfig/selfblindvsr.pc include/selfblindvsr.h \
+	    share/selfblindvsr/default.bin)
+	@rmdir $(DESTDIR)$(PREFIX)/share/selfblindvsr 2>/dev/null || :
+.PHONY: install install-ffmpeg uninstall
+
+# ---- Demo ----
+
+demo: all
+	@$(PYTHON) model/demo.py --ffmpeg $(B)/bin/ffmpeg $(if $(INPUT),--input '$(INPUT)') $(if $(OUTPUT),--output '$(OUTPUT)')
+.PHONY: demo
+
+include build-aux/check.mak
+
+clean:
+	rm -rf $(B)/obj $(B)/lib $(B)/include $(B)/share $(B)/bin $(B)/tests $(B)/sanitize $(B)/ffmpeg-* $(B)/lean-* $(B)/demo*
+distclean: clean
+	rm -rf $(B) config.mak
+.PHONY: clean distclean

@@ -1,0 +1,84 @@
+# The tests. Each tests/test_*.c is a program of its own that speaks TAP; exit status 77 means: skipped, for the reason it
+# gave. A tests/x.c with a tests/x.h is linked into every program; any other tests/x.c is a tool of the Python tests,
+# build/tests/x. tests/test_*.py are run by pytest and find the FFmpegs of the tests as build/lean-SERIES/ffmpeg.
+#
+# This file is part of Self-Blind-VSR for FFmpeg. SPDX-License-Identifier: LGPL-2.1-or-later
+
+# The oldest and the newest FFmpeg run the filter; the others compile it.
+RUN_SERIES     := 5.1 9.0
+COMPILE_SERIES := 7.1 8.1
+
+UNIT_TESTS  := $(patsubst tests/%.c,%,$(sort $(wildcard tests/test_*.c)))
+TEST_HELPERS := $(wildcard $(patsubst %.h,%.c,$(wildcard tests/*.h)))
+TEST_TOOLS  := $(patsubst tests/%.c,$(B)/tests/%,$(filter-out tests/test_%.c $(TEST_HELPERS),$(wildcard tests/*.c)))
+TEST_CFLAGS  = -std=c11 -I. -g $(WARNINGS) $(CONFIG_CFLAGS) $(CFLAGS)
+SANITIZE    := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+SANITIZE_OBJECTS := $(SOURCES:%.c=$(B)/sanitize/obj/%.o)
+
+# One after the other, so that the first failure is the last thing on the screen.
+check: library
+	+@$(MAKE) check-unit
+	+@$(MAKE) check-sanitize
+	+@$(MAKE) check-compile
+	+@$(MAKE) check-python
+	@echo "All tests passed."
+
+# $(1): folder of the programs. Stops at the end, so that one run shows every failure.
+define run_unit_tests
+	@failed=; for test in $(UNIT_TESTS); do \
+	    CMOCKA_MESSAGE_OUTPUT=TAP $(1)/$$test > $(1)/$$test.log 2>&1; status=$$?; \
+	    case $$status in \
+	    0) echo "  PASS  $$test ($$(grep -c '^ok' $(1)/$$test.log) tests)"; grep -i '# *skip' $(1)/$$test.log || : ;; \
+	    77) echo "  SKIP  $$test: $$(tail -n 1 $(1)/$$test.log)" ;; \
+	    *) cat $(1)/$$test.log; echo "  FAIL  $$test (status $$status)"; failed="$$failed $$test" ;; \
+	    esac; done; \
+	if [ -n "$$failed" ]; then echo "Failed:$$failed" >&2; exit 1; fi
+endef
+
+check-unit: $(UNIT_TESTS:%=$(B)/tests/%)
+	@echo "Unit tests"
+	$(call run_unit_tests,$(B)/tests)
+
+$(B)/tests/%: tests/%.c $(TEST_HELPERS) $(STATIC) $(wildcard tests/*.h)
+	@mkdir -p $(@D)
+	@echo "  TEST  $<"
+	@$(CC) $(TEST_CFLAGS) -O1 $< $(TEST_HELPERS) $(STATIC) -lcmocka $(LIBS) -o $@
+
+check-sanitize: $(UNIT_TESTS:%=$(B)/sanitize/%)
+	@echo "Unit tests under the address and undefined behaviour sanitizers"
+	$(call run_unit_tests,$(B)/sanitize)
+
+$(B)/sanitize/obj/%.o: %.c config.mak Makefile
+	@mkdir -p $(@D)
+	@echo "  CC    $< (sanitizers)"
+	@$(CC) $(BASE_CFLAGS) -O1 -g $(SANITIZE) $(CFLAGS) -MMD -MP -c $< -o $@
+$(B)/sanitize/libselfblindvsr.a: $(SANITIZE_OBJECTS)
+	@rm -f $@ && $(AR) rcs $@ $^
+$(B)/sanitize/%: tests/%.c $(TEST_HELPERS) $(B)/sanitize/libselfblindvsr.a $(wildcard tests/*.h)
+	@echo "  TEST  $< (sanitizers)"
+	@$(CC) $(TEST_CFLAGS) -O1 $(SANITIZE) $< $(TEST_HELPERS) $(B)/sanitize/libselfblindvsr.a -lcmocka $(LIBS) -o $@
+-include $(SANITIZE_OBJECTS:.o=.d)
+
+# A series that the archive has dropped is no failure, but it is said. $(1): target prefix, $(2): list of series.
+define for_series
+	+@for series in $(2); do \
+	    build-aux/ffmpeg-source.sh $$series; status=$$?; \
+	    case $$status in \
+	    0) $(MAKE) $(1)-$$series || exit 1; echo "  PASS  FFmpeg $$series: $(1)" ;; \
+	    3) echo "  SKIP  FFmpeg $$series: the archive no longer offers it" ;; \
+	    *) exit 1 ;; \
+	    esac; done
+endef
+
+check-compile: library
+	@echo "The filter compiles without warnings"
+	$(call for_series,compile,$(COMPILE_SERIES))
+
+check-lean: library
+	$(call for_series,lean,$(RUN_SERIES))
+
+check-python: check-lean $(TEST_TOOLS)
+	@echo "Python tests"
+	@$(PYTHON) -m pytest -q -rs -p no:cacheprovider tests
+
+.PHONY: check check-unit check-sanitize check-compile check-lean check-python

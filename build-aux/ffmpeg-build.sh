@@ -1,0 +1,175 @@
+#!/bin/sh
+# Configures and builds an FFmpeg with the filter, out of its source tree. Called by make, with the settings of config.mak
+# in the environment: CC, MAKE, SERIES_SRC (the user's source directory, for the series "custom") and JOBS.
+#
+# A configuration is kept until its options or the patch change; make inside FFmpeg then rebuilds what is out of date,
+# which after a change of the filter is one object and two links.
+#
+# This file is part of Self-Blind-VSR for FFmpeg. SPDX-License-Identifier: LGPL-2.1-or-later
+set -eu
+
+usage() {
+    cat <<'EOT'
+Usage: build-aux/ffmpeg-build.sh KIND SERIES
+
+KIND    full     the FFmpeg for users, in build/ffmpeg-SERIES: everything native, TLS, x264, NVIDIA by run-time loading
+        lean     the FFmpeg of the tests, in build/lean-SERIES: what they use, about a minute on two processors
+        compile  configure as lean and compile the filter alone, in build/lean-SERIES
+SERIES  5.1, 7.1, 8.1, 9.0 or custom
+EOT
+}
+
+die() {
+    echo "ffmpeg-build: $*" >&2
+    exit 1
+}
+
+case ${1:-} in
+    -h | --help)
+        usage
+        exit
+        ;;
+    full | lean | compile) [ $# -eq 2 ] || die "needs KIND and SERIES; see --help" ;;
+    *) die "unknown kind '${1:-}'; see --help" ;;
+esac
+kind=$1
+series=$2
+top=$(cd "$(dirname "$0")/.." && pwd)
+build=$top/build
+source=$build/src/ffmpeg-$series
+case $kind in
+    full) tree=$build/ffmpeg-$series ;;
+    *) tree=$build/lean-$series ;;
+esac
+log=$tree.log
+: "${CC:=cc}" "${MAKE:=make}"
+
+lean_protocols=file,pipe,fd
+lean_demuxers=rawvideo,yuv4mpegpipe,matroska,mov,image2,image2pipe,concat,wav,nut
+lean_muxers=null,framemd5,framecrc,rawvideo,yuv4mpegpipe,matroska,mov,mp4,image2,image2pipe,nut,wav
+lean_codecs=rawvideo,wrapped_avframe,png,ffv1,mpeg4,aac,pcm_s16le
+lean_filters=format,null,scale,testsrc,testsrc2,color,mandelbrot,sine,anullsrc,setpts,settb,fps,trim,select,setparams,split
+lean_filters=$lean_filters,psnr,ssim,showinfo,crop,aresample,aformat,anull,atrim,concat,tpad,setsar,setfield,setdar,copy,geq
+lean_filters=$lean_filters,hflip,vflip,noise,metadata,signalstats,asetpts,buffer,buffersink,hwupload,hwdownload,hwupload_cuda
+lean_filters=$lean_filters,selfblindvsr
+
+# One option a line.
+options() {
+    cat <<EOT
+--cc=$CC
+--disable-autodetect
+--disable-doc
+--disable-debug
+--disable-ffplay
+--enable-ffnvcodec
+--enable-libselfblindvsr
+--enable-zlib
+--extra-ldexeflags=-Wl,-rpath,'\$\$ORIGIN/../lib'
+EOT
+    case $kind in
+        full)
+            cat <<EOT
+--enable-gpl
+--enable-gnutls
+--enable-libx264
+--enable-cuvid
+--enable-nvdec
+--enable-nvenc
+EOT
+            ;;
+        *)
+            cat <<EOT
+--disable-everything
+--disable-network
+--enable-indev=lavfi
+--enable-protocol=$lean_protocols
+--enable-demuxer=$lean_demuxers
+--enable-muxer=$lean_muxers
+--enable-decoder=$lean_codecs
+--enable-encoder=$lean_codecs
+--enable-parser=png,mpeg4video,aac
+--enable-bsf=aac_adtstoasc,mpeg4_unpack_bframes
+--enable-filter=$lean_filters
+EOT
+            ;;
+    esac
+}
+
+# NVIDIA's codec headers. Those of Debian 12, 11.1.5.2, are too old for any FFmpeg after 5.1.
+codec_headers() {
+    [ "$series" != 5.1 ] || return 0
+    pkg-config --exists 'ffnvcodec >= 12.1.14.0' && return
+    headers=$build/nv-codec-headers
+    PKG_CONFIG_PATH=$headers/lib/pkgconfig:$PKG_CONFIG_PATH
+    [ ! -e "$headers/lib/pkgconfig/ffnvcodec.pc" ] || return 0
+    tarball=$(SBV_BUILD=$build "$top/build-aux/apt-source.sh" fetch nv-codec-headers 12.1) || exit 1
+    rm -rf "$headers.src"
+    mkdir -p "$headers.src"
+    tar -xf "$tarball" -C "$headers.src" --strip-components=1
+    "$MAKE" -s -C "$headers.src" PREFIX="$headers" install >/dev/null
+}
+
+configure() {
+    wanted=$(options && cat "$source/.selfblindvsr.patch" "$source/RELEASE")
+    if [ -e "$tree/.configured" ] && [ "$(cat "$tree/.configured")" = "$wanted" ]; then
+        return
+    fi
+    echo "Configuring FFmpeg $version ($kind)" >&2
+    rm -rf "$tree"
+    mkdir -p "$tree"
+    old_ifs=$IFS
+    IFS='
+'
+    # shellcheck disable=SC2046
+    (cd "$tree" && "$source/configure" $(options)) >"$log" 2>&1 || failed configured
+    IFS=$old_ifs
+    grep -q '^#define CONFIG_SELFBLINDVSR_FILTER 1$' "$tree/config.h" "$tree/config_components.h" 2>/dev/null ||
+        die "FFmpeg $version was configured without the filter: does its patch name the right type in allfilters.c?"
+    printf '%s\n' "$wanted" >"$tree/.configured"
+}
+
+failed() {
+    tail -n 15 "$log" >&2
+    die "FFmpeg $version could not be $1; the whole log is $log"
+}
+
+# The filter compiles without a warning.
+compile_filter() {
+    object=libavfilter/vf_selfblindvsr.o
+    "$MAKE" -C "$tree" "$object" >"$log.filter" 2>&1 || {
+        cat "$log.filter" >&2
+        die "vf_selfblindvsr.c does not compile with FFmpeg $version"
+    }
+    if grep 'warning:' "$log.filter" >&2; then
+        rm -f "$tree/$object"
+        die "vf_selfblindvsr.c compiles with warnings with FFmpeg $version"
+    fi
+    rm -f "$log.filter"
+}
+
+build_programs() {
+    case $kind in
+        full) cost=9 ;;
+        *) cost=2 ;;
+    esac
+    processors=$(nproc)
+    [ -e "$tree/ffmpeg" ] || echo "Building FFmpeg $version ($kind), about $((cost / processors + 1)) minutes; log: ${log#"$top"/}" >&2
+    "$MAKE" -C "$tree" ffmpeg ffprobe >"$log" 2>&1 || failed built
+    "$tree/ffmpeg" -hide_banner -filters 2>/dev/null | grep -q ' selfblindvsr ' ||
+        die "the FFmpeg $version just built has no filter selfblindvsr"
+    touch "$tree/ffmpeg" "$tree/ffprobe"
+}
+
+if [ "$series" = custom ]; then
+    [ -n "${SERIES_SRC:-}" ] || die "series custom needs ./configure --ffmpeg-src=DIR"
+    [ -e "$source/.selfblindvsr.patch" ] || "$top/build-aux/ffmpeg-source.sh" --src="$SERIES_SRC"
+else
+    "$top/build-aux/ffmpeg-source.sh" "$series" || exit $?
+fi
+version=$(cat "$source/RELEASE" 2>/dev/null || echo "$series")
+PKG_CONFIG_PATH=$build/lib/pkgconfig:${PKG_CONFIG_PATH:-}
+export PKG_CONFIG_PATH
+codec_headers
+configure
+[ "$kind" = full ] || compile_filter
+[ "$kind" = compile ] || build_programs
