@@ -12,6 +12,7 @@ This file is part of Self-Blind-VSR for FFmpeg. SPDX-License-Identifier: LGPL-2.
 from __future__ import annotations
 
 import math
+import os
 import pickletools
 import re
 import struct
@@ -369,6 +370,19 @@ class _Machine:
             raise CheckpointError(f"sets the state of {quote(target)}")
 
 
+class _Bounded:
+    """A file that is never asked for more than it has: a reader may allocate what it is asked for, whatever comes."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.tell, self.readline, self._read = file.tell, file.readline, file.read
+        start = file.tell()
+        self.size = file.seek(0, os.SEEK_END)
+        file.seek(start)
+
+    def read(self, count: int) -> bytes:
+        return self._read(min(count, self.size - self.tell()))
+
+
 def load(file: BinaryIO, persistent: Callable[[Any], Any] = _refuse_persistent) -> Any:
     """The object of the pickle that starts at the file's position; the position is then behind it.
 
@@ -378,7 +392,7 @@ def load(file: BinaryIO, persistent: Callable[[Any], Any] = _refuse_persistent) 
     machine = _Machine(persistent)
     name, place = "", start
     try:
-        for number, (opcode, arg, position) in enumerate(pickletools.genops(file)):
+        for number, (opcode, arg, position) in enumerate(pickletools.genops(_Bounded(file))):
             name, place = opcode.name, start if position is None else position
             if number >= OPCODE_LIMIT:
                 raise CheckpointError(f"more than {OPCODE_LIMIT} opcodes")
