@@ -1,0 +1,549 @@
+/*
+ * FFmpeg filter selfblindvsr: blind video super-resolution with libselfblindvsr.
+ *
+ * The filter hands pixels to the library and gives back pictures `scale` times as wide and high, one for one and with
+ * the timestamps and properties of the frames they were restored from. The network, its window of frames and its
+ * caches live in the library, which copies the pixels it needs on arrival: of the frames in flight the filter keeps
+ * the properties alone. Output lags behind input by the look-ahead of the model, two frames for a window of five.
+ *
+ * One source for FFmpeg 5.1, 7.1, 8.1 and 9.0.
+ *
+ * This file is part of Self-Blind-VSR for FFmpeg. SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#include <limits.h>
+#include <string.h>
+
+#include <selfblindvsr.h>
+
+#include "libavutil/common.h"
+#include "libavutil/fifo.h"
+#include "libavutil/frame.h"
+#include "libavutil/imgutils.h"
+#include "libavutil/opt.h"
+#include "libavutil/pixdesc.h"
+#include "libavutil/version.h"
+#include "libavfilter/version.h"
+#include "avfilter.h"
+#include "filters.h"
+#include "formats.h"
+#include "video.h"
+
+/* What differs between the versions of FFmpeg. */
+#if LIBAVFILTER_VERSION_INT < AV_VERSION_INT(10, 4, 100) /* before 7.1 */
+#include "internal.h"
+#endif
+#if LIBAVFILTER_VERSION_MAJOR < 11 /* before 8.0 */
+typedef AVFilter FFFilter;
+#define PUBLIC(field) .field
+#else
+#define PUBLIC(field) .p.field
+#endif
+#define HAVE_HINT_AND_LCEVC (LIBAVUTIL_VERSION_INT >= AV_VERSION_INT(59, 39, 100)) /* 7.1 */
+
+#define TILE_MIN 16
+#define TILE_MAX 8192
+
+typedef struct SelfBlindVSRContext {
+    const AVClass *class;
+
+    char *model;
+    int border;
+    float scene;
+    int tile;
+    int max_memory;
+
+    sbv_session *session;
+    sbv_stream stream;  /* what the session was told last */
+    int described;      /* whether it was told at all */
+    AVFrame *next;      /* first frame of a new description, waiting for the frames before it to come out */
+    AVFifo *held;       /* AVFrame *: properties of the frames sent and not yet received, oldest first */
+    int64_t sent;       /* frames sent, and so the tag of the next one */
+    int64_t first_held; /* tag of the oldest frame held */
+    int64_t returned;   /* frames received */
+    int status;         /* of the input, once it ended */
+    int64_t status_pts;
+    int warned_matrix, told_matrix;
+} SelfBlindVSRContext;
+
+#define OFFSET(x) offsetof(SelfBlindVSRContext, x)
+#define FLAGS     (AV_OPT_FLAG_FILTERING_PARAM | AV_OPT_FLAG_VIDEO_PARAM)
+
+/* clang-format off */
+static const AVOption selfblindvsr_options[] = {
+    { "model", "model file (default: the model installed with libselfblindvsr)", OFFSET(model), AV_OPT_TYPE_STRING,
+      { .str = NULL }, 0, 0, FLAGS },
+    { "border", "what stands in for the frames before the first and after the last one", OFFSET(border),
+      AV_OPT_TYPE_INT, { .i64 = SBV_BORDER_REPLICATE }, SBV_BORDER_REPLICATE, SBV_BORDER_NONE, FLAGS, .unit = "border" },
+    { "replicate", "the first or last frame again", 0, AV_OPT_TYPE_CONST, { .i64 = SBV_BORDER_REPLICATE }, 0, 0, FLAGS,
+      .unit = "border" },
+    { "reflect", "the frames mirrored about the first or last one", 0, AV_OPT_TYPE_CONST,
+      { .i64 = SBV_BORDER_REFLECT }, 0, 0, FLAGS, .unit = "border" },
+    { "none", "nothing: frames without all their neighbours (the first and last two) are dropped", 0,
+      AV_OPT_TYPE_CONST, { .i64 = SBV_BORDER_NONE }, 0, 0, FLAGS, .unit = "border" },
+    { "scene", "scene cut threshold, mean absolute luma change as a fraction of white; 0: no detection", OFFSET(scene),
+      AV_OPT_TYPE_FLOAT, { .dbl = 0 }, 0, 1, FLAGS },
+    { "tile", "side of the tiles worked on, 16 or more input pixels; 0: as large as max_memory allows", OFFSET(tile),
+      AV_OPT_TYPE_INT, { .i64 = 0 }, 0, TILE_MAX, FLAGS },
+    { "max_memory", "most memory to work with, MiB; 0: no limit", OFFSET(max_memory), AV_OPT_TYPE_INT,
+      { .i64 = 0 }, 0, INT_MAX, FLAGS },
+    { NULL }
+};
+/* clang-format on */
+
+AVFILTER_DEFINE_CLASS(selfblindvsr);
+
+static const enum AVPixelFormat pix_fmts[] = {
+    AV_PIX_FMT_YUV420P,   AV_PIX_FMT_YUV422P,   AV_PIX_FMT_YUV444P,                     /* 8 bits */
+    AV_PIX_FMT_YUVJ420P,  AV_PIX_FMT_YUVJ422P,  AV_PIX_FMT_YUVJ444P,  AV_PIX_FMT_NV12,  /* 8 bits */
+    AV_PIX_FMT_YUV420P10, AV_PIX_FMT_YUV422P10, AV_PIX_FMT_YUV444P10, AV_PIX_FMT_P010,  /* 10 bits */
+    AV_PIX_FMT_GBRP,      AV_PIX_FMT_GBRP10,    AV_PIX_FMT_RGB24,     AV_PIX_FMT_BGR24, /* RGB */
+    AV_PIX_FMT_0RGB,      AV_PIX_FMT_RGB0,      AV_PIX_FMT_0BGR,      AV_PIX_FMT_BGR0,  /* RGB */
+    AV_PIX_FMT_GRAY8,     AV_PIX_FMT_GRAY10,    AV_PIX_FMT_NONE,
+};
+
+static int averror(int sbv)
+{
+    switch (sbv) {
+    case SBV_ERROR_MEMORY:
+        return AVERROR(ENOMEM);
+    case SBV_ERROR_FILE:
+        return AVERROR(EIO);
+    case SBV_ERROR_MODEL:
+        return AVERROR_INVALIDDATA;
+    default:
+        return AVERROR(EINVAL);
+    }
+}
+
+static void log_message(void *opaque, enum sbv_log_level level, const char *message)
+{
+    static const int levels[] = {
+        [SBV_LOG_ERROR] = AV_LOG_ERROR,
+        [SBV_LOG_WARNING] = AV_LOG_WARNING,
+        [SBV_LOG_INFO] = AV_LOG_INFO,
+        [SBV_LOG_VERBOSE] = AV_LOG_VERBOSE,
+    };
+    av_log(opaque, levels[level], "%s\n", message);
+}
+
+typedef struct Execution {
+    sbv_job_fn *job;
+    void *arg;
+} Execution;
+
+static int run_job(AVFilterContext *ctx, void *arg, int job, int jobs)
+{
+    const Execution *execution = arg;
+    execution->job(execution->arg, job, jobs);
+    return 0;
+}
+
+static void execute(void *opaque, sbv_job_fn *job, void *arg, int jobs)
+{
+    ff_filter_execute(opaque, run_job, &(Execution){job, arg}, NULL, jobs);
+}
+
+static void tell_model(AVFilterContext *ctx)
+{
+    SelfBlindVSRContext *s = ctx->priv;
+    const sbv_model_info *m = sbv_model(s->session);
+
+    av_log(ctx, AV_LOG_VERBOSE,
+           "libselfblindvsr %s, model %s, licence %s: x%d, window of %d frames, %d features, "
+           "%" PRId64 " parameters\n",
+           sbv_version(), m->name[0] ? m->name : "without a name", m->licence[0] ? m->licence : "not stated", m->scale,
+           m->sequence, m->features, m->parameters);
+    if (!strcmp(m->phase, "topleft"))
+        av_log(ctx, AV_LOG_WARNING,
+               "The model's samples sit at the top left of their pixels: the picture comes out "
+               "%.1f output pixels up and left of its place\n",
+               (m->scale - 1) / 2.0);
+}
+
+static av_cold int init(AVFilterContext *ctx)
+{
+    SelfBlindVSRContext *s = ctx->priv;
+    sbv_config config;
+    int ret;
+
+    if (s->tile && s->tile < TILE_MIN) {
+        av_log(ctx, AV_LOG_ERROR, "tile is %d, but must be 0 (automatic) or from %d to %d input pixels\n", s->tile,
+               TILE_MIN, TILE_MAX);
+        return AVERROR(EINVAL);
+    }
+    if (!(s->held = av_fifo_alloc2(8, sizeof(AVFrame *), AV_FIFO_FLAG_AUTO_GROW)))
+        return AVERROR(ENOMEM);
+
+    sbv_config_default(&config);
+    config.model_path = s->model;
+    config.border = s->border;
+    config.scene = s->scene;
+    config.tile = s->tile;
+    config.max_memory = (int64_t)s->max_memory << 20;
+    config.threads = FFMAX(ff_filter_get_nb_threads(ctx), 1);
+    config.execute = execute;
+    config.execute_opaque = ctx;
+    config.log = log_message;
+    config.log_opaque = ctx;
+    if ((ret = sbv_open(&s->session, &config)) < 0)
+        return averror(ret);
+    tell_model(ctx);
+    return 0;
+}
+
+static av_cold void uninit(AVFilterContext *ctx)
+{
+    SelfBlindVSRContext *s = ctx->priv;
+    AVFrame *frame;
+
+    sbv_close(&s->session);
+    av_frame_free(&s->next);
+    while (s->held && av_fifo_read(s->held, &frame, 1) >= 0)
+        av_frame_free(&frame);
+    av_fifo_freep2(&s->held);
+}
+
+static int config_output(AVFilterLink *outlink)
+{
+    AVFilterContext *ctx = outlink->src;
+    SelfBlindVSRContext *s = ctx->priv;
+    const AVFilterLink *inlink = ctx->inputs[0];
+    const int scale = sbv_model(s->session)->scale;
+    const int64_t w = (int64_t)inlink->w * scale, h = (int64_t)inlink->h * scale;
+    const int64_t linesize = w <= INT_MAX ? av_image_get_linesize(inlink->format, w, 0) : -1;
+
+    /* The condition of av_image_check_size2(), which would say less. */
+    if (linesize <= 0 || h > INT_MAX || linesize + 128 * 8 > INT_MAX / (h + 128)) {
+        av_log(ctx, AV_LOG_ERROR,
+               "%dx%d times %d is %" PRId64 "x%" PRId64 ", larger than FFmpeg's limit of 2 GiB for "
+               "a picture\n",
+               inlink->w, inlink->h, scale, w, h);
+        return AVERROR(EINVAL);
+    }
+    outlink->w = w;
+    outlink->h = h;
+    return 0;
+}
+
+static enum sbv_matrix matrix_of(AVFilterContext *ctx, const AVFrame *frame)
+{
+    SelfBlindVSRContext *s = ctx->priv;
+    const enum sbv_matrix guess = frame->height < 720 ? SBV_MATRIX_BT601 : SBV_MATRIX_BT709;
+    const char *guess_name = guess == SBV_MATRIX_BT601 ? "bt601" : "bt709";
+
+    switch (frame->colorspace) {
+    case AVCOL_SPC_BT709:
+        return SBV_MATRIX_BT709;
+    case AVCOL_SPC_BT470BG:
+    case AVCOL_SPC_SMPTE170M:
+        return SBV_MATRIX_BT601;
+    case AVCOL_SPC_BT2020_NCL:
+        return SBV_MATRIX_BT2020;
+    case AVCOL_SPC_UNSPECIFIED:
+        if (!s->told_matrix)
+            av_log(ctx, AV_LOG_VERBOSE, "Colour matrix not specified, taken as %s for a height of %d\n", guess_name,
+                   frame->height);
+        s->told_matrix = 1;
+        return guess;
+    default:
+        if (!s->warned_matrix)
+            av_log(ctx, AV_LOG_WARNING, "Colour matrix %s not supported, taken as %s\n",
+                   av_color_space_name(frame->colorspace), guess_name);
+        s->warned_matrix = 1;
+        return guess;
+    }
+}
+
+static enum sbv_chroma_site chroma_site_of(const AVFrame *frame)
+{
+    static const enum sbv_chroma_site sites[] = {
+        [AVCHROMA_LOC_UNSPECIFIED] = SBV_CHROMA_LEFT, [AVCHROMA_LOC_LEFT] = SBV_CHROMA_LEFT,
+        [AVCHROMA_LOC_CENTER] = SBV_CHROMA_CENTER,    [AVCHROMA_LOC_TOPLEFT] = SBV_CHROMA_TOPLEFT,
+        [AVCHROMA_LOC_TOP] = SBV_CHROMA_TOP,          [AVCHROMA_LOC_BOTTOMLEFT] = SBV_CHROMA_BOTTOMLEFT,
+        [AVCHROMA_LOC_BOTTOM] = SBV_CHROMA_BOTTOM,
+    };
+    return (unsigned)frame->chroma_location < FF_ARRAY_ELEMS(sites) ? sites[frame->chroma_location] : SBV_CHROMA_LEFT;
+}
+
+/* Formats that say nothing are full range where FFmpeg's scaler takes them so: yuvj and gray. */
+static int full_range_of(const AVFrame *frame)
+{
+    switch (frame->format) {
+    case AV_PIX_FMT_YUVJ420P:
+    case AV_PIX_FMT_YUVJ422P:
+    case AV_PIX_FMT_YUVJ444P:
+        return 1;
+    case AV_PIX_FMT_GRAY8:
+    case AV_PIX_FMT_GRAY10:
+        return frame->color_range != AVCOL_RANGE_MPEG;
+    default:
+        return frame->color_range == AVCOL_RANGE_JPEG;
+    }
+}
+
+/* What a frame looks like, in the library's words. What the format has no use for is zero, so that descriptions can be
+ * compared as memory: they consist of ints. */
+static sbv_stream stream_of(AVFilterContext *ctx, const AVFrame *frame)
+{
+    const AVPixFmtDescriptor *desc = av_pix_fmt_desc_get(frame->format);
+    sbv_stream stream;
+
+    memset(&stream, 0, sizeof(stream));
+    stream.width = frame->width;
+    stream.height = frame->height;
+    stream.components = desc->nb_components;
+    stream.rgb = !!(desc->flags & AV_PIX_FMT_FLAG_RGB);
+    for (int i = 0; i < desc->nb_components; i++) {
+        stream.component[i].plane = desc->comp[i].plane;
+        stream.component[i].step = desc->comp[i].step;
+        stream.component[i].offset = desc->comp[i].offset;
+        stream.component[i].shift = desc->comp[i].shift;
+        stream.component[i].depth = desc->comp[i].depth;
+    }
+    if (!stream.rgb)
+        stream.full_range = full_range_of(frame);
+    if (!stream.rgb && stream.components == 3) {
+        stream.matrix = matrix_of(ctx, frame);
+        stream.chroma_w_log2 = desc->log2_chroma_w;
+        stream.chroma_h_log2 = desc->log2_chroma_h;
+        if (desc->log2_chroma_w || desc->log2_chroma_h)
+            stream.chroma_site = chroma_site_of(frame);
+    }
+    return stream;
+}
+
+static void picture_of(sbv_frame *picture, const AVFrame *frame)
+{
+    for (int i = 0; i < FF_ARRAY_ELEMS(picture->data); i++) {
+        picture->data[i] = frame->data[i];
+        picture->linesize[i] = frame->linesize[i];
+    }
+}
+
+/* Sends a frame, which is taken over, and keeps its properties. */
+static int send_frame(AVFilterContext *ctx, AVFrame *frame)
+{
+    SelfBlindVSRContext *s = ctx->priv;
+    sbv_frame picture = {.tag = s->sent};
+    int ret;
+
+    picture_of(&picture, frame);
+    if ((ret = sbv_send(s->session, &picture)) < 0) {
+        av_frame_free(&frame);
+        return averror(ret);
+    }
+    s->sent++;
+    for (int i = 0; i < AV_NUM_DATA_POINTERS; i++) {
+        av_buffer_unref(&frame->buf[i]);
+        frame->data[i] = NULL;
+    }
+    if ((ret = av_fifo_write(s->held, &frame, 1)) < 0)
+        av_frame_free(&frame);
+    return ret;
+}
+
+static int describe_and_send(AVFilterContext *ctx, AVFrame *frame)
+{
+    SelfBlindVSRContext *s = ctx->priv;
+    int ret;
+
+    s->stream = stream_of(ctx, frame);
+    if ((ret = sbv_describe(s->session, &s->stream)) < 0) {
+        av_frame_free(&frame);
+        return averror(ret);
+    }
+    s->described = 1;
+    return send_frame(ctx, frame);
+}
+
+static int end_stream(SelfBlindVSRContext *s)
+{
+    const int ret = s->described ? sbv_send(s->session, NULL) : SBV_OK;
+    return ret < 0 ? averror(ret) : 0;
+}
+
+/* Takes a frame from the input. Where it looks different, those before it must come out first. */
+static int take_frame(AVFilterContext *ctx, AVFrame *frame)
+{
+    SelfBlindVSRContext *s = ctx->priv;
+    const AVFilterLink *inlink = ctx->inputs[0];
+    sbv_stream stream;
+
+    if (frame->width != inlink->w || frame->height != inlink->h || frame->format != inlink->format) {
+        av_log(ctx, AV_LOG_ERROR, "A frame is %dx%d %s, but the stream %dx%d %s\n", frame->width, frame->height,
+               av_get_pix_fmt_name(frame->format), inlink->w, inlink->h, av_get_pix_fmt_name(inlink->format));
+        av_frame_free(&frame);
+        return AVERROR(EINVAL);
+    }
+    if (!s->described)
+        return describe_and_send(ctx, frame);
+    stream = stream_of(ctx, frame);
+    if (!memcmp(&stream, &s->stream, sizeof(stream)))
+        return send_frame(ctx, frame);
+    av_log(ctx, AV_LOG_VERBOSE, "Colour properties change at frame %" PRId64 "\n", s->sent);
+    s->next = frame;
+    return end_stream(s);
+}
+
+/* Gives a picture the properties of the frame it was restored from, but for what depends on the size. */
+static int copy_props(AVFrame *out, const AVFrame *in, int scale)
+{
+    static const enum AVFrameSideDataType dropped[] = {
+        AV_FRAME_DATA_PANSCAN,
+        AV_FRAME_DATA_MOTION_VECTORS,
+        AV_FRAME_DATA_REGIONS_OF_INTEREST,
+        AV_FRAME_DATA_VIDEO_ENC_PARAMS,
+        AV_FRAME_DATA_DETECTION_BBOXES,
+#if HAVE_HINT_AND_LCEVC
+        AV_FRAME_DATA_VIDEO_HINT,
+        AV_FRAME_DATA_LCEVC,
+#endif
+    };
+    const int ret = av_frame_copy_props(out, in);
+
+    for (int i = 0; i < FF_ARRAY_ELEMS(dropped); i++)
+        av_frame_remove_side_data(out, dropped[i]);
+    out->crop_left = in->crop_left * scale;
+    out->crop_right = in->crop_right * scale;
+    out->crop_top = in->crop_top * scale;
+    out->crop_bottom = in->crop_bottom * scale;
+    return ret;
+}
+
+/* The fourth byte of the pixels of 0RGB and the like, which the library does not know of: opaque. */
+static void fill_padding(AVFrame *frame)
+{
+    const AVPixFmtDescriptor *desc = av_pix_fmt_desc_get(frame->format);
+
+    if (desc->nb_components == 3 && desc->comp[0].step == 4)
+        for (int y = 0; y < frame->height; y++)
+            memset(frame->data[0] + (ptrdiff_t)y * frame->linesize[0], 0xFF, 4 * (size_t)frame->width);
+}
+
+/* Restores the frame of this tag and passes it on. The held frames before it are those that border=none drops. */
+static int output_frame(AVFilterContext *ctx, int64_t tag)
+{
+    SelfBlindVSRContext *s = ctx->priv;
+    AVFilterLink *outlink = ctx->outputs[0];
+    AVFrame *in = NULL, *out = NULL;
+    sbv_frame picture = {0};
+    int ret;
+
+    for (; s->first_held <= tag; s->first_held++) {
+        av_frame_free(&in);
+        if ((ret = av_fifo_read(s->held, &in, 1)) < 0)
+            return AVERROR_BUG;
+    }
+    if (!(out = ff_get_video_buffer(outlink, outlink->w, outlink->h))) {
+        ret = AVERROR(ENOMEM);
+        goto end;
+    }
+    if ((ret = copy_props(out, in, sbv_model(s->session)->scale)) < 0)
+        goto end;
+    fill_padding(out);
+    picture_of(&picture, out);
+    if ((ret = sbv_receive(s->session, &picture)) < 0) {
+        ret = averror(ret);
+        goto end;
+    }
+    s->returned++;
+    ret = ff_filter_frame(outlink, out);
+    out = NULL;
+end:
+    av_frame_free(&in);
+    av_frame_free(&out);
+    return ret;
+}
+
+/* All frames of a description are out: the next description, or the end. */
+static int finish(AVFilterContext *ctx)
+{
+    SelfBlindVSRContext *s = ctx->priv;
+    AVFrame *frame = s->next;
+
+    if (frame) {
+        s->next = NULL;
+        return describe_and_send(ctx, frame);
+    }
+    if (s->status == AVERROR_EOF && s->sent && !s->returned)
+        av_log(ctx, AV_LOG_WARNING, "No frame came out: border=none needs at least %d frames, there were %" PRId64 "\n",
+               sbv_model(s->session)->sequence, s->sent);
+    ff_outlink_set_status(ctx->outputs[0], s->status, s->status_pts);
+    return 0;
+}
+
+/* The session has room: the next frame or the end of the input. Returns FFERROR_NOT_READY where there is neither. */
+static int feed(AVFilterContext *ctx)
+{
+    SelfBlindVSRContext *s = ctx->priv;
+    AVFilterLink *inlink = ctx->inputs[0], *outlink = ctx->outputs[0];
+    AVFrame *frame;
+    int ret = ff_inlink_consume_frame(inlink, &frame);
+
+    if (ret < 0)
+        return ret;
+    if (ret > 0)
+        return take_frame(ctx, frame);
+    if (ff_inlink_acknowledge_status(inlink, &s->status, &s->status_pts))
+        return end_stream(s);
+    FF_FILTER_FORWARD_WANTED(outlink, inlink);
+    return FFERROR_NOT_READY;
+}
+
+static int activate(AVFilterContext *ctx)
+{
+    SelfBlindVSRContext *s = ctx->priv;
+    AVFilterLink *inlink = ctx->inputs[0], *outlink = ctx->outputs[0];
+    int64_t tag;
+    int ret;
+
+    FF_FILTER_FORWARD_STATUS_BACK(outlink, inlink);
+
+    do {
+        ret = s->described ? sbv_ready(s->session, &tag) : s->status ? SBV_END : SBV_AGAIN;
+        if (ret == SBV_OK) {
+            if (!ff_outlink_frame_wanted(outlink))
+                return FFERROR_NOT_READY;
+            ret = output_frame(ctx, tag);
+        } else if (ret == SBV_AGAIN) {
+            ret = feed(ctx);
+        } else if (ret == SBV_END) {
+            const int ended = !s->next;
+            ret = finish(ctx);
+            if (ended)
+                return ret;
+        } else {
+            ret = averror(ret);
+        }
+    } while (ret >= 0);
+    return ret;
+}
+
+static const AVFilterPad inputs[] = {
+    {
+        .name = "default",
+        .type = AVMEDIA_TYPE_VIDEO,
+    },
+};
+
+static const AVFilterPad outputs[] = {
+    {
+        .name = "default",
+        .type = AVMEDIA_TYPE_VIDEO,
+        .config_props = config_output,
+    },
+};
+
+const FFFilter ff_vf_selfblindvsr = {
+    PUBLIC(name) = "selfblindvsr",
+    PUBLIC(description) = NULL_IF_CONFIG_SMALL("Restore and enlarge video, blur unknown, with a neural network."),
+    PUBLIC(priv_class) = &selfblindvsr_class,
+    PUBLIC(flags) = AVFILTER_FLAG_SLICE_THREADS,
+    .priv_size = sizeof(SelfBlindVSRContext),
+    .init = init,
+    .uninit = uninit,
+    .activate = activate,
+    FILTER_INPUTS(inputs),
+    FILTER_OUTPUTS(outputs),
+    FILTER_PIXFMTS_ARRAY(pix_fmts),
+};
