@@ -73,10 +73,15 @@ $(B)/obj/list: FORCE
 FORCE:
 .PHONY: FORCE
 
-$(LIBRARY).$(SOVERSION): $(OBJECTS) $(B)/obj/list
+# Nothing but the public functions leaves the shared library. Visibility alone does not hide functions with clones.
+$(B)/obj/exports.map: model/selfblindvsr.h Makefile
+	@mkdir -p $(@D)
+	@{ echo '{ global:'; sed -n 's/^SBV_API .*[ *]\(sbv_[a-z_]*\)(.*/\1;/p' $<; echo 'local: *; };'; } > $@
+
+$(LIBRARY).$(SOVERSION): $(OBJECTS) $(B)/obj/list $(B)/obj/exports.map
 	@mkdir -p $(@D)
 	@echo "  LINK  $@"
-	@$(CC) -shared -Wl,-soname,$(@F) -Wl,-z,defs $(CONFIG_CFLAGS) $(LDFLAGS) $(OBJECTS) $(LIBS) -o $@.new
+	@$(CC) -shared -Wl,-soname,$(@F) -Wl,-z,defs -Wl,--version-script=$(B)/obj/exports.map $(CONFIG_CFLAGS) $(LDFLAGS) $(OBJECTS) $(LIBS) -o $@.new
 	@mv -f $@.new $@
 
 $(LIBRARY): $(LIBRARY).$(SOVERSION)
