@@ -1,0 +1,115 @@
+"""The whole network against golden tensors, stage by stage in the library and through ffmpeg.
+
+tests/golden holds small ones of the project's own, made by model/reference.py. A folder with the published network's
+size, named by SBV_SHARED (default: shared beside the checkout), is used besides where it is there.
+
+SPDX-License-Identifier: LGPL-2.1-or-later
+"""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+TOP = Path(__file__).resolve().parent.parent
+STAGES = TOP / "build/tests/golden_stages"
+GOLDEN = TOP / "tests/golden"
+SHARED = Path(os.environ.get("SBV_SHARED", TOP.parent / "shared")) / "golden"
+FFMPEGS = [TOP / f"build/lean-{series}/ffmpeg" for series in ("5.1", "9.0")]
+
+# 8-bit output of a float computation within 5e-4: a few values in a thousand round the other way.
+LEAST_PSNR = 55.0
+
+OWN = sorted(path.name.removesuffix("_frames_u8.npy") for path in GOLDEN.glob("*_frames_u8.npy"))
+SHARED_CASES = {
+    "a": (1, "layout.tsv", ".pt"),
+    "b": (2, "layout.tsv", ".legacy.pt"),
+    "c": (2, "layout_small.tsv", ".pkl"),
+}
+
+
+def check_stages(model: Path, prefix: Path) -> str:
+    done = subprocess.run([STAGES, model, prefix], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def upscale(ffmpeg: Path, model: Path, frames: np.ndarray) -> np.ndarray:
+    """Runs the filter on one window of RGB frames without borders; returns the one frame that comes out."""
+    count, height, width, _ = frames.shape
+    command = [ffmpeg, "-v", "error", "-f", "rawvideo", "-pix_fmt", "gbrp", "-s", f"{width}x{height}", "-i", "-",
+               "-vf", f"selfblindvsr=model={model}:border=none", "-f", "rawvideo", "-pix_fmt", "gbrp", "-"]
+    planes = frames[..., [1, 2, 0]].transpose(0, 3, 1, 2)
+    done = subprocess.run(command, input=planes.tobytes(), capture_output=True, check=False)
+    assert done.returncode == 0 and not done.stderr, done.stderr.decode()
+    scale = round((len(done.stdout) / (3 * width * height)) ** 0.5)
+    out = np.frombuffer(done.stdout, np.uint8).reshape(3, height * scale, width * scale)
+    return out[[2, 0, 1]]
+
+
+def psnr(out: np.ndarray, recons: np.ndarray) -> float:
+    expected = np.clip(np.rint(recons.astype(np.float64) * 255), 0, 255)
+    error = np.mean((out - expected) ** 2)
+    return 99.0 if error == 0 else 10 * np.log10(255**2 / error)
+
+
+def check_ffmpeg(model: Path, prefix: Path) -> None:
+    frames = np.load(f"{prefix}_frames_u8.npy")
+    recons = np.load(f"{prefix}_recons.npy")
+    for ffmpeg in FFMPEGS:
+        if (ffmpeg.parent / "SKIPPED").exists():
+            continue
+        assert psnr(upscale(ffmpeg, model, frames), recons) >= LEAST_PSNR
+
+
+def own_model(case: str) -> Path:
+    """Each network is stored once; a case is named after its network: wide_tall.npy belongs to wide.bin."""
+    models = [path for path in GOLDEN.glob("*.bin") if case == path.stem or case.startswith(path.stem + "_")]
+    assert len(models) == 1, f"{case}: {len(models)} models"
+    return models[0]
+
+
+def test_there_are_goldens() -> None:
+    assert len(OWN) >= 3
+
+
+@pytest.mark.parametrize("case", OWN)
+def test_own_stages(case: str) -> None:
+    check_stages(own_model(case), GOLDEN / case)
+
+
+@pytest.mark.parametrize("case", OWN)
+def test_own_through_ffmpeg(case: str) -> None:
+    check_ffmpeg(own_model(case), GOLDEN / case)
+
+
+@pytest.mark.parametrize("flip", ["flip_warp", "flip_resize"])
+def test_align_corners(flip: str, tmp_path: Path) -> None:
+    """With align_corners flipped in the warps, or in the resizes, the reference gives another picture: one that the
+    library must not give."""
+    flipped = sorted(GOLDEN.glob(f"*_{flip}.npy"))
+    assert flipped
+    for path in flipped:
+        case = path.name.removesuffix(f"_{flip}.npy")
+        for name in ("frames_u8", "flow"):
+            (tmp_path / f"{case}_{name}.npy").symlink_to(GOLDEN / f"{case}_{name}.npy")
+        (tmp_path / f"{case}_recons.npy").symlink_to(path)
+        done = subprocess.run([STAGES, own_model(case), tmp_path / case], capture_output=True, text=True, check=False)
+        assert done.returncode == 1 and "recons" in done.stdout and "EXCEEDED" in done.stdout, done.stdout + done.stderr
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason=f"no published-size goldens: {SHARED} is not there")
+@pytest.mark.parametrize("case", SHARED_CASES)
+def test_published_size(case: str, tmp_path: Path) -> None:
+    """Seeded weights in each checkpoint form, through the converter, the library and ffmpeg."""
+    seed, layout, ending = SHARED_CASES[case]
+    if ending.endswith(".pt"):
+        pytest.importorskip("torch", reason="PyTorch writes this form of checkpoint")
+    weights, model = tmp_path / f"w{ending}", tmp_path / "w.bin"
+    subprocess.run([sys.executable, SHARED / "make_weights.py", str(seed), weights, layout], check=True)
+    subprocess.run([sys.executable, TOP / "model/convert.py", weights, "-o", model], check=True, capture_output=True)
+    check_stages(model, SHARED / case)
+    check_ffmpeg(model, SHARED / case)
