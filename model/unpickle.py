@@ -21,7 +21,7 @@ from typing import Any, BinaryIO, Callable, Optional
 
 import numpy as np
 
-OPCODE_LIMIT = 1_000_000  # the published network's checkpoint needs about 15,000
+OPCODE_LIMIT = 500_000    # the published network's checkpoint needs about 15,000
 CALL_LIMIT = 1 << 16      # bytes that calls may take besides what the pickle holds
 TEXT_LIMIT = 80           # of anything from the file that a message quotes
 
