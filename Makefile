@@ -56,7 +56,7 @@ LIBS := -ljansson -lm -lpthread -ldl
 SOURCES := $(sort $(wildcard model/*.c kernels/c/*.c))
 OBJECTS := $(SOURCES:%.c=$(B)/obj/%.o)
 
-library: $(LIBRARY) $(STATIC) $(HEADER) $(PKGCONFIG) $(DEFAULT_MODEL)
+library: $(LIBRARY) $(STATIC) $(HEADER) $(PKGCONFIG) $(if $(wildcard model/default.bin),$(DEFAULT_MODEL))
 .PHONY: library
 
 $(B)/obj/kernels/%.o: OPTIMIZE := -O3
@@ -103,10 +103,9 @@ $(PKGCONFIG): build-aux/selfblindvsr.pc.in model/selfblindvsr.h Makefile
 	@mkdir -p $(@D)
 	@$(call pkgconfig,$${pcfiledir}/../..) > $@
 
-$(DEFAULT_MODEL): $(wildcard model/default.bin)
+$(DEFAULT_MODEL): model/default.bin
 	@mkdir -p $(@D)
-	@if [ -e model/default.bin ]; then cp model/default.bin $@.new && mv -f $@.new $@; \
-	else echo "  note: there is no model/default.bin; give the filter a model=FILE"; fi
+	@cp $< $@.new && mv -f $@.new $@
 
 -include $(OBJECTS:.o=.d)
 
@@ -123,7 +122,7 @@ $(B)/bin/ffmpeg: $(B)/ffmpeg-$(FFMPEG_SERIES)/ffmpeg
 	@mkdir -p $(@D)
 	@for program in ffprobe ffmpeg; do \
 	    cp $(<D)/$$program $(@D)/$$program.new && mv -f $(@D)/$$program.new $(@D)/$$program || exit 1; done
-	@echo "  $@ is ready"
+	@echo "  $@ is ready$(if $(wildcard model/default.bin),, (there is no model/default.bin: give the filter a model=FILE))"
 $(B)/bin/ffprobe: $(B)/bin/ffmpeg
 
 $(B)/lean-%/ffmpeg: $(FFMPEG_INPUTS) $(HEADER) | library

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Configures and builds an FFmpeg with the filter, out of its source tree. Called by make, with the settings of config.mak
-# in the environment: CC, MAKE, SERIES_SRC (the user's source directory, for the series "custom") and JOBS.
+# in the environment: CC, MAKE and SERIES_SRC (the user's source directory, for the series "custom").
 #
 # A configuration is kept until its options or the patch change; make inside FFmpeg then rebuilds what is out of date,
 # which after a change of the filter is one object and two links.
@@ -44,6 +44,10 @@ esac
 log=$tree.log
 : "${CC:=cc}" "${MAKE:=make}"
 
+# The programs look for the library beside themselves. (Given to configure, $ORIGIN would go through several shells.)
+# shellcheck disable=SC2016
+origin_lib='$ORIGIN/../lib'
+
 lean_protocols=file,pipe,fd
 lean_demuxers=rawvideo,yuv4mpegpipe,matroska,mov,image2,image2pipe,concat,wav,nut
 lean_muxers=null,framemd5,framecrc,rawvideo,yuv4mpegpipe,matroska,mov,mp4,image2,image2pipe,nut,wav
@@ -64,7 +68,6 @@ options() {
 --enable-ffnvcodec
 --enable-libselfblindvsr
 --enable-zlib
---extra-ldexeflags=-Wl,-rpath,'\$\$ORIGIN/../lib'
 EOT
     case $kind in
         full)
@@ -79,6 +82,7 @@ EOT
             ;;
         *)
             cat <<EOT
+--optflags=-O1
 --disable-everything
 --disable-network
 --enable-indev=lavfi
@@ -110,7 +114,7 @@ codec_headers() {
 }
 
 configure() {
-    wanted=$(options && cat "$source/.selfblindvsr.patch" "$source/RELEASE")
+    wanted=$(options && echo "$PKG_CONFIG_PATH" && cat "$source/.selfblindvsr.patch" "$source/RELEASE")
     if [ -e "$tree/.configured" ] && [ "$(cat "$tree/.configured")" = "$wanted" ]; then
         return
     fi
@@ -154,7 +158,7 @@ build_programs() {
     esac
     processors=$(nproc)
     [ -e "$tree/ffmpeg" ] || echo "Building FFmpeg $version ($kind), about $((cost / processors + 1)) minutes; log: ${log#"$top"/}" >&2
-    "$MAKE" -C "$tree" ffmpeg ffprobe >"$log" 2>&1 || failed built
+    LD_RUN_PATH=$origin_lib "$MAKE" -C "$tree" ffmpeg ffprobe >"$log" 2>&1 || failed built
     "$tree/ffmpeg" -hide_banner -filters 2>/dev/null | grep -q ' selfblindvsr ' ||
         die "the FFmpeg $version just built has no filter selfblindvsr"
     touch "$tree/ffmpeg" "$tree/ffprobe"
