@@ -164,6 +164,11 @@ build_programs() {
     touch "$tree/ffmpeg" "$tree/ffprobe"
 }
 
+# Two makes at once take turns.
+mkdir -p "$build"
+exec 8>"$tree.lock"
+flock 8
+
 if [ "$series" = custom ]; then
     [ -n "${SERIES_SRC:-}" ] || die "series custom needs ./configure --ffmpeg-src=DIR"
     [ -e "$source/.selfblindvsr.patch" ] || "$top/build-aux/ffmpeg-source.sh" --src="$SERIES_SRC"

@@ -81,7 +81,15 @@ from_directory() {
 }
 
 case ${1:-} in
-    -h | --help | '') usage ;;
+    -h | --help | '')
+        usage
+        exit
+        ;;
+esac
+mkdir -p "$build/src"
+exec 7>"$build/src/lock"
+flock 7
+case $1 in
     --src=*) from_directory "${1#--src=}" ;;
     -*) die "unknown option '$1'; see --help" ;;
     *) from_archive "$1" ;;
