@@ -5,6 +5,8 @@
 VERSION   := $(shell awk '/define SBV_VERSION_(MAJOR|MINOR|PATCH)/ { printf "%s%s", dot, $$3; dot = "." }' model/selfblindvsr.h)
 SOVERSION := $(word 1,$(subst ., ,$(VERSION)))
 
+.DEFAULT_GOAL := all
+
 # Without a configuration, the default one. Nothing is configured in order to clean up or to read the help.
 ifneq ($(filter-out clean distclean help,$(or $(MAKECMDGOALS),all)),)
 include config.mak
