@@ -40,9 +40,6 @@ typedef AVFilter FFFilter;
 #endif
 #define HAVE_HINT_AND_LCEVC (LIBAVUTIL_VERSION_INT >= AV_VERSION_INT(59, 39, 100)) /* 7.1 */
 
-#define TILE_MIN 16
-#define TILE_MAX 8192
-
 typedef struct SelfBlindVSRContext {
     const AVClass *class;
 
@@ -83,7 +80,7 @@ static const AVOption selfblindvsr_options[] = {
     { "scene", "scene cut threshold, mean absolute luma change as a fraction of white; 0: no detection", OFFSET(scene),
       AV_OPT_TYPE_FLOAT, { .dbl = 0 }, 0, 1, FLAGS },
     { "tile", "side of the tiles worked on, 16 or more input pixels; 0: as large as max_memory allows", OFFSET(tile),
-      AV_OPT_TYPE_INT, { .i64 = 0 }, 0, TILE_MAX, FLAGS },
+      AV_OPT_TYPE_INT, { .i64 = 0 }, 0, 8192, FLAGS },
     { "max_memory", "most memory to work with, MiB; 0: no limit", OFFSET(max_memory), AV_OPT_TYPE_INT,
       { .i64 = 0 }, 0, INT_MAX, FLAGS },
     { NULL }
@@ -166,11 +163,6 @@ static av_cold int init(AVFilterContext *ctx)
     sbv_config config;
     int ret;
 
-    if (s->tile && s->tile < TILE_MIN) {
-        av_log(ctx, AV_LOG_ERROR, "tile is %d, but must be 0 (automatic) or from %d to %d input pixels\n", s->tile,
-               TILE_MIN, TILE_MAX);
-        return AVERROR(EINVAL);
-    }
     if (!(s->held = av_fifo_alloc2(8, sizeof(AVFrame *), AV_FIFO_FLAG_AUTO_GROW)))
         return AVERROR(ENOMEM);
 
@@ -486,7 +478,8 @@ static int feed(AVFilterContext *ctx)
         return take_frame(ctx, frame);
     if (ff_inlink_acknowledge_status(inlink, &s->status, &s->status_pts))
         return end_stream(s);
-    FF_FILTER_FORWARD_WANTED(outlink, inlink);
+    if (ff_outlink_frame_wanted(outlink))
+        ff_inlink_request_frame(inlink);
     return FFERROR_NOT_READY;
 }
 
