@@ -71,7 +71,7 @@ def read_values(source: checkpoint.Checkpoint) -> dict[str, np.ndarray]:
 
 def convert(args: argparse.Namespace) -> list[str]:
     """Writes the model file and returns what there is to report."""
-    with open(args.input, "rb") as file:
+    with open(args.input, "rb", opener=modelfile.open_unblocked) as file:
         if os.path.exists(args.output) and os.path.samefile(args.input, args.output):
             raise CheckpointError("would be overwritten: IN and OUT are the same file")
         source = checkpoint.read(file)

@@ -152,12 +152,17 @@ def _read(file: BinaryIO) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     return tensors, metadata
 
 
+def open_unblocked(path: str, flags: int) -> int:
+    """An opener for open(): a FIFO does not make it wait for a writer."""
+    return os.open(path, flags | os.O_NONBLOCK)
+
+
 def read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     """The tensors of a model file, as float32 in the header's order, and its metadata.
 
     Raises ModelFileError where the file is malformed and OSError where it cannot be read.
     """
-    with open(path, "rb") as file:
+    with open(path, "rb", opener=open_unblocked) as file:
         try:
             return _read(file)
         except ModelFileError as error:

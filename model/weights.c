@@ -8,11 +8,13 @@
 #include "model/weights.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <jansson.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 static const struct {
     const char *name;
@@ -35,7 +37,9 @@ static int read_exactly(const sbv_weights *w, void *to, size_t size)
 static int open_file(sbv_weights *w, uint64_t *size)
 {
     struct stat info;
-    w->file = fopen(w->path, "rb");
+    int fd = open(w->path, O_RDONLY | O_NONBLOCK | O_CLOEXEC); /* a FIFO must not make it wait for a writer */
+    if (fd >= 0 && !(w->file = fdopen(fd, "rb")))
+        close(fd);
     if (!w->file || fstat(fileno(w->file), &info) < 0)
         return sbv_fail(w->report, SBV_ERROR_FILE, "cannot open model file '%s': %s", w->path, strerror(errno));
     if (!S_ISREG(info.st_mode))

@@ -226,7 +226,8 @@ def test_input_is_not_overwritten(tmp_path: Path, capsys: pytest.CaptureFixture[
 
 
 def test_input_cannot_be_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for path in (tmp_path / "none.pt", tmp_path):
+    os.mkfifo(tmp_path / "fifo")
+    for path in (tmp_path / "none.pt", tmp_path, tmp_path / "fifo"):
         assert convert.main([str(path), "-o", str(tmp_path / "out.bin")]) == 1
         error = capsys.readouterr().err
         assert error.startswith("convert.py: error: ") and str(path) in error and error.count("\n") == 1

@@ -5,6 +5,7 @@ This file is part of Self-Blind-VSR for FFmpeg. SPDX-License-Identifier: LGPL-2.
 from __future__ import annotations
 
 import json
+import os
 import random
 import sys
 from pathlib import Path
@@ -163,5 +164,7 @@ def test_other_things_than_files(tmp_path: Path) -> None:
         modelfile.read(tmp_path / "none.bin")
     with pytest.raises(OSError):
         modelfile.read(tmp_path)
-    with pytest.raises(modelfile.ModelFileError, match="not a regular file"):
-        modelfile.read("/dev/null")
+    os.mkfifo(tmp_path / "fifo")
+    for path in ("/dev/null", tmp_path / "fifo"):
+        with pytest.raises(modelfile.ModelFileError, match="not a regular file"):
+            modelfile.read(path)
