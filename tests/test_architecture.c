@@ -20,7 +20,7 @@
 #include "model/weights.h"
 #include "model_image.h"
 
-#define MUTATIONS 4000
+#define MUTATIONS 3000
 
 static image file, scratch;
 
