@@ -12,10 +12,12 @@ usage() {
     cat <<'EOT'
 Usage: build-aux/apt-source.sh versions PACKAGE
        build-aux/apt-source.sh fetch PACKAGE SERIES
+       build-aux/apt-source.sh entries DIRECTORY
 
 versions  lists the upstream versions of the source package that the archive offers, oldest first.
 fetch     brings the newest upstream version SERIES or SERIES.* into the cache and prints the path of the tarball.
           Exit status 3: the archive has no such version.
+entries   prints what is made of an apt configuration, /etc/apt for example.
 
 Environment:
   SBV_BUILD  build directory (default: build)
@@ -96,19 +98,24 @@ convert_entry_file() {
     ' "$1"
 }
 
+# All Debian entries of the configuration $1, as files in $2.
+convert_entries() {
+    number=0
+    for file in "$1"/sources.list "$1"/sources.list.d/*.list "$1"/sources.list.d/*.sources; do
+        [ -r "$file" ] || continue
+        number=$((number + 1))
+        case $file in
+            *.sources) convert_entry_file "$file" "$2/$number" sources ;;
+            *) convert_entry_file "$file" "$2/$number" list ;;
+        esac
+    done
+}
+
 configure_apt() {
     command -v apt-get >/dev/null || die "no apt-get here: the FFmpeg sources cannot be fetched; use --ffmpeg-src=DIR"
     rm -rf "$apt/sources.list.d"
     mkdir -p "$apt/sources.list.d" "$apt/lists/partial" "$apt/cache"
-    number=0
-    for file in /etc/apt/sources.list /etc/apt/sources.list.d/*.list /etc/apt/sources.list.d/*.sources; do
-        [ -r "$file" ] || continue
-        number=$((number + 1))
-        case $file in
-            *.sources) convert_entry_file "$file" "$apt/sources.list.d/$number" sources ;;
-            *) convert_entry_file "$file" "$apt/sources.list.d/$number" list ;;
-        esac
-    done
+    convert_entries /etc/apt "$apt/sources.list.d"
     cat >"$apt/apt.conf" <<EOT
 Dir::Etc::sourcelist "/dev/null";
 Dir::Etc::sourceparts "$apt/sources.list.d";
@@ -190,6 +197,14 @@ case ${1:-} in
         ;;
     versions) [ $# -eq 2 ] || die "versions takes one argument, got $(($# - 1)); see --help" ;;
     fetch) [ $# -eq 3 ] || die "fetch takes two arguments, got $(($# - 1)); see --help" ;;
+    entries)
+        [ $# -eq 2 ] || die "entries takes one argument, got $(($# - 1)); see --help"
+        directory=$(mktemp -d)
+        trap 'rm -rf "$directory"' EXIT
+        convert_entries "$2" "$directory"
+        find "$directory" -name '*.sources' | sort | xargs -r sed -s '$G'
+        exit
+        ;;
     *) die "unknown command '${1:-}'; see --help" ;;
 esac
 
