@@ -1,0 +1,166 @@
+"""What the tests of the filter share: the FFmpegs they run, tiny models, raw pictures.
+
+SPDX-License-Identifier: LGPL-2.1-or-later
+"""
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+
+TOP = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(TOP / "model"))
+import modelfile  # noqa: E402
+
+SERIES = ("5.1", "9.0")
+TIMEOUT = 60  # seconds for one ffmpeg
+
+
+class Packet(NamedTuple):
+    """A line of the framecrc muxer; times in units of the stream's time base."""
+    stream: int
+    dts: int
+    pts: int
+    duration: int
+    size: int
+    checksum: str
+
+
+@dataclass(frozen=True)
+class FFmpeg:
+    """One of the FFmpegs the filter was built into."""
+    series: str
+    folder: Path
+
+    def run(self, *arguments: str | Path, data: bytes | None = None, program: str = "ffmpeg",
+            before: tuple[str, ...] = ()) -> subprocess.CompletedProcess[bytes]:
+        """Runs it, silent but for errors unless the arguments say otherwise."""
+        command = [*before, self.folder / program, "-hide_banner", "-v", "error", *arguments]
+        return subprocess.run([str(word) for word in command], input=data, capture_output=True, timeout=TIMEOUT,
+                              check=False, **({} if data is not None else {"stdin": subprocess.DEVNULL}))
+
+    def output(self, *arguments: str | Path, data: bytes | None = None) -> bytes:
+        """What it writes to standard output. It must succeed and have nothing to say."""
+        done = self.run(*arguments, data=data)
+        assert done.returncode == 0 and not done.stderr, f"status {done.returncode}\n{done.stderr.decode()}"
+        return done.stdout
+
+    def packets(self, *arguments: str | Path, data: bytes | None = None) -> list[Packet]:
+        """Output packets by framecrc."""
+        text = self.output(*arguments, "-f", "framecrc", "-", data=data).decode()
+        rows = [line.split(",") for line in text.splitlines() if not line.startswith("#")]
+        return [Packet(*(int(field) for field in row[:5]), row[5].strip()) for row in rows]
+
+    def log(self, *arguments: str | Path, data: bytes | None = None, level: str = "verbose") -> str:
+        """What it logs at a level, writing frames nowhere. It must succeed."""
+        done = self.run("-v", level, *arguments, "-f", "null", "-", data=data)
+        assert done.returncode == 0, done.stderr.decode()
+        return done.stderr.decode()
+
+
+@pytest.fixture(params=SERIES, ids=lambda series: f"ffmpeg-{series}", scope="session")
+def ffmpeg(request: pytest.FixtureRequest) -> FFmpeg:
+    """Each FFmpeg the filter is run on. A series that the archive has dropped is skipped, one not built a failure."""
+    folder = TOP / f"build/lean-{request.param}"
+    if (folder / "SKIPPED").exists():
+        pytest.skip(f"FFmpeg {request.param}: {(folder / 'SKIPPED').read_text().strip()}")
+    assert (folder / "ffmpeg").exists(), f"{folder}/ffmpeg is missing: make lean-{request.param}"
+    return FFmpeg(request.param, folder)
+
+
+@pytest.fixture(scope="session")
+def ffmpegs() -> list[FFmpeg]:
+    """All FFmpegs that are there, for comparisons between them."""
+    found = [FFmpeg(series, TOP / f"build/lean-{series}") for series in SERIES]
+    return [each for each in found if (each.folder / "ffmpeg").exists()]
+
+
+def tiny_tensors(scale: int, tail: float, seed: int = 1, features: int = 4) -> dict[str, np.ndarray]:
+    """A whole network, narrow: a window of five frames, a pyramid of two levels. `tail` is the gain of the last layer:
+    with 0 what comes out is the bilinear enlargement of the centre frame."""
+    rng = np.random.RandomState(seed)
+    tensors: dict[str, np.ndarray] = {}
+
+    def convolution(name: str, inputs: int, outputs: int, gain: float = 1.0) -> None:
+        weights = rng.standard_normal((outputs, inputs, 3, 3)) * gain * np.sqrt(1 / (9 * inputs))
+        tensors[f"{name}.weight"] = weights.astype(np.float32)
+        tensors[f"{name}.bias"] = (0.1 * gain * rng.standard_normal(outputs)).astype(np.float32)
+
+    convolution("in_conv.0", 3, features, 2)
+    for block in ("extra_feat.0", "recons_net.0"):
+        convolution(f"{block}.conv1", features, features)
+        convolution(f"{block}.conv2", features, features, 0.5)
+    convolution("fusion_conv.0", 5 * features, features)
+    for step in range(scale // 2):
+        convolution(f"upsample_layers.{2 * step}", features, 4 * features)
+    convolution("out_conv.0", features, features)
+    convolution("out_conv.1", features, 3, tail)
+
+    flow, width = "flow_net.moduleNetwork", 4
+    for level, inputs in (("moduleOne", 3), ("moduleTwo", width)):
+        for index in (0, 2, 4):
+            convolution(f"{flow}.moduleExtractor.{level}.{index}", width if index else inputs, width, 1.5)
+    channels = 81
+    for layer in ("moduleOne", "moduleTwo", "moduleThr", "moduleFou", "moduleFiv"):
+        convolution(f"{flow}.moduleTwo.{layer}.0", channels, width, 1.5)
+        channels += width
+    convolution(f"{flow}.moduleTwo.moduleSix.0", channels, 2, 0.2)
+    for index in range(7):
+        last = index == 6
+        convolution(f"{flow}.moduleRefiner.moduleMain.{2 * index}", width if index else channels, 2 if last else width,
+                    0.2 if last else 1.5)
+    return tensors
+
+
+@dataclass(frozen=True)
+class Models:
+    """Model files for the tests."""
+    random: Path   # random weights, times 4: a picture that depends on all five frames
+    plain: Path    # a tail of zeros, times 4: the bilinear enlargement of the centre frame
+    double: Path   # random weights, times 2
+    topleft: Path  # as plain, but its metadata says that its samples sit at the top left
+
+
+@pytest.fixture(scope="session")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Models:
+    folder = tmp_path_factory.mktemp("models")
+
+    def write(name: str, phase: str, scale: int, tail: float) -> Path:
+        path = folder / f"{name}.bin"
+        metadata = {"name": f"tiny {name}", "licence": "CC0", "phase": phase}
+        modelfile.write(path, tiny_tensors(scale, tail), metadata)
+        return path
+
+    return Models(write("random", "center", 4, 0.5), write("plain", "center", 4, 0), write("double", "center", 2, 0.5),
+                  write("topleft", "topleft", 4, 0))
+
+
+def raw(pix_fmt: str, width: int, height: int, *, rate: int = 25) -> tuple[str, ...]:
+    """Input arguments: raw frames from standard input."""
+    return ("-f", "rawvideo", "-pix_fmt", pix_fmt, "-s", f"{width}x{height}", "-r", str(rate), "-i", "-")
+
+
+def noise(frames: int, size: int, seed: int = 1) -> bytes:
+    """Frames of `size` random bytes, each different from the others."""
+    return np.random.RandomState(seed).randint(0, 256, frames * size, dtype=np.uint8).tobytes()
+
+
+def texture(frames: int, width: int, height: int, seed: int = 1) -> bytes:
+    """yuv420p frames of a smooth random pattern that moves and changes."""
+    rng = np.random.RandomState(seed)
+    phase, speed = rng.uniform(0, 6, (3, 4)), rng.uniform(0.2, 1, (3, 4))
+    wave = rng.uniform(0.2, 0.9, (3, 4, 2))
+    data = bytearray()
+    for time in range(frames):
+        for plane in range(3):
+            h, w = (height, width) if plane == 0 else ((height + 1) // 2, (width + 1) // 2)
+            y, x = np.mgrid[0:h, 0:w]
+            waves = [np.sin(phase[plane, i] + speed[plane, i] * time + wave[plane, i, 0] * x + wave[plane, i, 1] * y)
+                     for i in range(4)]
+            data += (128 + 22 * sum(waves)).astype(np.uint8).tobytes()
+    return bytes(data)

@@ -1,0 +1,198 @@
+"""The filter's pixels: every format, flat colours in every matrix and range, chroma positions, odd sizes.
+
+SPDX-License-Identifier: LGPL-2.1-or-later
+"""
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+from conftest import TOP, FFmpeg, Models, raw
+
+
+class Layout(NamedTuple):
+    """A pixel format as planes of interleaved components: each plane's components, and its subsampling."""
+    planes: list[list[int]]          # component of each sample of a pixel; -1: padding
+    subsampling: tuple[int, int] = (0, 0)  # of all planes but the first, log2, horizontally and vertically
+    depth: int = 8
+    shift: int = 0
+
+
+YUV = [[0], [1], [2]]
+LAYOUTS = {
+    "yuv420p": Layout(YUV, (1, 1)), "yuv422p": Layout(YUV, (1, 0)), "yuv444p": Layout(YUV),
+    "yuvj420p": Layout(YUV, (1, 1)), "yuvj422p": Layout(YUV, (1, 0)), "yuvj444p": Layout(YUV),
+    "yuv420p10le": Layout(YUV, (1, 1), 10), "yuv422p10le": Layout(YUV, (1, 0), 10), "yuv444p10le": Layout(YUV, depth=10),
+    "nv12": Layout([[0], [1, 2]], (1, 1)), "p010le": Layout([[0], [1, 2]], (1, 1), 10, 6),
+    "gbrp": Layout([[1], [2], [0]]), "gbrp10le": Layout([[1], [2], [0]], depth=10),
+    "rgb24": Layout([[0, 1, 2]]), "bgr24": Layout([[2, 1, 0]]),
+    "0rgb": Layout([[-1, 0, 1, 2]]), "rgb0": Layout([[0, 1, 2, -1]]),
+    "0bgr": Layout([[-1, 2, 1, 0]]), "bgr0": Layout([[2, 1, 0, -1]]),
+    "gray": Layout([[0]]), "gray10le": Layout([[0]], depth=10),
+}
+MATRICES = {"bt601": "smpte170m", "bt709": "bt709", "bt2020": "bt2020nc"}
+
+
+def samples(layout: Layout) -> np.dtype:
+    return np.dtype(np.uint8 if layout.depth == 8 else "<u2")
+
+
+def flat_frame(pix_fmt: str, width: int, height: int, codes: tuple[int, ...]) -> bytes:
+    """A frame of one colour. Padding is 255."""
+    layout = LAYOUTS[pix_fmt]
+    data = b""
+    for index, components in enumerate(layout.planes):
+        w, h = (-(-side // 2**shift) for side, shift in zip((width, height), layout.subsampling if index else (0, 0)))
+        pixel = [255 if c < 0 else codes[c] << layout.shift for c in components]
+        data += np.tile(np.array(pixel, samples(layout)), w * h).tobytes()
+    return data
+
+
+def distance(pix_fmt: str, one: bytes, other: bytes) -> int:
+    """Largest difference of two frames in code values."""
+    layout = LAYOUTS[pix_fmt]
+    assert len(one) == len(other)
+    a, b = (np.frombuffer(data, samples(layout)).astype(int) >> layout.shift for data in (one, other))
+    return int(np.abs(a - b).max())
+
+
+def colours(pix_fmt: str, count: int, seed: int = 1) -> list[tuple[int, ...]]:
+    top = 2 ** LAYOUTS[pix_fmt].depth - 1
+    rng = np.random.RandomState(seed)
+    return [tuple(int(v) for v in rng.randint(0, top + 1, 3)) for _ in range(count)]
+
+
+def upscale(ffmpeg: FFmpeg, pix_fmt: str, size: tuple[int, int], data: bytes, chain: str,
+            site: str = "unspecified") -> bytes:
+    return ffmpeg.output("-chroma_sample_location", site, *raw(pix_fmt, *size), "-vf", chain, "-f", "rawvideo", "-",
+                         data=data)
+
+
+@pytest.mark.parametrize("pix_fmt", LAYOUTS)
+def test_every_format(ffmpeg: FFmpeg, models: Models, pix_fmt: str) -> None:
+    """In and out in the same format, without a conversion on the way: codes no conversion would leave alone."""
+    palette = colours(pix_fmt, 4)
+    given = b"".join(flat_frame(pix_fmt, 10, 6, codes) for codes in palette)
+    wanted = b"".join(flat_frame(pix_fmt, 40, 24, codes) for codes in palette)
+    out = upscale(ffmpeg, pix_fmt, (10, 6), given, f"selfblindvsr=model={models.plain}")
+    assert distance(pix_fmt, out, wanted) == 0
+    if -1 in LAYOUTS[pix_fmt].planes[0]:
+        assert out == wanted
+
+
+@pytest.mark.parametrize("pix_fmt", ["yuv420p", "yuv420p10le"])
+@pytest.mark.parametrize("colour_range", ["tv", "pc"])
+@pytest.mark.parametrize("matrix", MATRICES)
+def test_flat_colours(ffmpeg: FFmpeg, models: Models, matrix: str, colour_range: str, pix_fmt: str) -> None:
+    palette = colours(pix_fmt, 12, seed=2)
+    given = b"".join(flat_frame(pix_fmt, 8, 8, codes) for codes in palette)
+    wanted = b"".join(flat_frame(pix_fmt, 32, 32, codes) for codes in palette)
+    chain = f"setparams=colorspace={MATRICES[matrix]}:range={colour_range},selfblindvsr=model={models.plain}"
+    assert distance(pix_fmt, upscale(ffmpeg, pix_fmt, (8, 8), given, chain), wanted) <= 1
+
+
+def kr_kb(matrix: str) -> tuple[float, float]:
+    return {"bt601": (0.299, 0.114), "bt709": (0.2126, 0.0722), "bt2020": (0.2627, 0.0593)}[matrix]
+
+
+def code_of(rgb: tuple[float, float, float], matrix: str, colour_range: str, depth: int) -> tuple[int, ...]:
+    """Y'CbCr codes of a colour, by the definitions of BT.601, BT.709 and BT.2020."""
+    kr, kb = kr_kb(matrix)
+    luma = kr * rgb[0] + (1 - kr - kb) * rgb[1] + kb * rgb[2]
+    cb, cr = (rgb[2] - luma) / (2 * (1 - kb)), (rgb[0] - luma) / (2 * (1 - kr))
+    if colour_range == "tv":
+        unit = 2 ** (depth - 8)
+        values = (16 + 219 * luma) * unit, (128 + 224 * cb) * unit, (128 + 224 * cr) * unit
+    else:
+        top, middle = 2**depth - 1, 2 ** (depth - 1)
+        values = top * luma, middle + top * cb, middle + top * cr
+    return tuple(int(round(value)) for value in values)
+
+
+@pytest.mark.parametrize("pix_fmt", ["yuv420p", "yuv420p10le"])
+@pytest.mark.parametrize("colour_range", ["tv", "pc"])
+@pytest.mark.parametrize("matrix", MATRICES)
+def test_flat_colours_of_the_default_model(ffmpeg: FFmpeg, matrix: str, colour_range: str, pix_fmt: str) -> None:
+    """Through a trained network a colour inside the RGB cube comes back within a code value."""
+    model = TOP / "model/default.bin"
+    assert model.exists(), f"{model} is missing: the product ships it"
+    depth = LAYOUTS[pix_fmt].depth
+    for rgb in ((0.5, 0.5, 0.5), (0.8, 0.3, 0.2), (0.2, 0.6, 0.35), (0.15, 0.25, 0.7)):
+        codes = code_of(rgb, matrix, colour_range, depth)
+        chain = f"setparams=colorspace={MATRICES[matrix]}:range={colour_range},selfblindvsr=model={model}"
+        out = upscale(ffmpeg, pix_fmt, (20, 16), flat_frame(pix_fmt, 20, 16, codes), chain)
+        assert distance(pix_fmt, out, flat_frame(pix_fmt, 80, 64, codes)) <= 2 ** (depth - 8), rgb
+
+
+def test_matrix_is_guessed_by_height(ffmpeg: FFmpeg, models: Models) -> None:
+    for height, name in ((718, "bt601"), (720, "bt709")):
+        log = ffmpeg.log(*raw("yuv420p", 2, height), "-vf", f"selfblindvsr=model={models.plain}",
+                         data=bytes(2 * 3 * height))
+        assert log.count(f"Colour matrix not specified, taken as {name}") == 1
+
+
+def test_wrong_matrix_would_show(ffmpeg: FFmpeg, models: Models) -> None:
+    """The matrix reaches the network: the same codes in another matrix are another picture."""
+    rng = np.random.RandomState(1)
+    frame = rng.randint(60, 190, 16 * 12 * 3 // 2, dtype=np.uint8).tobytes()
+    runs = {upscale(ffmpeg, "yuv420p", (16, 12), frame, f"setparams=colorspace={name},selfblindvsr=model={models.random}")
+            for name in MATRICES.values()}
+    assert len(runs) == 3
+
+
+SITES = {"left": (0.0, 0.5), "center": (0.5, 0.5), "topleft": (0.0, 0.0), "top": (0.5, 0.0), "bottomleft": (0.0, 1.0),
+         "bottom": (0.5, 1.0)}
+
+
+def edge_position(plane: np.ndarray, low: int, high: int, site: float) -> float:
+    """Place of an edge from low to high along the last axis, in luma samples: the centroid of its slope."""
+    low_samples = ((high - plane.astype(float)) / (high - low)).sum(axis=-1).mean()
+    return 2 * (low_samples - 0.5) + site
+
+
+@pytest.mark.parametrize("vertical", [False, True], ids=["horizontal", "vertical"])
+@pytest.mark.parametrize("site", SITES)
+def test_chroma_stays_in_place(ffmpeg: FFmpeg, models: Models, site: str, vertical: bool) -> None:
+    """A chroma edge between two samples stays at its place in the picture, exact centres 4 p + 1.5 of pixel p."""
+    low, high, side = 90, 170, 24
+    edge = np.where(np.arange(side // 2) < 5, low, high).astype(np.uint8)
+    chroma = np.tile(edge, (side // 2, 1))
+    chroma = chroma.T if vertical else chroma
+    frame = bytes([128]) * side**2 + chroma.tobytes() + chroma.tobytes()
+    out = upscale(ffmpeg, "yuv420p", (side, side), frame, f"selfblindvsr=model={models.plain}", site)
+    planes = np.frombuffer(out, np.uint8)[16 * side**2:].reshape(2, 2 * side, 2 * side)
+    offset = SITES[site][vertical]
+    before = edge_position(edge, low, high, offset)
+    for plane in planes:
+        after = edge_position(plane.T if vertical else plane, low, high, offset)
+        assert abs(after - (4 * before + 1.5)) <= 0.1
+
+
+@pytest.mark.parametrize("site", ["left", "center"])
+def test_chroma_lies_where_the_scaler_puts_it(ffmpeg: FFmpeg, models: Models, site: str) -> None:
+    """The same edge through FFmpeg's own scaler, told the chroma location: 0.1 pixels apart at most."""
+    low, high, side = 90, 170, 24
+    edge = np.where(np.arange(side // 2) < 5, low, high).astype(np.uint8)
+    frame = bytes([128]) * side**2 + np.tile(edge, side).tobytes()
+    position = {"left": 0, "center": 128}[site]  # of chroma, in 1/256 of a luma sample
+    scaler = (f"scale=4*iw:4*ih:flags=bilinear+accurate_rnd+bitexact:in_h_chr_pos={position}:in_v_chr_pos=128"
+              f":out_h_chr_pos={position}:out_v_chr_pos=128")
+    places = []
+    for chain in (scaler, f"selfblindvsr=model={models.plain}"):
+        out = upscale(ffmpeg, "yuv420p", (side, side), frame, chain, site)
+        plane = np.frombuffer(out, np.uint8)[16 * side**2:].reshape(2, 2 * side, 2 * side)[0]
+        places.append(edge_position(plane, low, high, SITES[site][0]))
+    assert abs(places[0] - places[1]) <= 0.1
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 7), (7, 1), (2, 1), (3, 5), (17, 9), (65, 33)], ids=lambda s: f"{s[0]}x{s[1]}")
+def test_sizes(ffmpeg: FFmpeg, models: Models, size: tuple[int, int]) -> None:
+    """Odd sizes and single rows or columns; a flat picture stays flat up to its edges."""
+    codes = (77, 111, 150)
+    given, wanted = (flat_frame("yuv420p", k * size[0], k * size[1], codes) for k in (1, 4))
+    plain = upscale(ffmpeg, "yuv420p", size, 3 * given, f"selfblindvsr=model={models.plain}")
+    assert distance("yuv420p", plain, 3 * wanted) == 0
+    for options in ("", ":tile=16", ":border=reflect:scene=0.2"):
+        out = upscale(ffmpeg, "yuv420p", size, 3 * given, f"selfblindvsr=model={models.random}{options}")
+        assert len(out) == 3 * len(wanted)
