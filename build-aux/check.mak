@@ -59,13 +59,15 @@ $(B)/sanitize/%: tests/%.c $(TEST_HELPERS) $(B)/sanitize/libselfblindvsr.a $(wil
 	@$(CC) $(TEST_CFLAGS) -O1 $(SANITIZE) $< $(TEST_HELPERS) $(B)/sanitize/libselfblindvsr.a -lcmocka $(LIBS) -o $@
 -include $(SANITIZE_OBJECTS:.o=.d)
 
-# A series that the archive has dropped is no failure, but it is said. $(1): target prefix, $(2): list of series.
+# A series that the archive has dropped is no failure, but it is said, here and to the Python tests.
+# $(1): target prefix, $(2): list of series.
 define for_series
 	+@for series in $(2); do \
-	    build-aux/ffmpeg-source.sh $$series; status=$$?; \
+	    rm -f $(B)/lean-$$series/SKIPPED; build-aux/ffmpeg-source.sh $$series; status=$$?; \
 	    case $$status in \
 	    0) $(MAKE) $(1)-$$series || exit 1; echo "  PASS  FFmpeg $$series: $(1)" ;; \
-	    3) echo "  SKIP  FFmpeg $$series: the archive no longer offers it" ;; \
+	    3) mkdir -p $(B)/lean-$$series; echo "the archive no longer offers it" > $(B)/lean-$$series/SKIPPED; \
+	       echo "  SKIP  FFmpeg $$series: the archive no longer offers it" ;; \
 	    *) exit 1 ;; \
 	    esac; done
 endef

@@ -1,0 +1,222 @@
+"""The build's own behaviour: configure, the archive's addresses, the library as a program of one's own finds it.
+
+SPDX-License-Identifier: LGPL-2.1-or-later
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+TOP = Path(__file__).resolve().parent.parent
+BUILD = TOP / "build"
+SERIES = ("5.1", "7.1", "8.1", "9.0")
+# Nothing of the make that runs the tests, and nothing that would help a program to find its libraries.
+CLEAN = {name: value for name, value in os.environ.items()
+         if name not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS", "LD_LIBRARY_PATH", "PKG_CONFIG_PATH")}
+
+
+def run(*command: object, **options) -> subprocess.CompletedProcess:
+    return subprocess.run([str(word) for word in command], cwd=options.pop("cwd", TOP), text=True, capture_output=True,
+                          env=options.pop("env", CLEAN), check=False, **options)
+
+
+def succeed(*command: object, **options) -> str:
+    done = run(*command, **options)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("option, words", [
+    ("--bogus", "unknown option '--bogus'"),
+    ("bogus", "unknown option 'bogus'"),
+    ("--ffmpeg=6.1", "must be 5.1, 7.1, 8.1, 9.0"),
+    ("--ffmpeg-src=/nonexistent", "no FFmpeg source tree"),
+    ("--prefix=relative", "must be an absolute path"),
+    ("--prefix=/with space", "must not contain a space"),
+    ("--cc=$(reboot)", "cannot be used"),
+])
+def test_configure_refuses(option: str, words: str) -> None:
+    done = run("./configure", option)
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1 and option in done.stderr and words in done.stderr
+    assert done.stdout == ""
+
+
+def test_configure_lists_all_that_is_missing(tmp_path: Path) -> None:
+    for name in ("sh", "dirname", "mktemp", "uname", "rm", "cat"):
+        (tmp_path / name).symlink_to(shutil.which(name))
+    before = (TOP / "config.mak").stat().st_mtime_ns
+    done = run("./configure", "--cc=no-such-compiler", env={"PATH": str(tmp_path)})
+    assert done.returncode == 1
+    for package in ("build-essential", "pkg-config", "zlib1g-dev", "libx264-dev", "libgnutls28-dev",
+                    "libffmpeg-nvenc-dev", "libjansson-dev", "xz-utils"):
+        assert f"({package})" in done.stderr
+        line = re.search(r"^  sudo apt-get install --no-install-recommends (.*)$", done.stderr, re.M)
+        assert line[1].split().count(package) == 1
+    assert (TOP / "config.mak").stat().st_mtime_ns == before
+
+
+def test_configure_help_names_every_option() -> None:
+    text = succeed("./configure", "--help")
+    for option in re.findall(r"^ {8}(--[a-z-]+)[=)]", (TOP / "configure").read_text(), re.M):
+        assert option in text
+
+
+APT_LIST = """\
+# deb http://commented.invalid/debian bookworm main
+deb [arch=amd64 signed-by=/usr/share/keyrings/x.gpg] http://one.invalid/debian bookworm main contrib # a remark
+deb http://one.invalid/debian bookworm-updates main
+deb http://one.invalid/debian-security bookworm-security main
+deb http://other.invalid/linux/debian bookworm stable
+"""
+APT_SOURCES = """\
+Types: deb deb-src
+URIs: mirror+file:///etc/apt/mirrors/debian.list
+Suites: trixie trixie-updates
+# a remark
+Components: main non-free
+Signed-By:
+ -----BEGIN PGP PUBLIC KEY BLOCK-----
+ xyz
+ -----END PGP PUBLIC KEY BLOCK-----
+
+Enabled: no
+Types: deb
+URIs: http://disabled.invalid/debian
+Suites: sid
+Components: main
+"""
+
+
+def test_archive_entries_of_both_formats(tmp_path: Path) -> None:
+    (tmp_path / "sources.list").write_text(APT_LIST)
+    (tmp_path / "sources.list.d").mkdir()
+    (tmp_path / "sources.list.d/debian.sources").write_text(APT_SOURCES)
+    stanzas = succeed("build-aux/apt-source.sh", "entries", tmp_path).strip().split("\n\n")
+    assert [re.search("^URIs: (.*)$", stanza, re.M)[1] for stanza in stanzas] == [
+        "http://one.invalid/debian", "http://one.invalid/debian-security", "mirror+file:///etc/apt/mirrors/debian.list"]
+    assert all("Types: deb-src\n" in stanza for stanza in stanzas)
+    assert "Signed-By: /usr/share/keyrings/x.gpg" in stanzas[0] and "Signed-By" not in stanzas[1]
+    assert " xyz\n -----END PGP PUBLIC KEY BLOCK-----" in stanzas[2]
+    assert "Suites: bookworm trixie forky sid\n" in stanzas[0] and "bookworm-security" in stanzas[1]
+
+
+@pytest.mark.parametrize("series", SERIES)
+def test_patch_adds_what_the_filter_needs(series: str) -> None:
+    lines = (TOP / f"patches/ffmpeg-{series}.patch").read_text().splitlines()
+    added = [line for line in lines if re.match(r"\+[^+]", line)]
+    assert len(added) == 6 and not [line for line in lines if re.match("-[^-]", line)]
+    kind = "AVFilter" if float(series) < 8 else "FFFilter"
+    assert f"+extern const {kind} ff_vf_selfblindvsr;" in added
+
+
+@pytest.mark.parametrize("series", SERIES)
+def test_filter_is_in_the_source_tree(series: str) -> None:
+    tree = BUILD / f"src/ffmpeg-{series}"
+    if not tree.exists():
+        pytest.skip(f"there are no sources of FFmpeg {series}")
+    listed = (tree / "libavfilter/allfilters.c").read_text()
+    kinds = {re.search(rf"^extern const (\w+) ff_vf_{name};", listed, re.M)[1] for name in ("scale", "selfblindvsr")}
+    assert len(kinds) == 1
+    assert (tree / "libavfilter/vf_selfblindvsr.c").resolve() == TOP / "vf_selfblindvsr.c"
+
+
+def test_library_exports_the_public_functions_alone() -> None:
+    listing = succeed("nm", "-D", "--defined-only", BUILD / "lib/libselfblindvsr.so")
+    header = (TOP / "model/selfblindvsr.h").read_text()
+    assert {line.split()[-1] for line in listing.splitlines()} == set(re.findall(r"^SBV_API .*?\b(sbv_\w+)\(", header, re.M))
+
+
+@pytest.fixture(name="installed", scope="module")
+def fixture_installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    stage = tmp_path_factory.mktemp("stage")
+    succeed("make", "install", f"DESTDIR={stage}", "PREFIX=/opt/sbv")
+    return stage / "opt/sbv"
+
+
+def test_install_puts_everything_under_the_prefix(installed: Path) -> None:
+    files = {str(path.relative_to(installed)) for path in installed.rglob("*") if path.is_file()}
+    assert {"include/selfblindvsr.h", "lib/libselfblindvsr.a", "lib/libselfblindvsr.so", "lib/libselfblindvsr.so.0",
+            "lib/pkgconfig/selfblindvsr.pc"} <= files
+    assert ("share/selfblindvsr/default.bin" in files) == (TOP / "model/default.bin").exists()
+    assert (installed / "lib/pkgconfig/selfblindvsr.pc").read_text().startswith("prefix=/opt/sbv\n")
+
+
+PROGRAM = r"""
+#include <selfblindvsr.h>
+#include <stdio.h>
+static void log_line(void *opaque, enum sbv_log_level level, const char *message)
+{
+    (void)opaque, (void)level;
+    puts(message);
+}
+int main(void)
+{
+    sbv_config config;
+    sbv_session *session;
+    sbv_config_default(&config);
+    config.log = log_line;
+    printf("%s %d\n", sbv_version(), sbv_open(&session, &config));
+    sbv_close(&session);
+    return 0;
+}
+"""
+
+
+@pytest.mark.parametrize("how", ["shared", "static"])
+def test_program_of_ones_own(installed: Path, tmp_path: Path, how: str) -> None:
+    (tmp_path / "program.c").write_text(PROGRAM)
+    env = {**CLEAN, "PKG_CONFIG_PATH": str(installed / "lib/pkgconfig")}
+    pkg_config = ["pkg-config", f"--define-variable=prefix={installed}", "--cflags", "--libs", "selfblindvsr"]
+    if how == "static":
+        flags = succeed(*pkg_config, "--static", env=env).replace("-lselfblindvsr", "-l:libselfblindvsr.a").split()
+    else:
+        flags = succeed(*pkg_config, env=env).split() + [f"-Wl,-rpath,{installed}/lib"]
+    # A statically linked program looks for the model beside itself.
+    (installed / "bin").mkdir(exist_ok=True)
+    program = installed / "bin" / how
+    succeed("cc", "-std=c11", "-Wall", "-Wextra", "-Werror", tmp_path / "program.c", *flags, "-o", program)
+    *messages, last = succeed(program).splitlines()
+    version = ".".join(re.findall(r"define SBV_VERSION_(?:MAJOR|MINOR|PATCH) (\d+)",
+                                  (TOP / "model/selfblindvsr.h").read_text()))
+    if (TOP / "model/default.bin").exists():
+        assert last == f"{version} 0"
+    else:
+        assert last == f"{version} -5" and "share/selfblindvsr/default.bin" in messages[-1]
+
+
+def test_nothing_is_built_twice() -> None:
+    products = [BUILD / "lib/libselfblindvsr.so.0", BUILD / "lib/libselfblindvsr.a", BUILD / "include/selfblindvsr.h"]
+    succeed("make", "library")
+    before = [path.stat().st_mtime_ns for path in products]
+    assert succeed("make", "library") == ""
+    assert [path.stat().st_mtime_ns for path in products] == before
+
+
+PROGRAMS = [BUILD / f"lean-{series}/ffmpeg" for series in ("5.1", "9.0")] + [BUILD / "bin/ffmpeg"]
+
+
+@pytest.mark.parametrize("ffmpeg", PROGRAMS, ids=lambda path: path.parent.name)
+def test_ffmpeg_finds_library_and_filter(ffmpeg: Path) -> None:
+    if not ffmpeg.exists():
+        pytest.skip(f"{ffmpeg.relative_to(TOP)} is not built")
+    assert "Filter selfblindvsr" in succeed(ffmpeg, "-hide_banner", "-h", "filter=selfblindvsr", cwd="/")
+    assert f"{BUILD}/lib/libselfblindvsr.so.0" in os.path.normpath(re.search(
+        r"libselfblindvsr\.so\.0 => (\S+)", succeed("ldd", ffmpeg))[1])
+
+
+def test_useful_ffmpeg_is_useful() -> None:
+    ffmpeg = BUILD / "bin/ffmpeg"
+    if not ffmpeg.exists():
+        pytest.skip("build/bin/ffmpeg is not built")
+    for listing, names in (("decoders", ["h264", "hevc", "av1", "vp9", "h264_cuvid"]),
+                           ("encoders", ["libx264", "h264_nvenc", "png", "aac"]),
+                           ("protocols", ["https", "file", "rtmps"]), ("filters", ["scale", "selfblindvsr", "xfade"])):
+        words = succeed(ffmpeg, "-hide_banner", f"-{listing}").split()
+        assert [name for name in names if name not in words] == []
