@@ -82,7 +82,7 @@ static const AVOption selfblindvsr_options[] = {
     { "tile", "side of the tiles worked on, 16 or more input pixels; 0: as large as max_memory allows", OFFSET(tile),
       AV_OPT_TYPE_INT, { .i64 = 0 }, 0, 8192, FLAGS },
     { "max_memory", "most memory to work with, MiB; 0: no limit", OFFSET(max_memory), AV_OPT_TYPE_INT,
-      { .i64 = 0 }, 0, INT_MAX, FLAGS },
+      { .i64 = 0 }, 0, 1000000, FLAGS },
     { NULL }
 };
 /* clang-format on */
