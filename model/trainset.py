@@ -1,0 +1,223 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Training windows made from a folder of photographs and clips.
+
+A photograph becomes a window of five low-resolution frames by moving over it: blurred once on the half-pixel grid
+where centre-sited samples lie, then sampled along a random smooth motion, so that the motion is exact to any fraction
+of a pixel, the true flow is known, and the centre frame is exactly the degradation the model will be asked to undo.
+Some windows have a second photograph moving in front. A clip gives real motion, occlusion and light, without a true
+flow; clips are compressed, so they are reduced first.
+
+Everything is decoded once into one uint8 .npy per file.
+"""
+from __future__ import annotations
+
+import pathlib
+import sys
+from dataclasses import dataclass
+from typing import Optional, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from degrade import probe, read_clip
+
+STILLS = {".webp", ".jpg", ".jpeg", ".png"}
+CLIPS = {".mp4", ".mkv", ".mov", ".webm"}
+SCALE = 4
+WINDOW = 5
+BLUR = 8     # high-resolution pixels round a region that the blur may reach
+MARGIN = 8   # low-resolution pixels round a patch that the motion may reach
+
+
+@dataclass
+class Batch:
+    """frames N x 5 x 3 x P x P; target N x 3 x 4P x 4P; flow K x 4 x 2 x P x P for the first K windows."""
+    frames: Tensor
+    target: Tensor
+    flow: Tensor
+
+
+def decode_folder(folder: pathlib.Path, cache: pathlib.Path, ffmpeg: str) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Stills (H x W x 3, full and half size) and clips (N x H x W x 3, reduced), memory-mapped from the cache."""
+    cache.mkdir(parents=True, exist_ok=True)
+    stills, clips = [], []
+    for path in sorted(folder.iterdir()):
+        still = path.suffix.lower() in STILLS
+        if not still and path.suffix.lower() not in CLIPS:
+            continue
+        for factor in ((1.0, 0.5) if still else (0.5,)):
+            stored = cache / f"{path.name}.{factor}.npy"
+            if not stored.exists():
+                width, height, _ = probe(str(path), ffmpeg)
+                size = None if factor == 1 else (round(width * factor), round(height * factor))
+                partial = stored.with_suffix(".part.npy")
+                np.save(partial, read_clip(str(path), ffmpeg, size))
+                partial.rename(stored)
+            frames = np.load(stored, mmap_mode="r")
+            if min(frames.shape[1:3]) < 240:
+                continue
+            if still:
+                stills.append(frames[0])
+            elif len(frames) >= WINDOW:
+                clips.append(frames)
+    if not stills:
+        sys.exit(f"train: no photograph in {folder}")
+    return stills, clips
+
+
+def blurred(planes: Tensor, sigma: Tensor, stride: int = 1) -> Tensor:
+    """Gaussian blur, one sigma per image of N x C x S x S, at the half-pixel positions BLUR - 1/2 + k * stride."""
+    offsets = torch.arange(2 * BLUR) - (BLUR - 0.5)
+    taps = torch.exp(-offsets ** 2 / (2 * sigma.view(-1, 1) ** 2))
+    taps = (taps / taps.sum(1, keepdim=True)).repeat_interleave(planes.shape[1], 0)[:, None, None]
+    flat, groups = planes.flatten(0, 1)[None], len(taps)
+    flat = F.conv2d(flat, taps.transpose(2, 3), stride=(stride, 1), groups=groups)
+    return F.conv2d(flat, taps, stride=(1, stride), groups=groups)[0].unflatten(0, planes.shape[:2])
+
+
+class Motion:
+    """Random smooth motion of N planes: a point p of the centre frame is at A_k p + t_k in frame k."""
+
+    def __init__(self, rng: np.random.Generator, count: int) -> None:
+        time = np.arange(WINDOW) - WINDOW // 2
+        speed = rng.choice([0.3, 1.0, 2.5], (count, 1, 1), p=[0.35, 0.4, 0.25])
+        jitter = rng.choice([0.0, 0.15, 0.5], (count, 1, 1), p=[0.4, 0.4, 0.2])
+        shift = (rng.normal(size=(count, 1, 2)) * speed * time[:, None]
+                 + rng.normal(size=(count, WINDOW, 2)) * jitter * (time != 0)[:, None])
+        self.shift = torch.from_numpy(np.clip(shift, -8, 8)).float()
+        angle = rng.normal(size=(count, 1)) * rng.choice([0, 0.008], (count, 1)) * time
+        zoom = 1 + rng.normal(size=(count, 1)) * rng.choice([0, 0.008], (count, 1)) * time
+        matrix = np.stack((zoom * np.cos(angle), -zoom * np.sin(angle), zoom * np.sin(angle), zoom * np.cos(angle)), 2)
+        self.matrix = torch.from_numpy(matrix.reshape(count, WINDOW, 2, 2)).float()
+
+    def flow(self, size: int) -> Tensor:
+        """N x 4 x 2 x size x size, from the centre to the others."""
+        axis = torch.arange(size) - (size - 1) / 2
+        points = torch.stack((axis.expand(size, size), axis[:, None].expand(size, size)))
+        moved = torch.einsum("nkij,jyx->nkiyx", self.matrix, points) + self.shift[..., None, None]
+        return (moved - points)[:, [k for k in range(WINDOW) if k != WINDOW // 2]]
+
+    def sample(self, plane: Tensor, size: int) -> Tensor:
+        """N x 5 x C x size x size, from planes blurred on the half-pixel grid of a region with BLUR and MARGIN."""
+        axis = torch.arange(size) - (size - 1) / 2
+        points = torch.stack((axis.expand(size, size), axis[:, None].expand(size, size)), 2)
+        relative = points - self.shift[:, :, None, None]
+        source = torch.einsum("nkij,nkyxj->nkyxi", torch.linalg.inv(self.matrix), relative)
+        # low-resolution coordinate u of the region, pixel BLUR + 4u + 3/2, has the index 4u + 2 among the blurred
+        index = (source + (size - 1) / 2 + MARGIN) * SCALE + SCALE // 2
+        grid = index * (2.0 / (plane.shape[3] - 1)) - 1
+        out = F.grid_sample(plane, grid.flatten(1, 2), mode="bicubic", padding_mode="border", align_corners=True)
+        return out.unflatten(2, (WINDOW, size)).transpose(1, 2)
+
+
+class TrainingSet:
+    """Draws batches of still windows (the first `layered` of them with a second layer), then clip windows."""
+
+    def __init__(self, stills: Sequence[np.ndarray], clips: Sequence[np.ndarray], patch: int, seed: int) -> None:
+        self.stills, self.clips, self.patch = stills, clips, patch
+        self.rng = np.random.default_rng(seed)
+        self.region = SCALE * (patch + 2 * MARGIN) + 2 * BLUR
+        area = np.array([s.shape[0] * s.shape[1] for s in stills], float) ** 0.5
+        self.still_odds = area / area.sum()
+
+    def _augment(self, image: np.ndarray) -> np.ndarray:
+        """Flips, transposition, order of the colours; ... x H x W x 3."""
+        if self.rng.random() < 0.5:
+            image = image[..., ::-1, :, :]
+        if self.rng.random() < 0.5:
+            image = image[..., ::-1, :]
+        if self.rng.random() < 0.5:
+            image = image.swapaxes(-3, -2)
+        return image[..., self.rng.permutation(3)]
+
+    def _contrast(self) -> tuple[float, float]:
+        gain = self.rng.uniform(0.6, 1.0) if self.rng.random() < 0.5 else 1.0
+        return gain, self.rng.uniform(0, 1 - gain)
+
+    def _crop(self, image: np.ndarray, size: int) -> np.ndarray:
+        """A square of an image or clip: of two drawn, mostly the one with more detail."""
+        crops = []
+        for _ in range(2):
+            y = self.rng.integers(image.shape[-3] - size + 1)
+            x = self.rng.integers(image.shape[-2] - size + 1)
+            crops.append(image[..., y:y + size, x:x + size, :])
+        if self.rng.random() < 0.3:
+            return crops[0]
+        green = [np.asarray(c if c.ndim == 3 else c[0])[::2, :, 1].astype(np.int16) for c in crops]
+        detail = [np.abs(np.diff(g, axis=1)).mean() for g in green]
+        return crops[int(np.argmax(detail))]
+
+    def _still_regions(self, count: int) -> Tensor:
+        regions = []
+        for index in self.rng.choice(len(self.stills), count, p=self.still_odds):
+            still = self.stills[index]
+            while min(still.shape[:2]) < self.region:
+                still = self.stills[self.rng.choice(len(self.stills), p=self.still_odds)]
+            gain, offset = self._contrast()
+            regions.append(self._augment(self._crop(still, self.region)).astype(np.float32) * (gain / 255) + offset)
+        return torch.from_numpy(np.stack(regions)).permute(0, 3, 1, 2).contiguous()
+
+    def _masks(self, count: int) -> Tensor:
+        coarse = torch.from_numpy(self.rng.normal(size=(count, 1, 6, 6))).float()
+        smooth = F.interpolate(coarse, size=(self.region,) * 2, mode="bicubic", align_corners=False)
+        return torch.sigmoid(30 * smooth)
+
+    def _sigma(self, count: int) -> Tensor:
+        sigma = np.where(self.rng.random(count) < 0.35, 1.2, self.rng.uniform(0.8, 2.0, count))
+        return torch.from_numpy(sigma).float()
+
+    def _stills(self, count: int, layered: int, sigma: Tensor) -> Batch:
+        span = SCALE * self.patch
+        back = self._still_regions(count)
+        motion = Motion(self.rng, count)
+        frames, flow = motion.sample(blurred(back, sigma), self.patch), motion.flow(self.patch)
+        target = back
+        if layered:
+            mask, front = self._masks(layered), self._still_regions(layered)
+            over = Motion(self.rng, layered)
+            planes = over.sample(blurred(torch.cat((front * mask, mask), 1), sigma[:layered]), self.patch)
+            colour, cover = planes[:, :, :3], planes[:, :, 3:]
+            target = torch.cat((front * mask + back[:layered] * (1 - mask), back[layered:]))
+            centre = Motion(self.rng, layered)
+            centre.shift.zero_()
+            centre.matrix = torch.eye(2).expand_as(centre.matrix)
+            exact = centre.sample(blurred(target[:layered], sigma[:layered]), self.patch)[:, WINDOW // 2]
+            frames[:layered] = colour + (1 - cover) * frames[:layered]
+            frames[:layered, WINDOW // 2] = exact
+            hidden = (cover[:, WINDOW // 2:WINDOW // 2 + 1] > 0.5).float()
+            flow[:layered] = over.flow(self.patch) * hidden + flow[:layered] * (1 - hidden)
+        edge = BLUR + SCALE * MARGIN
+        return Batch(frames, target[:, :, edge:edge + span, edge:edge + span], flow)
+
+    def _clips(self, count: int, sigma: Tensor) -> tuple[Tensor, Tensor]:
+        span = SCALE * self.patch
+        regions = []
+        for index in self.rng.integers(len(self.clips), size=count):
+            clip = self.clips[index]
+            step = 2 if self.rng.random() < 0.3 and len(clip) > 2 * WINDOW else 1
+            first = self.rng.integers(len(clip) - step * (WINDOW - 1))
+            window = self._augment(self._crop(clip[first:first + step * WINDOW:step][:WINDOW], span + 2 * BLUR))
+            gain, offset = self._contrast()
+            regions.append((window[::-1] if self.rng.random() < 0.5 else window).astype(np.float32) * (gain / 255)
+                           + offset)
+        region = torch.from_numpy(np.stack(regions)).permute(0, 1, 4, 2, 3).flatten(1, 2)
+        frames = blurred(region[:, :, 2:, 2:].contiguous(), sigma, SCALE)[:, :, :self.patch, :self.patch]
+        frames = frames.unflatten(1, (WINDOW, 3))
+        target = region.unflatten(1, (WINDOW, 3))[:, WINDOW // 2, :, BLUR:-BLUR, BLUR:-BLUR]
+        return frames, target
+
+    def draw(self, stills: int, layered: int, clips: int, sigma: Optional[float] = None,
+             noise: bool = True) -> Batch:
+        clips = clips if self.clips else 0
+        sigmas = self._sigma(stills + clips) if sigma is None else torch.full((stills + clips,), sigma)
+        batch = self._stills(stills, layered, sigmas[:stills])
+        if clips:
+            frames, target = self._clips(clips, sigmas[stills:])
+            batch = Batch(torch.cat((batch.frames, frames)), torch.cat((batch.target, target)), batch.flow)
+        if noise:
+            strength = np.where(self.rng.random(len(batch.frames)) < 0.15, self.rng.uniform(0, 2 / 255), 0)
+            batch.frames += torch.randn_like(batch.frames) * torch.from_numpy(strength).float().view(-1, 1, 1, 1, 1)
+        batch.frames = (batch.frames * 255).round_().clamp_(0, 255) / 255
+        return batch
