@@ -200,7 +200,7 @@ def _header(tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str], dtyp
     try:
         raw = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode("utf-8")
     except UnicodeEncodeError as error:
-        bad = error.object[error.start : error.end]
+        bad = error.object[error.start:error.end]
         raise ModelFileError(f"a name or metadata string is not UTF-8: {bad!a}") from None
     raw += b" " * (-len(raw) % 8)
     if len(raw) > HEADER_LIMIT:

@@ -17,7 +17,7 @@ import pickletools
 import re
 import struct
 from dataclasses import dataclass
-from typing import Any, BinaryIO, Callable, Optional
+from typing import IO, Any, BinaryIO, Callable, Optional, cast
 
 import numpy as np
 
@@ -391,8 +391,9 @@ def load(file: BinaryIO, persistent: Callable[[Any], Any] = _refuse_persistent) 
     start = file.tell()
     machine = _Machine(persistent)
     name, place = "", start
+    source = cast(IO[bytes], _Bounded(file))  # read, readline and tell are all that is called
     try:
-        for number, (opcode, arg, position) in enumerate(pickletools.genops(_Bounded(file))):
+        for number, (opcode, arg, position) in enumerate(pickletools.genops(source)):
             name, place = opcode.name, start if position is None else position
             if number >= OPCODE_LIMIT:
                 raise CheckpointError(f"more than {OPCODE_LIMIT} opcodes")

@@ -343,16 +343,21 @@ def hostile(canary: Path) -> dict[str, tuple[bytes, str]]:
         "OBJ": (fx.program(b"(" + system + fx.text(command) + b"o"), "posix.system"),
         "NEWOBJ": (fx.program(fx.named("subprocess", "Popen") + fx.tuple_of(list_text("touch", str(canary))) + b"\x81"),
                    "subprocess.Popen"),
-        "BUILD": (fx.program(fx.named("collections", "OrderedDict") + b")\x81"
-                  + fx.dict_of({fx.text("__setstate__"): system}) + b"b" + fx.text(command) + b"b"), "NEWOBJ"),
-        "nested": (fx.program(fx.call("pickle", "loads", fx.call("_codecs", "encode", fx.text(inner.decode("latin-1")),
-                                                                fx.text("latin1")))), "pickle.loads"),
+        "NEWOBJ of a known class": (fx.program(fx.named("collections", "OrderedDict") + b")\x81"), "NEWOBJ"),
+        "BUILD": (fx.program(fx.call("collections", "OrderedDict") + fx.text(command) + b"b"), "opcode BUILD"),
+        "BUILD of a class": (fx.program(fx.named("torch", "FloatStorage")
+                                        + fx.dict_of({fx.text("__setstate__"): fx.text(command)}) + b"b"), "opcode BUILD"),
+        "nested": (fx.program(fx.call("pickle", "loads", latin1(inner))), "pickle.loads"),
         "dotted": (fx.program(b"\x8c\x05torch\x8c\x17serialization.os.system\x93" + args + b"R", 4),
                    "torch.serialization.os.system"),
         "storage as function": (fx.program(fx.call("torch", "FloatStorage", fx.text(command))), "torch.FloatStorage"),
         "persistent id": (fx.program(fx.text(command) + b"Q"), "BINPERSID"),
         "extension": (fx.program(b"\x82\x01" + args + b"R"), "EXT1"),
     }
+
+
+def latin1(data: bytes) -> bytes:
+    return fx.call("_codecs", "encode", fx.text(data.decode("latin-1")), fx.text("latin1"))
 
 
 def list_text(*items: str) -> bytes:
