@@ -346,7 +346,7 @@ def hostile(canary: Path) -> dict[str, tuple[bytes, str]]:
         "NEWOBJ of a known class": (fx.program(fx.named("collections", "OrderedDict") + b")\x81"), "NEWOBJ"),
         "BUILD": (fx.program(fx.call("collections", "OrderedDict") + fx.text(command) + b"b"), "opcode BUILD"),
         "BUILD of a class": (fx.program(fx.named("torch", "FloatStorage")
-                                        + fx.dict_of({fx.text("__setstate__"): fx.text(command)}) + b"b"), "opcode BUILD"),
+                                        + fx.dict_of({fx.text("__setstate__"): fx.text(command)}) + b"b"), "BUILD"),
         "nested": (fx.program(fx.call("pickle", "loads", latin1(inner))), "pickle.loads"),
         "dotted": (fx.program(b"\x8c\x05torch\x8c\x17serialization.os.system\x93" + args + b"R", 4),
                    "torch.serialization.os.system"),
