@@ -179,7 +179,6 @@ static av_cold int init(AVFilterContext *ctx)
     config.log_opaque = ctx;
     if ((ret = sbv_open(&s->session, &config)) < 0)
         return averror(ret);
-    tell_model(ctx);
     return 0;
 }
 
@@ -214,6 +213,7 @@ static int config_output(AVFilterLink *outlink)
     }
     outlink->w = w;
     outlink->h = h;
+    tell_model(ctx);
     return 0;
 }
 

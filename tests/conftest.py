@@ -19,6 +19,7 @@ import modelfile  # noqa: E402
 
 SERIES = ("5.1", "9.0")
 TIMEOUT = 60  # seconds for one ffmpeg
+TINT = (0.12, -0.08, 0.04)  # R, G, B
 
 
 class Packet(NamedTuple):
@@ -122,6 +123,7 @@ class Models:
     """Model files for the tests."""
     random: Path   # random weights, times 4: a picture that depends on all five frames
     plain: Path    # a tail of zeros, times 4: the bilinear enlargement of the centre frame
+    tinted: Path   # as plain, with TINT added
     double: Path   # random weights, times 2
     topleft: Path  # as plain, but its metadata says that its samples sit at the top left
 
@@ -130,14 +132,15 @@ class Models:
 def models(tmp_path_factory: pytest.TempPathFactory) -> Models:
     folder = tmp_path_factory.mktemp("models")
 
-    def write(name: str, phase: str, scale: int, tail: float) -> Path:
+    def write(name: str, tensors: dict[str, np.ndarray], phase: str = "center") -> Path:
         path = folder / f"{name}.bin"
-        metadata = {"name": f"tiny {name}", "licence": "CC0", "phase": phase}
-        modelfile.write(path, tiny_tensors(scale, tail), metadata)
+        modelfile.write(path, tensors, {"name": f"tiny {name}", "licence": "CC0", "phase": phase})
         return path
 
-    return Models(write("random", "center", 4, 0.5), write("plain", "center", 4, 0), write("double", "center", 2, 0.5),
-                  write("topleft", "topleft", 4, 0))
+    plain = tiny_tensors(4, 0)
+    tinted = {**plain, "out_conv.1.bias": np.array(TINT, np.float32)}
+    return Models(write("random", tiny_tensors(4, 0.5)), write("plain", plain), write("tinted", tinted),
+                  write("double", tiny_tensors(2, 0.5)), write("topleft", plain, "topleft"))
 
 
 def raw(pix_fmt: str, width: int, height: int, *, rate: int = 25) -> tuple[str, ...]:
