@@ -14,8 +14,8 @@ endif
 config.mak: configure
 	@./configure $(CONFIGURE_ARGS)
 
-# Every processor, unless the command line says how many.
-ifeq ($(findstring -j,$(MAKEFLAGS)),)
+# Every processor, unless the command line, which comes last, says how many.
+ifeq ($(MAKELEVEL),0)
 MAKEFLAGS += -j$(shell nproc)
 endif
 MAKEFLAGS += --no-print-directory
