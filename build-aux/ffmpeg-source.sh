@@ -40,12 +40,16 @@ choose_patch() {
     die "none of the patches in patches/ fits FFmpeg '${release:-of unknown version}'; supported: 5.1, 7.1, 8.1, 9.0"
 }
 
-# Patches the fresh tree $1 and moves it to $2, whole or not at all.
+# Patches the fresh tree $1, unless the user has, and moves it to $2, whole or not at all.
 finish() {
-    patch=$(choose_patch "$1")
-    patch -s -f -d "$1" -p1 <"$patch"
-    ln -s ../../../../vf_selfblindvsr.c "$1/libavfilter/vf_selfblindvsr.c"
-    cp "$patch" "$1/.selfblindvsr.patch"
+    if grep -q ' ff_vf_selfblindvsr;' "$1/libavfilter/allfilters.c"; then
+        patch=/dev/null
+    else
+        patch=$(choose_patch "$1")
+        patch -s -f -d "$1" -p1 <"$patch"
+    fi
+    ln -sf ../../../../vf_selfblindvsr.c "$1/libavfilter/vf_selfblindvsr.c"
+    cat "$patch" >"$1/.selfblindvsr.patch"
     rm -rf "$2"
     mv "$1" "$2"
     echo "FFmpeg $(cat "$2/RELEASE" 2>/dev/null || :) is ready in ${2#"$top"/}" >&2
@@ -76,7 +80,6 @@ from_directory() {
     mkdir -p "$tree.new"
     tar -C "$directory" -cf - --exclude-vcs . | tar -C "$tree.new" -xf -
     rm -f "$tree.new/config.h" "$tree.new/ffbuild/config.mak"
-    rm -f "$tree.new/libavfilter/vf_selfblindvsr.c"
     finish "$tree.new" "$tree"
 }
 

@@ -62,6 +62,28 @@ def test_configure_lists_all_that_is_missing(tmp_path: Path) -> None:
     assert (TOP / "config.mak").stat().st_mtime_ns == before
 
 
+@pytest.mark.parametrize("user", ["0", "1000"])
+def test_install_deps_runs_apt_get(tmp_path: Path, user: str) -> None:
+    for name in ("sh", "dirname", "mktemp", "uname", "rm", "cat", "env"):
+        (tmp_path / name).symlink_to(shutil.which(name))
+    log = tmp_path / "log"
+    for name, lines in (("apt-get", f'echo "$DEBIAN_FRONTEND $*" >> {log}'), ("id", f"echo {user}"),
+                        ("sudo", f'echo sudo >> {log}; exec "$@"')):
+        (tmp_path / name).write_text(f"#!/bin/sh\n{lines}\n")
+        (tmp_path / name).chmod(0o755)
+    done = run("./configure", "--install-deps", "--cc=no-such-compiler", "--python=no-such-python",
+               env={"PATH": str(tmp_path)})
+    # This apt-get installs nothing, so all is still missing.
+    assert done.returncode == 1 and "build-essential" in done.stderr
+    calls = log.read_text().splitlines()
+    if user != "0":
+        assert calls[::2] == ["sudo", "sudo"]
+        calls = calls[1::2]
+    assert len(calls) == 2 and "update" in calls[0]
+    assert calls[1].startswith("noninteractive ") and "install -y --no-install-recommends" in calls[1]
+    assert {"build-essential", "libcmocka-dev", "python3-pytest", "valgrind"} <= set(calls[1].split())
+
+
 def test_configure_help_names_every_option() -> None:
     text = succeed("./configure", "--help")
     for option in re.findall(r"^ {8}(--[a-z-]+)[=)]", (TOP / "configure").read_text(), re.M):
