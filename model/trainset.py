@@ -116,10 +116,14 @@ class TrainingSet:
     """Draws batches of still windows (the first `layered` of them with a second layer), then clip windows."""
 
     def __init__(self, stills: Sequence[np.ndarray], clips: Sequence[np.ndarray], patch: int, seed: int) -> None:
-        self.stills, self.clips, self.patch = stills, clips, patch
+        self.patch = patch
         self.rng = np.random.default_rng(seed)
         self.region = SCALE * (patch + 2 * MARGIN) + 2 * BLUR
-        area = np.array([s.shape[0] * s.shape[1] for s in stills], float) ** 0.5
+        self.stills = [still for still in stills if min(still.shape[:2]) >= self.region]
+        self.clips = [clip for clip in clips if min(clip.shape[1:3]) >= SCALE * patch + 2 * BLUR]
+        if not self.stills:
+            sys.exit(f"train: patches of {patch} need a photograph of at least {self.region} x {self.region} pixels")
+        area = np.array([s.shape[0] * s.shape[1] for s in self.stills], float) ** 0.5
         self.still_odds = area / area.sum()
 
     def _augment(self, image: np.ndarray) -> np.ndarray:
@@ -152,11 +156,8 @@ class TrainingSet:
     def _still_regions(self, count: int) -> Tensor:
         regions = []
         for index in self.rng.choice(len(self.stills), count, p=self.still_odds):
-            still = self.stills[index]
-            while min(still.shape[:2]) < self.region:
-                still = self.stills[self.rng.choice(len(self.stills), p=self.still_odds)]
             gain, offset = self._contrast()
-            regions.append(self._augment(self._crop(still, self.region)).astype(np.float32) * (gain / 255) + offset)
+            regions.append(self._augment(self._crop(self.stills[index], self.region)).astype(np.float32) * (gain / 255) + offset)
         return torch.from_numpy(np.stack(regions)).permute(0, 3, 1, 2).contiguous()
 
     def _masks(self, count: int) -> Tensor:
