@@ -152,7 +152,8 @@ def test_filter_is_in_the_source_tree(series: str) -> None:
 def test_library_exports_the_public_functions_alone() -> None:
     listing = succeed("nm", "-D", "--defined-only", BUILD / "lib/libselfblindvsr.so")
     header = (TOP / "model/selfblindvsr.h").read_text()
-    assert {line.split()[-1] for line in listing.splitlines()} == set(re.findall(r"^SBV_API .*?\b(sbv_\w+)\(", header, re.M))
+    public = re.findall(r"^SBV_API .*?\b(sbv_\w+)\(", header, re.M)
+    assert {line.split()[-1] for line in listing.splitlines()} == set(public)
 
 
 @pytest.fixture(name="installed", scope="module")
