@@ -110,7 +110,8 @@ codec_headers() {
     rm -rf "$headers.src"
     mkdir -p "$headers.src"
     tar -xf "$tarball" -C "$headers.src" --strip-components=1
-    "$MAKE" -s -C "$headers.src" PREFIX="$headers" install >/dev/null
+    "$MAKE" -s -C "$headers.src" PREFIX="$headers" DESTDIR= install >/dev/null
+    rm -rf "$headers.src"
 }
 
 configure() {
