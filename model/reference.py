@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import Mapping, Optional, Sequence, Union
+from typing import Any, Mapping, Optional, Sequence, Union
 
 import torch
 from torch import Tensor, nn
@@ -297,7 +297,7 @@ class SelfBlindVSR(nn.Module):
             self.kernel_net = KernelNet(arch.n_sequence * arch.n_colors, arch.kernel)
 
     @staticmethod
-    def from_state_dict(state: Mapping[str, Union[Tensor, "numpy.ndarray"]], **options: bool) -> "SelfBlindVSR":
+    def from_state_dict(state: Mapping[str, Any], **options: bool) -> "SelfBlindVSR":
         """Builds the network that these tensors (or numpy arrays) belong to and loads them."""
         net = SelfBlindVSR(Architecture.from_shapes({k: tuple(v.shape) for k, v in state.items()}), **options)
         net.load_state_dict({name: torch.as_tensor(value) for name, value in state.items()}, strict=True)

@@ -30,12 +30,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import modelfile
+from degrade import ClipError
 from reference import FLOW_UNIT, SEARCH, Architecture, FlowNet, ResBlock, SelfBlindVSR, correlate, resize, warp
 from trainset import SCALE, WINDOW, Batch, TrainingSet, decode_folder
 
 CENTRE = WINDOW // 2
 COLOUR_LIFT = 0.5   # colours down to -0.5 pass the rectifier of the first block unchanged
-GUARD = 8.0         # per outside tap; more than any difference filter can answer
 FILTER_GRID = 1 / 256  # difference filters are multiples of this: they sum to zero in half precision too
 
 
@@ -132,6 +132,8 @@ def export_features(net: Trainee) -> dict[str, Tensor]:
     colors, width = net.arch.n_colors, net.arch.n_feat
     grid = (net.filters() / FILTER_GRID).round()
     grid[:, :, 1, 1] -= grid.sum((2, 3))
+    # at least three taps lie outside; colours are taken to be within -0.5 and 1.5. A power of two, to be exact.
+    guard = 2.0 ** math.ceil(math.log2(max(1.0, (grid * FILTER_GRID).abs().sum((1, 2, 3)).max().item() / 3)))
     state = {f"{name}.weight": torch.zeros(width, inputs, 3, 3) for name, inputs in
              (("in_conv.0", colors), ("extra_feat.0.conv1", width), ("extra_feat.0.conv2", width))}
     state.update({name.replace("weight", "bias"): torch.zeros(width) for name in list(state)})
@@ -141,9 +143,9 @@ def export_features(net: Trainee) -> dict[str, Tensor]:
         state["extra_feat.0.conv2.weight"][c, c, 1, 1] = -1
     state["in_conv.0.bias"][colors] = 1
     state["extra_feat.0.conv1.weight"][colors:, :colors] = grid * FILTER_GRID
-    state["extra_feat.0.conv1.weight"][colors:, colors] = GUARD
+    state["extra_feat.0.conv1.weight"][colors:, colors] = guard
     state["extra_feat.0.conv1.bias"][:colors] = COLOUR_LIFT
-    state["extra_feat.0.conv1.bias"][colors:] = -9 * GUARD
+    state["extra_feat.0.conv1.bias"][colors:] = -9 * guard
     state["extra_feat.0.conv2.weight"][:, colors:] = net.mix.weight
     state["extra_feat.0.conv2.bias"][:colors] = COLOUR_LIFT
     state["extra_feat.0.conv2.bias"][colors] = -1
@@ -311,6 +313,13 @@ class Training:
         torch.save(state, partial)
         partial.rename(path)
 
+    def keep(self, checks: list[Batch], metadata: dict[str, str]) -> None:
+        """Checkpoint and model file, and a line that says how good the average is by now."""
+        check = " ".join(f"{k} {v:.3f}" for k, v in validate(self.average, checks).items())
+        print(f"check at step {self.step}: {check}", flush=True)
+        self.save(self.args.checkpoint)
+        save_model(self.average, self.args.output, metadata)
+
     def load(self, path: pathlib.Path) -> None:
         state = torch.load(path)
         self.net.load_state_dict(state["net"])
@@ -358,12 +367,10 @@ def run(args: argparse.Namespace) -> None:
             print(f"step {training.step} minute {training.spent / 60:.1f} rate {training.rates()[0]:.2e} {text}",
                   flush=True)
             means.clear()
-        if now - last_save > 60 * args.save_minutes or training.spent >= 60 * args.minutes:
-            check = " ".join(f"{k} {v:.3f}" for k, v in validate(training.average, checks).items())
-            print(f"check at step {training.step}: {check}", flush=True)
-            training.save(args.checkpoint)
-            save_model(training.average, args.output, metadata)
+        if now - last_save > 60 * args.save_minutes:
+            training.keep(checks, metadata)
             last_save = now
+    training.keep(checks, metadata)
 
 
 def architecture(args: argparse.Namespace) -> Architecture:
@@ -379,7 +386,7 @@ def parse() -> argparse.Namespace:
     add("--output", type=pathlib.Path, required=True, help="model file to write")
     add("--checkpoint", type=pathlib.Path, required=True, help="state of the run; continued from where it exists")
     add("--cache", type=pathlib.Path, required=True, help="folder for the decoded material")
-    add("--minutes", type=float, default=85, help="wall-clock length of the whole run")
+    add("--minutes", type=float, default=85, help="wall-clock length of the run; a finished run only writes its file")
     add("--flow-minutes", type=float, default=10, help="of these, for the flow network alone")
     add("--features", type=int, default=32, help="channels of the feature maps, at least 12")
     add("--extra-blocks", type=int, default=2, help="residual blocks of the feature extractor")
@@ -414,5 +421,14 @@ def parse() -> argparse.Namespace:
     return args
 
 
+def main() -> int:
+    try:
+        run(parse())
+    except (ClipError, modelfile.ModelFileError, OSError, ValueError) as error:
+        print(f"train: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
 if __name__ == "__main__":
-    sys.exit(run(parse()))
+    sys.exit(main())

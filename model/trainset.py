@@ -12,7 +12,6 @@ Everything is decoded once into one uint8 .npy per file.
 from __future__ import annotations
 
 import pathlib
-import sys
 from dataclasses import dataclass
 from typing import Optional, Sequence
 
@@ -63,7 +62,7 @@ def decode_folder(folder: pathlib.Path, cache: pathlib.Path, ffmpeg: str) -> tup
             elif len(frames) >= WINDOW:
                 clips.append(frames)
     if not stills:
-        sys.exit(f"train: no photograph in {folder}")
+        raise ValueError(f"no photograph in {folder}")
     return stills, clips
 
 
@@ -122,7 +121,7 @@ class TrainingSet:
         self.stills = [still for still in stills if min(still.shape[:2]) >= self.region]
         self.clips = [clip for clip in clips if min(clip.shape[1:3]) >= SCALE * patch + 2 * BLUR]
         if not self.stills:
-            sys.exit(f"train: patches of {patch} need a photograph of at least {self.region} x {self.region} pixels")
+            raise ValueError(f"patches of {patch} need a photograph of at least {self.region} x {self.region} pixels")
         area = np.array([s.shape[0] * s.shape[1] for s in self.stills], float) ** 0.5
         self.still_odds = area / area.sum()
 
@@ -157,7 +156,8 @@ class TrainingSet:
         regions = []
         for index in self.rng.choice(len(self.stills), count, p=self.still_odds):
             gain, offset = self._contrast()
-            regions.append(self._augment(self._crop(self.stills[index], self.region)).astype(np.float32) * (gain / 255) + offset)
+            region = self._augment(self._crop(self.stills[index], self.region))
+            regions.append(region.astype(np.float32) * (gain / 255) + offset)
         return torch.from_numpy(np.stack(regions)).permute(0, 3, 1, 2).contiguous()
 
     def _masks(self, count: int) -> Tensor:

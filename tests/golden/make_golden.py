@@ -112,9 +112,11 @@ def check(name: str, state: dict[str, np.ndarray], frames: np.ndarray, stages: d
     exact = run(state, frames, torch.float64)
     error = max(float(np.abs(stages[stage] - exact[stage]).max()) for stage in stages)
     print(f"{name}: mean |flow| {length:.2f} pixels, {100 * outside:.0f} % warped from outside, "
-          f"{100 * negative:.0f} % of a cost volume negative, recons {stages['recons'].std():.3f}, {error:.0e} from float64")
+          f"{100 * negative:.0f} % of a cost volume negative, recons {stages['recons'].std():.3f}, "
+          f"{error:.0e} from float64")
     one_pixel = 1 in frames.shape[1:3]  # any flow across leaves such a frame
-    if not (0.2 if one_pixel else 1) < length < 8 or not (one_pixel or 0.01 < outside < 0.9) or negative < 0.005 or error > 5e-5:
+    long_enough = (0.2 if one_pixel else 1) < length < 8
+    if not long_enough or not (one_pixel or 0.01 < outside < 0.9) or negative < 0.005 or error > 5e-5:
         sys.exit(f"make_golden: {name}: does not exercise the network")
 
 
@@ -127,8 +129,8 @@ def main() -> None:
     torch.set_num_threads(1)
     for name, (arch, seed, flow_gain, dtype) in NETWORKS.items():
         modelfile.write(str(HERE / f"{name}.bin"), weights(arch, seed, flow_gain),
-                        {"name": f"golden {name}", "licence": "LGPL-2.1-or-later", "training_data": "none: random weights",
-                         "phase": "center"}, dtype=dtype)
+                        {"name": f"golden {name}", "licence": "LGPL-2.1-or-later",
+                         "training_data": "none: random weights", "phase": "center"}, dtype=dtype)
     for index, (case, (network, height, width)) in enumerate(CASES.items()):
         state = modelfile.read(str(HERE / f"{network}.bin"))[0]
         frames = window(height, width, 100 + index)
