@@ -131,6 +131,7 @@ update_lists() {
     configure_apt
     echo "Fetching the list of source packages" >&2
     apt-get -c "$apt/apt.conf" -qq update >"$apt/update.log" 2>&1 || :
+    # shellcheck disable=SC2016
     debian=$(apt-get -c "$apt/apt.conf" indextargets --format '$(ORIGIN) $(SOURCESENTRY)' | sed -n 's/^Debian \(.*\):[0-9]*$/\1/p')
     for file in "$apt"/sources.list.d/*.sources; do
         [ -e "$file" ] || break
@@ -202,7 +203,7 @@ case ${1:-} in
         directory=$(mktemp -d)
         trap 'rm -rf "$directory"' EXIT
         convert_entries "$2" "$directory"
-        find "$directory" -name '*.sources' | sort | xargs -r sed -s '$G'
+        find "$directory" -name '*.sources' | sort | while read -r file; do cat "$file" && echo; done
         exit
         ;;
     *) die "unknown command '${1:-}'; see --help" ;;
