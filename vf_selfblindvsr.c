@@ -70,7 +70,8 @@ static const AVOption selfblindvsr_options[] = {
     { "model", "model file (default: the model installed with libselfblindvsr)", OFFSET(model), AV_OPT_TYPE_STRING,
       { .str = NULL }, 0, 0, FLAGS },
     { "border", "what stands in for the frames before the first and after the last one", OFFSET(border),
-      AV_OPT_TYPE_INT, { .i64 = SBV_BORDER_REPLICATE }, SBV_BORDER_REPLICATE, SBV_BORDER_NONE, FLAGS, .unit = "border" },
+      AV_OPT_TYPE_INT, { .i64 = SBV_BORDER_REPLICATE }, SBV_BORDER_REPLICATE, SBV_BORDER_NONE, FLAGS,
+      .unit = "border" },
     { "replicate", "the first or last frame again", 0, AV_OPT_TYPE_CONST, { .i64 = SBV_BORDER_REPLICATE }, 0, 0, FLAGS,
       .unit = "border" },
     { "reflect", "the frames mirrored about the first or last one", 0, AV_OPT_TYPE_CONST,
@@ -146,14 +147,12 @@ static void tell_model(AVFilterContext *ctx)
     const sbv_model_info *m = sbv_model(s->session);
 
     av_log(ctx, AV_LOG_VERBOSE,
-           "libselfblindvsr %s, model %s, licence %s: x%d, window of %d frames, %d features, "
-           "%" PRId64 " parameters\n",
+           "libselfblindvsr %s, model %s, licence %s: x%d, window of %d frames, %d features, %" PRId64 " parameters\n",
            sbv_version(), m->name[0] ? m->name : "without a name", m->licence[0] ? m->licence : "not stated", m->scale,
            m->sequence, m->features, m->parameters);
     if (!strcmp(m->phase, "topleft"))
         av_log(ctx, AV_LOG_WARNING,
-               "The model's samples sit at the top left of their pixels: the picture comes out "
-               "%.1f output pixels up and left of its place\n",
+               "Model with phase topleft: the picture comes out %.1f output pixels up and left of its place\n",
                (m->scale - 1) / 2.0);
 }
 
@@ -206,8 +205,7 @@ static int config_output(AVFilterLink *outlink)
     /* The condition of av_image_check_size2(), which would say less. */
     if (linesize <= 0 || h > INT_MAX || linesize + 128 * 8 > INT_MAX / (h + 128)) {
         av_log(ctx, AV_LOG_ERROR,
-               "%dx%d times %d is %" PRId64 "x%" PRId64 ", larger than FFmpeg's limit of 2 GiB for "
-               "a picture\n",
+               "%dx%d times %d is %" PRId64 "x%" PRId64 ", larger than FFmpeg's limit of 2 GiB for a picture\n",
                inlink->w, inlink->h, scale, w, h);
         return AVERROR(EINVAL);
     }
@@ -222,6 +220,7 @@ static enum sbv_matrix matrix_of(AVFilterContext *ctx, const AVFrame *frame)
     SelfBlindVSRContext *s = ctx->priv;
     const enum sbv_matrix guess = frame->height < 720 ? SBV_MATRIX_BT601 : SBV_MATRIX_BT709;
     const char *guess_name = guess == SBV_MATRIX_BT601 ? "bt601" : "bt709";
+    const char *name = av_color_space_name(frame->colorspace);
 
     switch (frame->colorspace) {
     case AVCOL_SPC_BT709:
@@ -239,8 +238,8 @@ static enum sbv_matrix matrix_of(AVFilterContext *ctx, const AVFrame *frame)
         return guess;
     default:
         if (!s->warned_matrix)
-            av_log(ctx, AV_LOG_WARNING, "Colour matrix %s not supported, taken as %s\n",
-                   av_color_space_name(frame->colorspace), guess_name);
+            av_log(ctx, AV_LOG_WARNING, "Colour matrix %s not supported, taken as %s\n", name ? name : "of no name",
+                   guess_name);
         s->warned_matrix = 1;
         return guess;
     }

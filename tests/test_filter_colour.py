@@ -23,8 +23,8 @@ YUV = [[0], [1], [2]]
 LAYOUTS = {
     "yuv420p": Layout(YUV, (1, 1)), "yuv422p": Layout(YUV, (1, 0)), "yuv444p": Layout(YUV),
     "yuvj420p": Layout(YUV, (1, 1)), "yuvj422p": Layout(YUV, (1, 0)), "yuvj444p": Layout(YUV),
-    "yuv420p10le": Layout(YUV, (1, 1), 10), "yuv422p10le": Layout(YUV, (1, 0), 10), "yuv444p10le": Layout(YUV, depth=10),
-    "nv12": Layout([[0], [1, 2]], (1, 1)), "p010le": Layout([[0], [1, 2]], (1, 1), 10, 6),
+    "yuv420p10le": Layout(YUV, (1, 1), 10), "yuv422p10le": Layout(YUV, (1, 0), 10),
+    "yuv444p10le": Layout(YUV, depth=10), "nv12": Layout([[0], [1, 2]], (1, 1)), "p010le": Layout([[0], [1, 2]], (1, 1), 10, 6),
     "gbrp": Layout([[1], [2], [0]]), "gbrp10le": Layout([[1], [2], [0]], depth=10),
     "rgb24": Layout([[0, 1, 2]]), "bgr24": Layout([[2, 1, 0]]),
     "0rgb": Layout([[-1, 0, 1, 2]]), "rgb0": Layout([[0, 1, 2, -1]]),
@@ -211,7 +211,8 @@ def test_chroma_lies_where_the_scaler_puts_it(ffmpeg: FFmpeg, models: Models, si
     assert abs(places[0] - places[1]) <= 0.1
 
 
-@pytest.mark.parametrize("size", [(1, 1), (1, 7), (7, 1), (2, 1), (3, 5), (17, 9), (65, 33)], ids=lambda s: f"{s[0]}x{s[1]}")
+@pytest.mark.parametrize("size", [(1, 1), (1, 7), (7, 1), (2, 1), (3, 5), (17, 9), (65, 33)],
+                         ids=lambda size: f"{size[0]}x{size[1]}")
 def test_sizes(ffmpeg: FFmpeg, models: Models, size: tuple[int, int]) -> None:
     """Odd sizes and single rows or columns; a flat picture stays flat up to its edges."""
     codes = (77, 111, 150)
