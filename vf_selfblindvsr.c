@@ -78,7 +78,7 @@ static const AVOption selfblindvsr_options[] = {
       { .i64 = SBV_BORDER_REFLECT }, 0, 0, FLAGS, .unit = "border" },
     { "none", "nothing: frames without all their neighbours (the first and last two) are dropped", 0,
       AV_OPT_TYPE_CONST, { .i64 = SBV_BORDER_NONE }, 0, 0, FLAGS, .unit = "border" },
-    { "scene", "scene cut threshold, mean absolute luma change as a fraction of white; 0: no detection", OFFSET(scene),
+    { "scene", "scene cut threshold, 0 to 1, on the scene score of the select filter, of luma; 0: no detection", OFFSET(scene),
       AV_OPT_TYPE_FLOAT, { .dbl = 0 }, 0, 1, FLAGS },
     { "tile", "side of the tiles worked on, 16 or more input pixels; 0: as large as max_memory allows", OFFSET(tile),
       AV_OPT_TYPE_INT, { .i64 = 0 }, 0, 8192, FLAGS },
