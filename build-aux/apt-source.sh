@@ -57,11 +57,11 @@ convert_entry_file() {
             n = split(own, name, /[ \t\n]+/)
             for (i = 1; i <= n; i++) {
                 if (name[i] ~ /-security$|\/updates$/) security = 1
-                else if (name[i] ~ /^(old)*stable$|^testing$|^unstable$/) main = main " "
-                else if ((" " suites " ") ~ (" " name[i] " ")) main = main " "
+                else if (name[i] ~ /^(old)*stable$|^testing$|^unstable$/ || (" " suites " ") ~ (" " name[i] " ")) main = suites
+                else if (name[i] ~ /^[a-z]+$/) main = name[i] " " suites
             }
             entries++
-            if (main != "") emit("main", suites)
+            if (main != "") emit("main", main)
             if (security) emit("security", "bookworm-security trixie-security")
         }
         format == "list" && /^[ \t]*deb(-src)?[ \t]/ {
