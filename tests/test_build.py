@@ -96,6 +96,7 @@ deb [arch=amd64 signed-by=/usr/share/keyrings/x.gpg] http://one.invalid/debian b
 deb http://one.invalid/debian bookworm-updates main
 deb http://one.invalid/debian-security bookworm-security main
 deb http://other.invalid/linux/debian bookworm stable
+deb http://newer.invalid/debian newer main
 """
 APT_SOURCES = """\
 Types: deb deb-src
@@ -122,11 +123,13 @@ def test_archive_entries_of_both_formats(tmp_path: Path) -> None:
     (tmp_path / "sources.list.d/debian.sources").write_text(APT_SOURCES)
     stanzas = succeed("build-aux/apt-source.sh", "entries", tmp_path).strip().split("\n\n")
     assert [re.search("^URIs: (.*)$", stanza, re.M)[1] for stanza in stanzas] == [
-        "http://one.invalid/debian", "http://one.invalid/debian-security", "mirror+file:///etc/apt/mirrors/debian.list"]
+        "http://one.invalid/debian", "http://one.invalid/debian-security", "http://newer.invalid/debian",
+        "mirror+file:///etc/apt/mirrors/debian.list"]
     assert all("Types: deb-src\n" in stanza for stanza in stanzas)
     assert "Signed-By: /usr/share/keyrings/x.gpg" in stanzas[0] and "Signed-By" not in stanzas[1]
-    assert " xyz\n -----END PGP PUBLIC KEY BLOCK-----" in stanzas[2]
+    assert " xyz\n -----END PGP PUBLIC KEY BLOCK-----" in stanzas[3]
     assert "Suites: bookworm trixie forky sid\n" in stanzas[0] and "bookworm-security" in stanzas[1]
+    assert "Suites: newer bookworm trixie forky sid\n" in stanzas[2]
 
 
 @pytest.mark.parametrize("series", SERIES)
