@@ -165,21 +165,26 @@ build_programs() {
     touch "$tree/ffmpeg" "$tree/ffprobe"
 }
 
-# Two makes at once take turns.
-mkdir -p "$build"
-exec 8>"$tree.lock"
-flock 8
+main() {
+    # Two makes at once take turns.
+    mkdir -p "$build"
+    exec 8>"$tree.lock"
+    flock 8
 
-if [ "$series" = custom ]; then
-    [ -n "${SERIES_SRC:-}" ] || die "series custom needs ./configure --ffmpeg-src=DIR"
-    [ -e "$source/.selfblindvsr.patch" ] || "$top/build-aux/ffmpeg-source.sh" --src="$SERIES_SRC"
-else
-    "$top/build-aux/ffmpeg-source.sh" "$series" || exit $?
-fi
-version=$(cat "$source/RELEASE" 2>/dev/null || echo "$series")
-PKG_CONFIG_PATH=$build/lib/pkgconfig:${PKG_CONFIG_PATH:-}
-export PKG_CONFIG_PATH
-codec_headers
-configure
-[ "$kind" = full ] || compile_filter
-[ "$kind" = compile ] || build_programs
+    if [ "$series" = custom ]; then
+        [ -n "${SERIES_SRC:-}" ] || die "series custom needs ./configure --ffmpeg-src=DIR"
+        [ -e "$source/.selfblindvsr.patch" ] || "$top/build-aux/ffmpeg-source.sh" --src="$SERIES_SRC"
+    else
+        "$top/build-aux/ffmpeg-source.sh" "$series" || exit $?
+    fi
+    version=$(cat "$source/RELEASE" 2>/dev/null || echo "$series")
+    PKG_CONFIG_PATH=$build/lib/pkgconfig:${PKG_CONFIG_PATH:-}
+    export PKG_CONFIG_PATH
+    codec_headers
+    configure
+    [ "$kind" = full ] || compile_filter
+    [ "$kind" = compile ] || build_programs
+}
+
+# On one line, so that the shell has read all of this file before the minutes in which it may be changed.
+main; exit
