@@ -156,7 +156,7 @@ def restore_scene(ffmpeg: Path, filters: str, path: Path) -> None:
     nearest = low.repeat(SCALE, axis=0).repeat(SCALE, axis=1)
     write_picture(ffmpeg, path, [("INPUT", nearest), ("BICUBIC X4", bicubic), ("SELFBLINDVSR X4", restored),
                                  ("ORIGINAL", sharp)])
-    print(f"Side by side: {path}")
+    print(f"Side by side: {os.path.relpath(path)}")
 
 
 def probe(ffmpeg: Path, path: Path) -> tuple[dict, list[str]]:

@@ -237,6 +237,22 @@ def test_ffmpeg_finds_library_and_filter(ffmpeg: Path) -> None:
         r"libselfblindvsr\.so\.0 => (\S+)", succeed("ldd", ffmpeg))[1])
 
 
+def test_moved_tree_works(tmp_path: Path) -> None:
+    ffmpeg = next((path for path in PROGRAMS if path.exists()), None)
+    if ffmpeg is None or not (TOP / "model/default.bin").exists():
+        pytest.skip("needs an ffmpeg and model/default.bin")
+    for folder in ("lib", "share"):
+        shutil.copytree(BUILD / folder, tmp_path / folder, symlinks=True)
+    (tmp_path / "bin").mkdir()
+    shutil.copy(ffmpeg, tmp_path / "bin")
+    command = [tmp_path / "bin/ffmpeg", "-v", "error", "-f", "lavfi", "-i", "testsrc2=s=16x16:d=0.2",
+               "-vf", "selfblindvsr", "-f", "framecrc", "-"]
+    assert "64x64" in succeed(*command, cwd="/")
+    (tmp_path / "share/selfblindvsr/default.bin").unlink()
+    done = run(*command, cwd="/")
+    assert done.returncode != 0 and f"{tmp_path}/" in done.stderr
+
+
 def test_useful_ffmpeg_is_useful() -> None:
     ffmpeg = BUILD / "bin/ffmpeg"
     if not ffmpeg.exists():
