@@ -116,11 +116,13 @@ configure_apt() {
     rm -rf "$apt/sources.list.d"
     mkdir -p "$apt/sources.list.d" "$apt/lists/partial" "$apt/cache"
     convert_entries /etc/apt "$apt/sources.list.d"
+    # Signatures are always checked. That the lists are recent is not: a snapshot of the archive will do.
     cat >"$apt/apt.conf" <<EOT
 Dir::Etc::sourcelist "/dev/null";
 Dir::Etc::sourceparts "$apt/sources.list.d";
 Dir::State::lists "$apt/lists";
 Dir::Cache "$apt/cache";
+Acquire::Check-Valid-Until "false";
 APT::Sandbox::User "$(id -un)";
 EOT
 }
@@ -141,7 +143,9 @@ update_lists() {
         tail -n 3 "$apt/update.log" >&2
         die "no Debian archive can be reached through /etc/apt"
     fi
-    touch "$apt/updated"
+    # A suite that does not exist is no trouble; one that cannot be read, or is out of date, is.
+    sed -n '/does not have a Release file/d; /^E: /p; /^W: Failed to fetch/p' "$apt/update.log" >"$apt/unreadable"
+    [ -s "$apt/unreadable" ] || touch "$apt/updated"
 }
 
 # "UPSTREAM-VERSION PACKAGE-VERSION" of everything on offer, oldest first.
@@ -170,6 +174,10 @@ fetch() {
     version=$(list_versions "$package" | awk -v series="$series" '$1 == series || index($1, series ".") == 1 { v = $2 } END { print v }')
     if [ -z "$version" ]; then
         offered=$(list_versions "$package" | awk '{ split($1, n, "."); print n[1] "." n[2] }' | uniq | paste -sd ' ')
+        if [ -s "$apt/unreadable" ]; then
+            cat "$apt/unreadable" >&2
+            die "the Debian archive could not be read in full, and no $package $series was found; there is: ${offered:-none}"
+        fi
         echo "apt-source: the Debian archive offers no $package $series; it offers: ${offered:-none}" >&2
         exit 3
     fi
