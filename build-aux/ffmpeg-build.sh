@@ -154,7 +154,7 @@ compile_filter() {
 
 build_programs() {
     case $kind in
-        full) cost=9 ;;
+        full) cost=12 ;;
         *) cost=2 ;;
     esac
     processors=$(nproc)
