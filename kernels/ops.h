@@ -17,7 +17,8 @@
 #include "model/selfblindvsr.h"
 
 /* A feature map, or some channels or a part of one: sample (x, y, channel) is data[y * row + x * pixel + channel].
- * Channels are innermost (NHWC) and contiguous; strides count floats. A concatenation is a wide map written part by part. */
+ * Channels are innermost (NHWC) and contiguous; strides count floats. A concatenation is a wide map written part by
+ * part. */
 typedef struct sbv_map {
     float *data;
     int w, h, c;
@@ -41,7 +42,7 @@ typedef struct sbv_conv_args {
     const float *bias;    /* [output channels rounded up to SBV_CONV_GROUP] */
     const float *zeros;   /* at least in.c zeros: what a tap outside the input reads */
     int kernel, stride, dilation, padding;
-    float slope;          /* of the activation */
+    float slope; /* of the activation */
     int x0, x1, y0;
 } sbv_conv_args;
 
@@ -123,8 +124,8 @@ typedef struct sbv_attention_args {
 } sbv_attention_args;
 
 /* Colour into the network: pixels of a frame as the stream describes them -> R, G, B in [0, 1], three channels.
- * Subsampled chroma is interpolated linearly at its site. Values that the matrix puts outside [0, 1] stay there, so that
- * out-of-gamut colours come back unharmed. Jobs: rows. */
+ * Subsampled chroma is interpolated linearly at its site. Values that the matrix puts outside [0, 1] stay there, so
+ * that out-of-gamut colours come back unharmed. Jobs: rows. */
 typedef struct sbv_colour_in_args {
     const sbv_stream *stream;
     const sbv_frame *in;
@@ -132,28 +133,28 @@ typedef struct sbv_colour_in_args {
 } sbv_colour_in_args;
 
 /* Colour out of the network: the inverse, into a frame of the size of `in`; rounded half to even, clamped to the range
- * of the samples. Subsampled chroma is filtered to its site: (1 2 1) / 4 where it sits on a luma sample, (1 1) / 2 where
- * it sits between two. Jobs: luma rows of the frame in pairs: job j writes luma rows 2j and 2j + 1 and the chroma rows
- * that belong to them, so (height + 1) / 2 jobs in all. */
+ * of the samples. Subsampled chroma is filtered to its site: (1 2 1) / 4 where it sits on a luma sample, (1 1) / 2
+ * where it sits between two. Jobs: luma rows of the frame in pairs: job j writes luma rows 2j and 2j + 1 and the chroma
+ * rows that belong to them, so (height + 1) / 2 jobs in all. */
 typedef struct sbv_colour_out_args {
     const sbv_stream *stream; /* its width and height are those of the input frames, not used here */
     sbv_map in;
     const sbv_frame *out;
 } sbv_colour_out_args;
 
-#define SBV_OPS(OP)                        \
-    OP(conv, sbv_conv_args)                \
-    OP(deconv, sbv_deconv_args)            \
-    OP(cost_volume, sbv_cost_args)         \
-    OP(warp, sbv_warp_args)                \
-    OP(resize, sbv_resize_args)            \
-    OP(pixel_shuffle, sbv_shuffle_args)    \
-    OP(copy, sbv_copy_args)                \
-    OP(adaptive_pool, sbv_pool_args)       \
-    OP(linear, sbv_linear_args)            \
-    OP(softmax, sbv_softmax_args)          \
-    OP(attention, sbv_attention_args)      \
-    OP(colour_in, sbv_colour_in_args)      \
+#define SBV_OPS(OP)                                                                                                    \
+    OP(conv, sbv_conv_args)                                                                                            \
+    OP(deconv, sbv_deconv_args)                                                                                        \
+    OP(cost_volume, sbv_cost_args)                                                                                     \
+    OP(warp, sbv_warp_args)                                                                                            \
+    OP(resize, sbv_resize_args)                                                                                        \
+    OP(pixel_shuffle, sbv_shuffle_args)                                                                                \
+    OP(copy, sbv_copy_args)                                                                                            \
+    OP(adaptive_pool, sbv_pool_args)                                                                                   \
+    OP(linear, sbv_linear_args)                                                                                        \
+    OP(softmax, sbv_softmax_args)                                                                                      \
+    OP(attention, sbv_attention_args)                                                                                  \
+    OP(colour_in, sbv_colour_in_args)                                                                                  \
     OP(colour_out, sbv_colour_out_args)
 
 typedef struct sbv_ops {

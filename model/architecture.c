@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ANY      0 /* a number of channels that the file tells */
+#define ANY             0 /* a number of channels that the file tells */
 #define NAME_MAX_LENGTH 128
 
 #define FLOW "flow_net.moduleNetwork."
@@ -43,14 +43,15 @@ static const sbv_tensor *claim(walk *w, const char *name, int dims, int *size[])
     size_t used = 0;
     int same;
     if (!t) {
-        w->ret = sbv_fail(w->report, SBV_ERROR_MODEL, "model file '%s': tensor '%s' is missing", w->weights->path, name);
+        w->ret =
+            sbv_fail(w->report, SBV_ERROR_MODEL, "model file '%s': tensor '%s' is missing", w->weights->path, name);
         return NULL;
     }
     same = t->dims == dims;
     for (int i = 0; i < dims; i++) {
         same = same && (*size[i] == ANY || t->shape[i] == *size[i]);
-        used += (size_t)snprintf(expected + used, sizeof(expected) - used, *size[i] == ANY ? "%sN" : "%s%d", i ? "x" : "",
-                                 *size[i]);
+        used += (size_t)snprintf(expected + used, sizeof(expected) - used, *size[i] == ANY ? "%sN" : "%s%d",
+                                 i ? "x" : "", *size[i]);
     }
     sbv_tensor_shape(t, found, sizeof(found));
     if (!same) {
@@ -61,8 +62,8 @@ static const sbv_tensor *claim(walk *w, const char *name, int dims, int *size[])
     for (int i = 0; i < dims; i++)
         if (*size[i] == ANY && t->shape[i] > SBV_MAX_CHANNELS) {
             w->ret = sbv_fail(w->report, SBV_ERROR_MODEL,
-                              "model file '%s': tensor '%s' has shape %s, the limit is %d channels", w->weights->path, name,
-                              found, SBV_MAX_CHANNELS);
+                              "model file '%s': tensor '%s' has shape %s, the limit is %d channels", w->weights->path,
+                              name, found, SBV_MAX_CHANNELS);
             return NULL;
         } else {
             *size[i] = (int)t->shape[i];
@@ -132,10 +133,11 @@ static void walk_reconstruction(walk *w, sbv_network *n)
     sbv_tensor *fusion = sbv_weights_find(w->weights, "fusion_conv.0.weight");
     int64_t frames = fusion && fusion->dims == 4 ? fusion->shape[1] / n->features : 0;
     if (fusion && w->ret >= 0 && (frames < 3 || frames > SBV_MAX_SEQUENCE || frames % 2 == 0))
-        w->ret = sbv_fail(w->report, SBV_ERROR_MODEL,
-                          "model file '%s': tensor 'fusion_conv.0.weight' makes a window of %lld frames of %d channels, it "
-                          "must be odd, 3 to %d",
-                          w->weights->path, (long long)frames, n->features, SBV_MAX_SEQUENCE);
+        w->ret =
+            sbv_fail(w->report, SBV_ERROR_MODEL,
+                     "model file '%s': tensor 'fusion_conv.0.weight' makes a window of %lld frames of %d channels, it "
+                     "must be odd, 3 to %d",
+                     w->weights->path, (long long)frames, n->features, SBV_MAX_SEQUENCE);
     n->sequence = (int)frames;
     conv(w, &n->fusion, n->sequence * n->features, n->features, 3, "fusion_conv.0");
     n->recons_blocks = count_blocks(w, "recons_net", "conv1.weight", SBV_MAX_BLOCKS);
@@ -186,8 +188,10 @@ static void walk_flow(walk *w, sbv_network *n)
     while (n->levels < SBV_MAX_LEVELS && exists(w, FLOW "moduleExtractor.%s.0.weight", words[n->levels]))
         n->levels++;
     if (n->levels < 2 && w->ret >= 0)
-        w->ret = sbv_fail(w->report, SBV_ERROR_MODEL, "model file '%s': %d levels in '" FLOW "moduleExtractor', at least 2 "
-                          "are needed", w->weights->path, n->levels);
+        w->ret = sbv_fail(w->report, SBV_ERROR_MODEL,
+                          "model file '%s': %d levels in '" FLOW "moduleExtractor', at least 2 "
+                          "are needed",
+                          w->weights->path, n->levels);
     for (int l = 0; l < n->levels; l++)
         for (int i = 0; i < SBV_EXTRACTOR_CONVS; i++)
             in = conv(w, &n->extractor[l][i], in, ANY, 3, FLOW "moduleExtractor.%s.%d", words[l], 2 * i);
@@ -195,7 +199,8 @@ static void walk_flow(walk *w, sbv_network *n)
         walk_decoder(w, n, level, level < n->levels ? n->decoder[level].features : 0);
     in = n->refiner_in = n->decoder[1].features;
     for (int i = 0; i < SBV_REFINER_CONVS; i++)
-        in = conv(w, &n->refiner[i], in, i < SBV_REFINER_CONVS - 1 ? ANY : 2, 3, FLOW "moduleRefiner.moduleMain.%d", 2 * i);
+        in = conv(w, &n->refiner[i], in, i < SBV_REFINER_CONVS - 1 ? ANY : 2, 3, FLOW "moduleRefiner.moduleMain.%d",
+                  2 * i);
 }
 
 static void walk_attention(walk *w, sbv_rcab *b, int channels, const char *prefix)
@@ -231,9 +236,10 @@ static void walk_kernel(walk *w, sbv_network *n)
     while (last && k->size * k->size < last->shape[0] && k->size < 64)
         k->size++;
     if (last && w->ret >= 0 && (k->size * k->size != last->shape[0] || k->size % 2 == 0))
-        w->ret = sbv_fail(w->report, SBV_ERROR_MODEL, "model file '%s': tensor 'kernel_net.fc_net.1.weight' makes a kernel "
-                          "of %lld values, it must be the square of an odd number, 1 to 63", w->weights->path,
-                          (long long)last->shape[0]);
+        w->ret = sbv_fail(w->report, SBV_ERROR_MODEL,
+                          "model file '%s': tensor 'kernel_net.fc_net.1.weight' makes a kernel "
+                          "of %lld values, it must be the square of an odd number, 1 to 63",
+                          w->weights->path, (long long)last->shape[0]);
     int hidden = add(w, &k->fc[0], SBV_LAYER_LINEAR, k->size * k->size, ANY, 1, "kernel_net.fc_net.0");
     add(w, &k->fc[1], SBV_LAYER_LINEAR, hidden, k->size * k->size, 1, "kernel_net.fc_net.1");
 }

@@ -26,8 +26,8 @@ struct sbv_pool {
     pthread_mutex_t lock;
     pthread_cond_t work, done;
     pthread_t thread[MAX_THREADS];
-    int threads;       /* workers; the calling thread works too */
-    unsigned round;    /* counts the batches given out */
+    int threads;    /* workers; the calling thread works too */
+    unsigned round; /* counts the batches given out */
     int busy, quit;
     sbv_job_fn *job;
     void *arg;
@@ -173,19 +173,19 @@ void sbv_parallel(const sbv_exec *exec, sbv_body_fn *body, void *arg, int count)
         run_range(&call, 0, 1);
 }
 
-#define SBV_RUN_DEFINITION(op, args)                                                                                    \
-    struct op##_call {                                                                                                  \
-        const sbv_exec *exec;                                                                                           \
-        const args *a;                                                                                                  \
-    };                                                                                                                  \
-    static void op##_body(void *arg, int begin, int end)                                                                \
-    {                                                                                                                   \
-        const struct op##_call *call = arg;                                                                             \
-        call->exec->ops.op(call->a, begin, end);                                                                        \
-    }                                                                                                                   \
-    void sbv_run_##op(const sbv_exec *exec, const args *a, int jobs)                                                    \
-    {                                                                                                                   \
-        struct op##_call call = {exec, a};                                                                              \
-        sbv_parallel(exec, op##_body, &call, jobs);                                                                     \
+#define SBV_RUN_DEFINITION(op, args)                                                                                   \
+    struct op##_call {                                                                                                 \
+        const sbv_exec *exec;                                                                                          \
+        const args *a;                                                                                                 \
+    };                                                                                                                 \
+    static void op##_body(void *arg, int begin, int end)                                                               \
+    {                                                                                                                  \
+        const struct op##_call *call = arg;                                                                            \
+        call->exec->ops.op(call->a, begin, end);                                                                       \
+    }                                                                                                                  \
+    void sbv_run_##op(const sbv_exec *exec, const args *a, int jobs)                                                   \
+    {                                                                                                                  \
+        struct op##_call call = {exec, a};                                                                             \
+        sbv_parallel(exec, op##_body, &call, jobs);                                                                    \
     }
 SBV_OPS(SBV_RUN_DEFINITION)

@@ -16,7 +16,7 @@ typedef struct sbv_exec {
     int threads;
     sbv_execute_fn *execute; /* the host's, or that of the pool */
     void *opaque;
-    sbv_pool *pool;          /* NULL where the host's threads are used */
+    sbv_pool *pool; /* NULL where the host's threads are used */
 } sbv_exec;
 
 /* threads 0: one per processor. Errors: ARGUMENT, MEMORY, reported. */

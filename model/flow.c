@@ -39,9 +39,10 @@ static void run_deconv(const sbv_stages *s, const sbv_layer *layer, sbv_map in, 
     sbv_run_deconv(s->exec, &deconv, out.h);
 }
 
-/* What a level adds to its cost volume, behind it in the dense map: the first frame's features, and the flow and features
- * brought up from the coarser level. Returns the second frame's features, moved by that flow. */
-static sbv_map prepare_level(const sbv_stages *s, const sbv_slot *first, const sbv_slot *second, int level, sbv_map dense)
+/* What a level adds to its cost volume, behind it in the dense map: the first frame's features, and the flow and
+ * features brought up from the coarser level. Returns the second frame's features, moved by that flow. */
+static sbv_map prepare_level(const sbv_stages *s, const sbv_slot *first, const sbv_slot *second, int level,
+                             sbv_map dense)
 {
     const sbv_decoder *d = &s->network->decoder[level - 1];
     const sbv_map from = first->pyramid[level - 1], to = second->pyramid[level - 1];

@@ -11,10 +11,10 @@
 /* Scratch of one run. */
 struct scratch {
     float *memory;
-    sbv_map frames;                 /* of all colours of the window */
-    float *x, *hidden, *branch;     /* maps of the size of the frame or of the kernel */
-    float *mean, *squeezed, *gain;  /* one value per channel */
-    float *values, *between;        /* linear layers */
+    sbv_map frames;                /* of all colours of the window */
+    float *x, *hidden, *branch;    /* maps of the size of the frame or of the kernel */
+    float *mean, *squeezed, *gain; /* one value per channel */
+    float *values, *between;       /* linear layers */
 };
 
 static int widest(const sbv_kernel_net *k)

@@ -1,9 +1,9 @@
 /*
  * Architecture and weights: see network.h.
  *
- * The architecture is written down once, as a walk over the layers with the shapes that they must have (architecture.c);
- * a size that only the file can know is given as ANY and read from it. The walk records the layers; their weights are
- * read when it has succeeded and every tensor of the file has been claimed.
+ * The architecture is written down once, as a walk over the layers with the shapes that they must have
+ * (architecture.c); a size that only the file can know is given as ANY and read from it. The walk records the layers;
+ * their weights are read when it has succeeded and every tensor of the file has been claimed.
  *
  * This file is part of Self-Blind-VSR for FFmpeg. SPDX-License-Identifier: LGPL-2.1-or-later
  */
@@ -29,7 +29,8 @@ void sbv_pack_conv(const float *raw, int out, int in, int kernel, float *packed)
             for (int t = 0; t < taps; t++) {
                 size_t group = (size_t)(o / SBV_CONV_GROUP);
                 size_t at = ((group * (size_t)taps + (size_t)t) * (size_t)in + (size_t)i) * SBV_CONV_GROUP;
-                packed[at + (size_t)(o % SBV_CONV_GROUP)] = raw[((size_t)o * (size_t)in + (size_t)i) * (size_t)taps + (size_t)t];
+                packed[at + (size_t)(o % SBV_CONV_GROUP)] =
+                    raw[((size_t)o * (size_t)in + (size_t)i) * (size_t)taps + (size_t)t];
             }
 }
 

@@ -11,17 +11,17 @@
 #include "model/exec.h"
 #include "model/weights.h"
 
-#define SBV_COLOURS          3
-#define SBV_MAX_SEQUENCE     15
-#define SBV_MAX_CHANNELS     1024
-#define SBV_MAX_BLOCKS       256 /* residual blocks in one chain */
-#define SBV_MAX_LEVELS       6   /* of the flow pyramid */
-#define SBV_MAX_ATTENTION    8   /* channel attention blocks in one chain */
-#define SBV_EXTRACTOR_CONVS  3
-#define SBV_DENSE_CONVS      5
-#define SBV_REFINER_CONVS    7
-#define SBV_TAIL_KERNEL      5
-#define SBV_TAIL_SIDES       4
+#define SBV_COLOURS         3
+#define SBV_MAX_SEQUENCE    15
+#define SBV_MAX_CHANNELS    1024
+#define SBV_MAX_BLOCKS      256 /* residual blocks in one chain */
+#define SBV_MAX_LEVELS      6   /* of the flow pyramid */
+#define SBV_MAX_ATTENTION   8   /* channel attention blocks in one chain */
+#define SBV_EXTRACTOR_CONVS 3
+#define SBV_DENSE_CONVS     5
+#define SBV_REFINER_CONVS   7
+#define SBV_TAIL_KERNEL     5
+#define SBV_TAIL_SIDES      4
 
 enum sbv_layer_kind { SBV_LAYER_CONV, SBV_LAYER_DECONV, SBV_LAYER_LINEAR };
 
@@ -69,9 +69,9 @@ typedef struct sbv_network {
     sbv_layer refiner[SBV_REFINER_CONVS];
     sbv_kernel_net kernel;
     sbv_layer tail[SBV_TAIL_SIDES][SBV_TAIL_SIDES]; /* collapsed, [vertical side][horizontal side] */
-    float *memory;      /* of all weights but the tail's */
+    float *memory;                                  /* of all weights but the tail's */
     float *tail_memory;
-    float *zeros;       /* as many as a convolution has input channels */
+    float *zeros; /* as many as a convolution has input channels */
 } sbv_network;
 
 /* Reads the architecture from the names and shapes of the tensors, checks it as a whole, then reads and packs the

@@ -64,10 +64,7 @@ static int split(int begin, int end, int size, struct segment segment[3])
 {
     int count = 0;
     for (int at = begin; at < end; at = segment[count++].end) {
-        enum sbv_side side = size == 1        ? SBV_BOTH
-                             : at == 0        ? SBV_FIRST
-                             : at == size - 1 ? SBV_LAST
-                                              : SBV_MIDDLE;
+        enum sbv_side side = size == 1 ? SBV_BOTH : at == 0 ? SBV_FIRST : at == size - 1 ? SBV_LAST : SBV_MIDDLE;
         int stop = side == SBV_MIDDLE && size - 1 < end ? size - 1 : side == SBV_MIDDLE ? end : at + 1;
         segment[count] = (struct segment){at, stop, side};
     }

@@ -48,13 +48,13 @@ extern "C" {
 /* What a call returns: SBV_OK, or a negative code. Every error code comes with one message (log callback at
  * SBV_LOG_ERROR, and sbv_last_error) that names the offending value and the limit. */
 enum sbv_status {
-    SBV_OK               = 0,
-    SBV_AGAIN            = -1, /* sbv_receive: more input is needed. Not an error. */
-    SBV_END              = -2, /* sbv_receive: every frame has been returned. Not an error. */
-    SBV_ERROR_ARGUMENT   = -3, /* a parameter is out of range, or a call came in the wrong order */
-    SBV_ERROR_MEMORY     = -4, /* out of memory, or the plan exceeds max_memory */
-    SBV_ERROR_FILE       = -5, /* the model file cannot be opened or read */
-    SBV_ERROR_MODEL      = -6, /* the model file is malformed, or its tensors do not make a network */
+    SBV_OK = 0,
+    SBV_AGAIN = -1,          /* sbv_receive: more input is needed. Not an error. */
+    SBV_END = -2,            /* sbv_receive: every frame has been returned. Not an error. */
+    SBV_ERROR_ARGUMENT = -3, /* a parameter is out of range, or a call came in the wrong order */
+    SBV_ERROR_MEMORY = -4,   /* out of memory, or the plan exceeds max_memory */
+    SBV_ERROR_FILE = -5,     /* the model file cannot be opened or read */
+    SBV_ERROR_MODEL = -6,    /* the model file is malformed, or its tensors do not make a network */
 };
 
 enum sbv_log_level { SBV_LOG_ERROR, SBV_LOG_WARNING, SBV_LOG_INFO, SBV_LOG_VERBOSE };
@@ -91,16 +91,16 @@ typedef void sbv_execute_fn(void *opaque, sbv_job_fn *job, void *arg, int jobs);
 #define SBV_TILE_MAX 8192
 
 typedef struct sbv_config {
-    const char *model_path;    /* model file; NULL: the default.bin installed with the library */
-    enum sbv_border border;    /* default SBV_BORDER_REPLICATE */
-    float scene;               /* scene cut threshold, 0 to 1, on the score of FFmpeg's select filter; 0 (default): off */
-    int tile;                  /* side of the square tiles the reconstruction works on, input pixels; 0 (default): chosen
-                                  so that max_memory holds, whole frame if it can. Tiling never changes a bit of the result. */
-    int64_t max_memory;        /* bytes the session may allocate for a stream; 0 (default): no limit */
-    int threads;               /* threads (or jobs given to execute); 0 (default): one per processor */
-    sbv_execute_fn *execute;   /* the host's thread pool; NULL (default): the session's own */
+    const char *model_path;  /* model file; NULL: the default.bin installed with the library */
+    enum sbv_border border;  /* default SBV_BORDER_REPLICATE */
+    float scene;             /* scene cut threshold, 0 to 1, on the score of FFmpeg's select filter; 0 (default): off */
+    int tile;                /* side of the square tiles the reconstruction works on, input pixels; 0 (default): chosen
+                                so that max_memory holds, the whole frame if it can. Tiles never change a bit. */
+    int64_t max_memory;      /* bytes the session may allocate for a stream; 0 (default): no limit */
+    int threads;             /* threads (or jobs given to execute); 0 (default): one per processor */
+    sbv_execute_fn *execute; /* the host's thread pool; NULL (default): the session's own */
     void *execute_opaque;
-    sbv_log_fn *log;           /* NULL (default): messages are dropped */
+    sbv_log_fn *log; /* NULL (default): messages are dropped */
     void *log_opaque;
 } sbv_config;
 
@@ -115,13 +115,13 @@ typedef struct sbv_component {
 
 /* What the frames of a stream look like. Output frames have the same description, `scale` times as wide and high. */
 typedef struct sbv_stream {
-    int width, height;               /* pixels, at least 1 */
-    int components;                  /* 1: gray (luma), 3: Y Cb Cr, or R G B where rgb is set */
-    int rgb;                         /* nonzero: the components are R, G, B, full range; matrix, full_range and site unused */
+    int width, height; /* pixels, at least 1 */
+    int components;    /* 1: gray (luma), 3: Y Cb Cr, or R G B where rgb is set */
+    int rgb;           /* nonzero: the components are R, G, B, full range; matrix, full_range and site unused */
     int chroma_w_log2, chroma_h_log2; /* log2 of the chroma subsampling, 0 or 1; a subsampled size is rounded up */
     sbv_component component[3];
     enum sbv_matrix matrix;
-    int full_range;                  /* nonzero: 0..2^depth-1, else 16..235 (luma) and 16..240 (chroma) at 8 bits, scaled */
+    int full_range; /* nonzero: 0..2^depth-1, else 16..235 (luma) and 16..240 (chroma) at 8 bits, scaled */
     enum sbv_chroma_site chroma_site; /* used where chroma is subsampled */
 } sbv_stream;
 

@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define STRING(x) #x
+#define STRING(x)                    #x
 #define VERSION(major, minor, patch) STRING(major) "." STRING(minor) "." STRING(patch)
 
 const char *sbv_version(void)
@@ -106,9 +106,11 @@ static int check_components(sbv_session *s, const sbv_stream *stream)
         const sbv_component *c = &stream->component[i];
         if (c->depth < 8 || c->depth > 16 || c->shift < 0 || c->depth + c->shift > 16 || c->plane < 0 || c->plane > 3 ||
             c->offset < 0 || c->step < (c->depth + c->shift > 8 ? 2 : 1))
-            return sbv_fail(&s->report, SBV_ERROR_ARGUMENT,
-                            "component %d: depth %d, shift %d, plane %d, step %d, offset %d do not describe 8 to 16 bit "
-                            "samples", i, c->depth, c->shift, c->plane, c->step, c->offset);
+            return sbv_fail(
+                &s->report, SBV_ERROR_ARGUMENT,
+                "component %d: depth %d, shift %d, plane %d, step %d, offset %d do not describe 8 to 16 bit "
+                "samples",
+                i, c->depth, c->shift, c->plane, c->step, c->offset);
     }
     return SBV_OK;
 }
@@ -121,8 +123,8 @@ static int check_stream(sbv_session *s, const sbv_stream *stream)
                         stream->height, limit);
     if ((stream->components != 1 && stream->components != 3) || (stream->rgb && stream->components != 3))
         return sbv_fail(&s->report, SBV_ERROR_ARGUMENT, "%d components: 1 (gray) or 3 are known", stream->components);
-    if (stream->chroma_w_log2 < 0 || stream->chroma_w_log2 > 1 || stream->chroma_h_log2 < 0 || stream->chroma_h_log2 > 1 ||
-        (stream->rgb && (stream->chroma_w_log2 || stream->chroma_h_log2)))
+    if (stream->chroma_w_log2 < 0 || stream->chroma_w_log2 > 1 || stream->chroma_h_log2 < 0 ||
+        stream->chroma_h_log2 > 1 || (stream->rgb && (stream->chroma_w_log2 || stream->chroma_h_log2)))
         return sbv_fail(&s->report, SBV_ERROR_ARGUMENT, "chroma subsampling by 2^%d, 2^%d: out of range 0 to 1",
                         stream->chroma_w_log2, stream->chroma_h_log2);
     if ((int)stream->matrix < SBV_MATRIX_BT601 || stream->matrix > SBV_MATRIX_BT2020 ||
@@ -224,7 +226,8 @@ static void find_shot(sbv_session *s, int64_t centre, int64_t *first, int64_t *l
         ++*last;
 }
 
-/* The frame that stands in for frame `at` of a shot. A shot can be too short to be mirrored: then its end is repeated. */
+/* The frame that stands in for frame `at` of a shot. A shot can be too short to be mirrored: then its end is repeated.
+ */
 static int64_t stand_in(int64_t at, int64_t first, int64_t last, enum sbv_border border)
 {
     if (border == SBV_BORDER_REFLECT)

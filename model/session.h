@@ -21,11 +21,12 @@ struct sbv_session {
     int described;
     int64_t received, returned; /* frames since the last flush: taken, and index of the next one to restore */
     int ended;
-    float change;               /* between the last two frames, 0 to 1 */
+    float change; /* between the last two frames, 0 to 1 */
 };
 
-/* Scene change between two frames of one size as FFmpeg's select filter scores it, on luma: the mean absolute difference,
- * or how much that differs from the one before, whichever is less. *change holds the mean absolute difference. (scene.c) */
+/* Scene change between two frames of one size as FFmpeg's select filter scores it, on luma: the mean absolute
+ * difference, or how much that differs from the one before, whichever is less. *change holds the mean absolute
+ * difference. (scene.c) */
 float sbv_scene_score(const sbv_exec *exec, sbv_map before, sbv_map now, float *change);
 
 /* Path of the default model installed with the library, allocated; NULL if there is no memory. (locate.c) */

@@ -8,9 +8,9 @@
  * It depends only on which neighbours of a pixel lie outside, so there is one convolution per class of position.
  *
  * Each is found by running the tail backwards from a unit impulse at every one of its outputs: the gradient at the
- * input is the kernel, the gradients met on the way, times the biases, make the bias. Images one pixel high or wide need
- * W_both = W_first + W_last - W_middle, per axis: what lies outside on either side is then left out, since the operator
- * is a sum over paths and no path leaves on one side and returns on the other.
+ * input is the kernel, the gradients met on the way, times the biases, make the bias. Images one pixel high or wide
+ * need W_both = W_first + W_last - W_middle, per axis: what lies outside on either side is then left out, since the
+ * operator is a sum over paths and no path leaves on one side and returns on the other.
  *
  * This file is part of Self-Blind-VSR for FFmpeg. SPDX-License-Identifier: LGPL-2.1-or-later
  */
@@ -20,8 +20,8 @@
 #include "model/network.h"
 
 #define TAIL_LAYERS 4
-#define RADIUS (SBV_TAIL_KERNEL / 2)
-#define MAX_AREA 36 /* floats of a gradient, per feature channel: 5x5 pixels, or 3x3 of 4 times the channels */
+#define RADIUS      (SBV_TAIL_KERNEL / 2)
+#define MAX_AREA    36 /* floats of a gradient, per feature channel: 5x5 pixels, or 3x3 of 4 times the channels */
 
 /* A tail layer with weights as [out][tap][in], so that the inner loop over input channels is contiguous. */
 struct plain_layer {
@@ -32,9 +32,9 @@ struct plain_layer {
 struct collapse {
     sbv_network *network;
     struct plain_layer up[2], last[2];
-    float *kernels;      /* [vertical][horizontal][output][bias, then tap, then channel] of the nine basic classes */
+    float *kernels; /* [vertical][horizontal][output][bias, then tap, then channel] of the nine basic classes */
     size_t kernel_floats;
-    float *scratch;      /* two gradients for each job */
+    float *scratch; /* two gradients for each job */
     size_t gradient_floats;
 };
 
@@ -65,7 +65,8 @@ static int read_plain(const sbv_weights *weights, const sbv_layer *layer, struct
     return ret;
 }
 
-/* Zeroes what lies outside an image that, in this class, begins at 0 or ends at `end` (positions of the centre pixel). */
+/* Zeroes what lies outside an image that, in this class, begins at 0 or ends at `end` (positions of the centre pixel).
+ */
 static void mask(struct gradient *g, enum sbv_side vertical, enum sbv_side horizontal, int end)
 {
     for (int y = 0; y < g->h; y++)
@@ -77,8 +78,8 @@ static void mask(struct gradient *g, enum sbv_side vertical, enum sbv_side horiz
         }
 }
 
-/* Backwards through a 3x3 convolution: *g, a gradient at its output, is replaced by the one at its input, built in `to`.
- * Returns the part of the bias. */
+/* Backwards through a 3x3 convolution: *g, a gradient at its output, is replaced by the one at its input, built in
+ * `to`. Returns the part of the bias. */
 static float back_conv(struct gradient *g, const struct plain_layer *layer, float *to)
 {
     struct gradient in = {to, g->y0 - 1, g->x0 - 1, g->h + 2, g->w + 2, layer->in};
@@ -165,7 +166,8 @@ static void collapse_range(void *arg, int begin, int end)
     for (int job = begin; job < end; job++) {
         int vertical = job / outputs / 3, horizontal = job / outputs % 3, output = job % outputs;
         collapse_output(c, (enum sbv_side)vertical, (enum sbv_side)horizontal, output,
-                        basic_kernel(c, vertical, horizontal, output), c->scratch + (size_t)job * 2 * c->gradient_floats);
+                        basic_kernel(c, vertical, horizontal, output),
+                        c->scratch + (size_t)job * 2 * c->gradient_floats);
     }
 }
 

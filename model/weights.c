@@ -4,7 +4,7 @@
  * This file is part of Self-Blind-VSR for FFmpeg. SPDX-License-Identifier: LGPL-2.1-or-later
  */
 #define _FILE_OFFSET_BITS 64
-#define _POSIX_C_SOURCE 200809L
+#define _POSIX_C_SOURCE   200809L
 #include "model/weights.h"
 
 #include <errno.h>
@@ -67,8 +67,9 @@ static int read_header(sbv_weights *w, uint64_t file_size, char **header, size_t
                         "model file '%s': not a safetensors file: header of %llu bytes, the limit is %d", w->path,
                         (unsigned long long)size, SBV_WEIGHTS_MAX_HEADER);
     if (size > file_size - sizeof(field))
-        return sbv_fail(w->report, SBV_ERROR_MODEL, "model file '%s': truncated: header of %llu bytes, %llu bytes follow",
-                        w->path, (unsigned long long)size, (unsigned long long)(file_size - sizeof(field)));
+        return sbv_fail(w->report, SBV_ERROR_MODEL,
+                        "model file '%s': truncated: header of %llu bytes, %llu bytes follow", w->path,
+                        (unsigned long long)size, (unsigned long long)(file_size - sizeof(field)));
     *header = malloc(size + 1);
     if (!*header)
         return sbv_fail(w->report, SBV_ERROR_MEMORY, "out of memory: %llu bytes for the header of '%s'",
@@ -90,7 +91,7 @@ static int read_metadata(sbv_weights *w, const json_t *metadata)
     json_t *value;
     if (metadata && !json_is_object(metadata))
         return sbv_fail(w->report, SBV_ERROR_MODEL, "model file '%s': __metadata__ is not an object", w->path);
-    json_object_foreach((json_t *)metadata, key, value)
+    json_object_foreach ((json_t *)metadata, key, value)
         if (!json_is_string(value))
             return sbv_fail(w->report, SBV_ERROR_MODEL, "model file '%s': metadata '%s' is not a string", w->path, key);
     w->name = metadata_string(metadata, "name");
@@ -117,19 +118,20 @@ static int parse_shape(sbv_weights *w, sbv_tensor *t, const json_t *value)
 {
     size_t dims = json_array_size(value);
     if (!json_is_array(value) || dims < 1 || dims > SBV_WEIGHTS_MAX_DIMS)
-        return sbv_fail(w->report, SBV_ERROR_MODEL, "model file '%s': tensor '%s': shape is not a list of 1 to %d sizes",
-                        w->path, t->name, SBV_WEIGHTS_MAX_DIMS);
+        return sbv_fail(w->report, SBV_ERROR_MODEL,
+                        "model file '%s': tensor '%s': shape is not a list of 1 to %d sizes", w->path, t->name,
+                        SBV_WEIGHTS_MAX_DIMS);
     t->dims = (int)dims;
     t->count = 1;
     for (int i = 0; i < t->dims; i++) {
         const json_t *size = json_array_get(value, (size_t)i);
         t->shape[i] = json_integer_value(size);
         if (!json_is_integer(size) || t->shape[i] < 1)
-            return sbv_fail(w->report, SBV_ERROR_MODEL, "model file '%s': tensor '%s': size %d is not a positive integer",
-                            w->path, t->name, i);
+            return sbv_fail(w->report, SBV_ERROR_MODEL,
+                            "model file '%s': tensor '%s': size %d is not a positive integer", w->path, t->name, i);
         if (__builtin_mul_overflow(t->count, t->shape[i], &t->count) || t->count > INT64_MAX / 4)
-            return sbv_fail(w->report, SBV_ERROR_MODEL, "model file '%s': tensor '%s': the product of its sizes overflows",
-                            w->path, t->name);
+            return sbv_fail(w->report, SBV_ERROR_MODEL,
+                            "model file '%s': tensor '%s': the product of its sizes overflows", w->path, t->name);
     }
     return SBV_OK;
 }
@@ -139,14 +141,14 @@ static int parse_offsets(sbv_weights *w, sbv_tensor *t, const json_t *value)
     const json_t *begin = json_array_get(value, 0), *end = json_array_get(value, 1);
     if (json_array_size(value) != 2 || !json_is_integer(begin) || !json_is_integer(end) ||
         json_integer_value(begin) < 0 || json_integer_value(end) < json_integer_value(begin))
-        return sbv_fail(w->report, SBV_ERROR_MODEL, "model file '%s': tensor '%s': data_offsets is not a range of bytes",
-                        w->path, t->name);
+        return sbv_fail(w->report, SBV_ERROR_MODEL,
+                        "model file '%s': tensor '%s': data_offsets is not a range of bytes", w->path, t->name);
     t->begin = (uint64_t)json_integer_value(begin);
     t->end = (uint64_t)json_integer_value(end);
     if (t->end - t->begin != (uint64_t)t->count * (uint64_t)dtypes[t->dtype].bytes)
         return sbv_fail(w->report, SBV_ERROR_MODEL,
-                        "model file '%s': tensor '%s': %llu bytes of data, its shape and dtype need %llu", w->path, t->name,
-                        (unsigned long long)(t->end - t->begin),
+                        "model file '%s': tensor '%s': %llu bytes of data, its shape and dtype need %llu", w->path,
+                        t->name, (unsigned long long)(t->end - t->begin),
                         (unsigned long long)t->count * (unsigned long long)dtypes[t->dtype].bytes);
     return SBV_OK;
 }
@@ -156,8 +158,8 @@ static int parse_tensor(sbv_weights *w, const char *name, const json_t *value)
     sbv_tensor *t = &w->tensor[w->tensors];
     int ret;
     if (!json_is_object(value))
-        return sbv_fail(w->report, SBV_ERROR_MODEL, "model file '%s': tensor '%s' is not described by an object", w->path,
-                        name);
+        return sbv_fail(w->report, SBV_ERROR_MODEL, "model file '%s': tensor '%s' is not described by an object",
+                        w->path, name);
     t->name = strdup(name);
     if (!t->name)
         return sbv_fail(w->report, SBV_ERROR_MEMORY, "out of memory: tensor names of '%s'", w->path);
@@ -188,8 +190,9 @@ static int check_coverage(sbv_weights *w, uint64_t data_size)
         at = t->end;
     }
     if (at > data_size)
-        return sbv_fail(w->report, SBV_ERROR_MODEL, "model file '%s': truncated: %llu bytes of tensors, %llu in the file",
-                        w->path, (unsigned long long)at, (unsigned long long)data_size);
+        return sbv_fail(w->report, SBV_ERROR_MODEL,
+                        "model file '%s': truncated: %llu bytes of tensors, %llu in the file", w->path,
+                        (unsigned long long)at, (unsigned long long)data_size);
     if (at < data_size)
         return sbv_fail(w->report, SBV_ERROR_MODEL, "model file '%s': %llu bytes behind the last tensor", w->path,
                         (unsigned long long)(data_size - at));
@@ -215,7 +218,7 @@ static int parse_header(sbv_weights *w, const char *header, size_t size, uint64_
     if (ret >= 0 && !(w->tensor = calloc(json_object_size(root) + 1, sizeof(*w->tensor))))
         ret = sbv_fail(w->report, SBV_ERROR_MEMORY, "out of memory: tensors of '%s'", w->path);
     if (ret >= 0)
-        json_object_foreach(root, key, value)
+        json_object_foreach (root, key, value)
             if ((ret = parse_tensor(w, key, value)) < 0)
                 break;
     json_decref(root);
@@ -283,7 +286,8 @@ int sbv_weights_read(const sbv_weights *weights, const sbv_tensor *tensor, float
     const int bytes = dtypes[tensor->dtype].bytes;
     int ret;
     if (fseeko(weights->file, (off_t)(weights->data_offset + tensor->begin), SEEK_SET) < 0)
-        return sbv_fail(weights->report, SBV_ERROR_FILE, "model file '%s': seek error: %s", weights->path, strerror(errno));
+        return sbv_fail(weights->report, SBV_ERROR_FILE, "model file '%s': seek error: %s", weights->path,
+                        strerror(errno));
     for (int64_t done = 0; done < tensor->count;) {
         int64_t n = tensor->count - done, room = (int64_t)sizeof(chunk) / bytes;
         n = n < room ? n : room;

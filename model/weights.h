@@ -1,7 +1,8 @@
 /*
  * Reader of model files. A model file is a safetensors file: the length of the header (8 bytes, little endian), the
  * header in JSON, then the raw tensors. https://github.com/huggingface/safetensors describes the format. What this
- * reader accepts is narrower: F32, F16 and BF16 tensors only, stored without gaps or overlaps to the very end of the file.
+ * reader accepts is narrower: F32, F16 and BF16 tensors only, stored without gaps or overlaps to the very end of the
+ * file.
  *
  * This file is part of Self-Blind-VSR for FFmpeg. SPDX-License-Identifier: LGPL-2.1-or-later
  */
@@ -22,11 +23,11 @@ enum sbv_dtype { SBV_F32, SBV_F16, SBV_BF16 };
 typedef struct sbv_tensor {
     char *name;
     enum sbv_dtype dtype;
-    int dims;                           /* 1 to SBV_WEIGHTS_MAX_DIMS */
+    int dims;                            /* 1 to SBV_WEIGHTS_MAX_DIMS */
     int64_t shape[SBV_WEIGHTS_MAX_DIMS]; /* each at least 1 */
-    int64_t count;                      /* product of the shape */
-    uint64_t begin, end;                /* bytes, from the end of the header */
-    int used;                           /* the caller's mark */
+    int64_t count;                       /* product of the shape */
+    uint64_t begin, end;                 /* bytes, from the end of the header */
+    int used;                            /* the caller's mark */
 } sbv_tensor;
 
 typedef struct sbv_weights {

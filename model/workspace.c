@@ -132,8 +132,9 @@ int sbv_workspace_open(sbv_workspace *workspace, const sbv_network *network, int
     workspace->flow_height = (height + grid - 1) / grid * grid;
     workspace->bytes = tile ? measure(workspace, network, tile) : choose_tile(workspace, network, limit);
     if (workspace->bytes > limit)
-        return sbv_fail(report, SBV_ERROR_MEMORY, "frames of %dx%d need %zu MiB with tiles of %d, max_memory is %zu MiB",
-                        width, height, (workspace->bytes >> 20) + 1, workspace->tile, limit >> 20);
+        return sbv_fail(report, SBV_ERROR_MEMORY,
+                        "frames of %dx%d need %zu MiB with tiles of %d, max_memory is %zu MiB", width, height,
+                        (workspace->bytes >> 20) + 1, workspace->tile, limit >> 20);
     if (posix_memalign(&workspace->memory, ALIGNMENT, workspace->bytes)) {
         workspace->memory = NULL;
         return sbv_fail(report, SBV_ERROR_MEMORY, "out of memory: %zu MiB for frames of %dx%d", workspace->bytes >> 20,

@@ -23,8 +23,8 @@ typedef struct sbv_tile {
 } sbv_tile;
 
 typedef struct sbv_workspace {
-    int width, height, tile;        /* tile: side of the core of a tile; at least the frame's size if it is not tiled */
-    int flow_width, flow_height;    /* of the input of the flow network */
+    int width, height, tile;     /* tile: side of the core of a tile; at least the frame's size if it is not tiled */
+    int flow_width, flow_height; /* of the input of the flow network */
     size_t bytes;
     void *memory;
     sbv_slot slot[SBV_MAX_SEQUENCE];

@@ -4,11 +4,11 @@
  *     golden_stages MODEL.bin PREFIX
  *
  * PREFIX_frames_u8.npy is the window; each of PREFIX_feat_center, _flow, _warped_0, _fusion, _recons_feat, _recons and
- * _kernel.npy that exists is compared, end to end and with the golden flow fed in. One line a stage, exit 1 if a limit is
- * exceeded.
+ * _kernel.npy that exists is compared, end to end and with the golden flow fed in. One line a stage, exit 1 if a limit
+ * is exceeded.
  *
- * Limits: the golden tensors are fp32 results, up to 8e-5 from a float64 run themselves; a flow error of 1e-3 pixel moves
- * the picture by 4e-4, so end to end the picture inherits what the flow has.
+ * Limits: the golden tensors are fp32 results, up to 8e-5 from a float64 run themselves; a flow error of 1e-3 pixel
+ * moves the picture by 4e-4, so end to end the picture inherits what the flow has.
  *
  * This file is part of Self-Blind-VSR for FFmpeg. SPDX-License-Identifier: LGPL-2.1-or-later
  */

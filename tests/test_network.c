@@ -2,9 +2,9 @@
  * The network as sessions run it, with cached features and pyramids, a collapsed tail, tiles and threads, against the
  * long way: every window computed afresh and the tail run layer by layer, as the network is defined.
  *
- * Limit 1e-4: the two ways round differently; the collapsed tail alone is within 2e-6 of the long one, relative to values
- * of about 1, and the networks here have values of up to about 10. What must not round differently at all, tiles, threads,
- * caches, is compared bit for bit.
+ * Limit 1e-4: the two ways round differently; the collapsed tail alone is within 2e-6 of the long one, relative to
+ * values of about 1, and the networks here have values of up to about 10. What must not round differently at all,
+ * tiles, threads, caches, is compared bit for bit.
  *
  * This file is part of Self-Blind-VSR for FFmpeg. SPDX-License-Identifier: LGPL-2.1-or-later
  */
@@ -22,8 +22,8 @@
 #include "model/session.h"
 #include "tiny_model.h"
 
-#define LIMIT  1e-4
-#define FRAMES 7
+#define LIMIT       1e-4
+#define FRAMES      7
 #define SECOND_SHOT 90
 
 static char model_path[] = "/tmp/sbv_test_network_XXXXXX";
@@ -208,7 +208,8 @@ static void test_equals_the_long_way(void **unused)
 
 static void check_same_bits(int tile, int threads, int w, int h)
 {
-    sbv_session *plain = open_session(SBV_BORDER_REPLICATE, 0, 1), *other = open_session(SBV_BORDER_REPLICATE, tile, threads);
+    sbv_session *plain = open_session(SBV_BORDER_REPLICATE, 0, 1),
+                *other = open_session(SBV_BORDER_REPLICATE, tile, threads);
     const size_t bytes = sizeof(float) * 3 * 16 * (size_t)(w * h);
     describe(plain, w, h);
     describe(other, w, h);
@@ -424,9 +425,12 @@ static int remove_path(void **unused)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_equals_the_long_way), cmocka_unit_test(test_tiles_and_threads_change_no_bit),
-        cmocka_unit_test(test_borders),             cmocka_unit_test(test_order_of_calls),
-        cmocka_unit_test(test_scene_cut),           cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_equals_the_long_way),
+        cmocka_unit_test(test_tiles_and_threads_change_no_bit),
+        cmocka_unit_test(test_borders),
+        cmocka_unit_test(test_order_of_calls),
+        cmocka_unit_test(test_scene_cut),
+        cmocka_unit_test(test_limits),
     };
     return cmocka_run_group_tests(tests, make_path, remove_path);
 }

@@ -65,7 +65,7 @@ static int inside(sbv_map m, int x, int y)
     return x >= 0 && y >= 0 && x < m.w && y < m.h;
 }
 
-/* What is not a sample of the map, or lies outside columns x0 .. x1 - 1 and rows y0 .. y1 - 1, still has the pattern. */
+/* What is no sample of the map, or lies outside columns x0 .. x1 - 1 and rows y0 .. y1 - 1, still has the pattern. */
 static void check_guards(struct guarded *g, int x0, int x1, int y0, int y1)
 {
     char *written = calloc(g->count, 1);
@@ -86,10 +86,10 @@ static void check(float found, double expected, double magnitude)
 }
 
 /* All jobs of an operation, cut into uneven ranges. */
-#define RUN(op, args, jobs)                                                                                             \
-    for (int begin = 0, end; begin < (jobs); begin = end) {                                                             \
-        end = begin + 1 + begin % 3 < (jobs) ? begin + 1 + begin % 3 : (jobs);                                          \
-        ops.op(args, begin, end);                                                                                       \
+#define RUN(op, args, jobs)                                                                                            \
+    for (int begin = 0, end; begin < (jobs); begin = end) {                                                            \
+        end = begin + 1 + begin % 3 < (jobs) ? begin + 1 + begin % 3 : (jobs);                                         \
+        ops.op(args, begin, end);                                                                                      \
     }
 
 struct conv_case {
@@ -106,7 +106,8 @@ static double conv_at(const sbv_conv_args *a, const float *raw, int x, int y, in
         for (int kx = 0; kx < a->kernel; kx++) {
             int ix = x * a->stride - a->padding + kx * a->dilation, iy = y * a->stride - a->padding + ky * a->dilation;
             for (int i = 0; i < a->in.c && inside(a->in, ix, iy); i++) {
-                double term = (double)raw[((o * a->in.c + i) * a->kernel + ky) * a->kernel + kx] * *at(a->in, ix, iy, i);
+                double term =
+                    (double)raw[((o * a->in.c + i) * a->kernel + ky) * a->kernel + kx] * *at(a->in, ix, iy, i);
                 sum += term;
                 *magnitude += fabs(term);
             }
@@ -141,8 +142,17 @@ static void run_conv_case(const struct conv_case *c)
     for (int i = 0; i < c->out; i++)
         bias[i] = uniform();
     float *packed = pack(raw, c->out, c->in, c->kernel);
-    sbv_conv_args a = {.in = in.map, .out = out.map, .weights = packed, .bias = bias, .zeros = zeros, .kernel = c->kernel,
-                       .stride = c->stride, .dilation = c->dilation, .padding = padding, .slope = c->slope, .x1 = w};
+    sbv_conv_args a = {.in = in.map,
+                       .out = out.map,
+                       .weights = packed,
+                       .bias = bias,
+                       .zeros = zeros,
+                       .kernel = c->kernel,
+                       .stride = c->stride,
+                       .dilation = c->dilation,
+                       .padding = padding,
+                       .slope = c->slope,
+                       .x1 = w};
     if (c->residual)
         a.residual = add.map;
     /* The part that leaves out the first column and row, where there is more than one: what a border strip is. */
@@ -172,13 +182,13 @@ static void run_conv_case(const struct conv_case *c)
 static void test_conv(void **unused)
 {
     static const struct conv_case cases[] = {
-        {3, 16, 3, 2, 1, 13, 9, SBV_LEAKY, 0},  {16, 16, 3, 1, 1, 7, 5, SBV_RELU, 0},
-        {16, 16, 3, 1, 1, 12, 3, SBV_LINEAR, 1}, {128, 128, 3, 1, 1, 5, 3, SBV_LINEAR, 1},
-        {81, 33, 3, 1, 1, 6, 6, SBV_LEAKY, 0},  {129, 2, 3, 1, 1, 4, 3, SBV_LINEAR, 1},
+        {3, 16, 3, 2, 1, 13, 9, SBV_LEAKY, 0},    {16, 16, 3, 1, 1, 7, 5, SBV_RELU, 0},
+        {16, 16, 3, 1, 1, 12, 3, SBV_LINEAR, 1},  {128, 128, 3, 1, 1, 5, 3, SBV_LINEAR, 1},
+        {81, 33, 3, 1, 1, 6, 6, SBV_LEAKY, 0},    {129, 2, 3, 1, 1, 4, 3, SBV_LINEAR, 1},
         {10, 12, 3, 1, 16, 19, 18, SBV_LEAKY, 0}, {8, 6, 3, 1, 2, 1, 5, SBV_LEAKY, 0},
-        {8, 48, 5, 1, 1, 9, 4, SBV_LINEAR, 0},  {4, 12, 5, 1, 1, 1, 1, SBV_LINEAR, 0},
-        {5, 3, 1, 1, 1, 3, 3, SBV_RELU, 0},     {1, 1, 3, 1, 1, 2, 1, SBV_LINEAR, 0},
-        {640, 8, 3, 1, 1, 3, 2, SBV_LINEAR, 0}, {6, 7, 3, 2, 1, 1, 2, SBV_LEAKY, 0},
+        {8, 48, 5, 1, 1, 9, 4, SBV_LINEAR, 0},    {4, 12, 5, 1, 1, 1, 1, SBV_LINEAR, 0},
+        {5, 3, 1, 1, 1, 3, 3, SBV_RELU, 0},       {1, 1, 3, 1, 1, 2, 1, SBV_LINEAR, 0},
+        {640, 8, 3, 1, 1, 3, 2, SBV_LINEAR, 0},   {6, 7, 3, 2, 1, 1, 2, SBV_LEAKY, 0},
     };
     (void)unused;
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
@@ -204,7 +214,8 @@ static void test_deconv(void **unused)
                     int ox = 2 * x - 1 + k % 4, oy = 2 * y - 1 + k / 4;
                     for (int o = 0; o < co && inside(out.map, ox, oy); o++)
                         for (int i = 0; i < ci; i++)
-                            sum[(oy * 2 * w + ox) * co + o] += (double)*at(in.map, x, y, i) * weights[(k * co + o) * ci + i];
+                            sum[(oy * 2 * w + ox) * co + o] +=
+                                (double)*at(in.map, x, y, i) * weights[(k * co + o) * ci + i];
                 }
         RUN(deconv, &a, 2 * h);
         check_guards(&out, 0, 2 * w, 0, 2 * h);
@@ -223,7 +234,8 @@ static void test_cost_volume(void **unused)
     (void)unused;
     for (size_t n = 0; n < sizeof(sizes) / sizeof(sizes[0]); n++) {
         const int w = sizes[n][0], h = sizes[n][1], c = sizes[n][2];
-        struct guarded first = guarded(w, h, c, 1), second = guarded(w, h, c, 1), out = guarded(w, h, SBV_COST_CHANNELS, 0);
+        struct guarded first = guarded(w, h, c, 1), second = guarded(w, h, c, 1),
+                       out = guarded(w, h, SBV_COST_CHANNELS, 0);
         sbv_cost_args a = {first.map, second.map, out.map, SBV_LEAKY};
         RUN(cost_volume, &a, h);
         check_guards(&out, 0, w, 0, h);
@@ -270,14 +282,15 @@ static void run_warp(int w, int h, int clamp, int tile)
                 *at(flow.map, x, y, c) = (x + y) % 3 == 0   ? roundf(3 * uniform())
                                          : (x + y) % 3 == 1 ? (float)(c ? h - 1 - y : w - 1 - x)
                                                             : 4 * uniform();
-    sbv_warp_args a = {.in = in.map, .out = out.map, .flow = flow.map, .x0 = x0, .y0 = y0, .scale = 0.5f, .clamp = clamp};
+    sbv_warp_args a = {.in = in.map, .out = out.map, .flow = flow.map, .x0 = x0, .y0 = y0, .clamp = clamp};
     a.scale = clamp ? 1 : 0.5f;
     RUN(warp, &a, h - y0);
     check_guards(&out, 0, w - x0, 0, h - y0);
     for (int y = y0; y < h; y++)
         for (int x = x0; x < w; x++)
             for (int c = 0; c < 5; c++) {
-                double fx = x + (double)a.scale * *at(flow.map, x, y, 0), fy = y + (double)a.scale * *at(flow.map, x, y, 1);
+                double fx = x + (double)a.scale * *at(flow.map, x, y, 0),
+                       fy = y + (double)a.scale * *at(flow.map, x, y, 1);
                 double mask, ignored, value = warp_at(in.map, fx, fy, c, &mask);
                 if (fabs(mask - 0.999) < 1e-4)
                     continue; /* either is right */
@@ -299,8 +312,8 @@ static void test_warp(void **unused)
             run_warp(sizes[n][0], sizes[n][1], variant % 2, variant / 2);
 }
 
-/* align_corners=True is what makes a flow of whole pixels an exact shift, and no flow the identity, edges included; with
- * False a grid normalised by size - 1 samples up to half a pixel beside it. */
+/* align_corners=True is what makes a flow of whole pixels an exact shift, and no flow the identity, edges included;
+ * with False a grid normalised by size - 1 samples up to half a pixel beside it. */
 static void test_warp_whole_pixels(void **unused)
 {
     struct guarded in = guarded(12, 9, 4, 1), flow = guarded(12, 9, 2, 1), out = guarded(12, 9, 4, 0);
@@ -350,15 +363,16 @@ static double resize_at(sbv_map in, int full_w, int full_h, int x, int y, int c)
 
 static void test_resize(void **unused)
 {
-    static const int sizes[][4] = {{5, 3, 20, 12}, {13, 9, 64, 64}, {64, 64, 13, 9}, {1, 1, 4, 4}, {1, 7, 2, 14}, {6, 6, 6, 6}};
+    static const int sizes[][4] = {{5, 3, 20, 12}, {13, 9, 64, 64}, {64, 64, 13, 9},
+                                   {1, 1, 4, 4},   {1, 7, 2, 14},   {6, 6, 6, 6}};
     static const float gain[3] = {2, -0.5f, 1};
     (void)unused;
     for (size_t n = 0; n < sizeof(sizes) / sizeof(sizes[0]); n++)
         for (int part = 0; part < 2; part++) {
             const int w = sizes[n][2], h = sizes[n][3], x0 = part ? w / 3 : 0, y0 = part ? h / 4 : 0;
             struct guarded in = guarded(sizes[n][0], sizes[n][1], 3, 1), out = guarded(w - x0, h - y0, 3, 0);
-            sbv_resize_args a = {.in = in.map, .out = out.map, .gain = part ? gain : NULL, .full_w = w, .full_h = h,
-                                 .x0 = x0, .y0 = y0};
+            sbv_resize_args a = {
+                .in = in.map, .out = out.map, .gain = part ? gain : NULL, .full_w = w, .full_h = h, .x0 = x0, .y0 = y0};
             RUN(resize, &a, h - y0);
             check_guards(&out, 0, w - x0, 0, h - y0);
             for (int y = y0; y < h; y++)

@@ -49,7 +49,8 @@ static void tiny_tensor(struct tiny_file *f, const char *name, const char *suffi
         f->data[f->count++] = size * tiny_random(f);
 }
 
-/* A layer of out x in (x k x k, for k > 0), transposed convolutions as in x out; gain relative to what keeps variance. */
+/* A layer of out x in (x k x k, for k > 0), transposed convolutions as in x out; gain relative to what keeps variance.
+ */
 __attribute__((format(printf, 6, 7))) static void tiny_layer(struct tiny_file *f, int out, int in, int k, float gain,
                                                              const char *format, ...)
 {
@@ -85,8 +86,11 @@ static void tiny_flow_net(struct tiny_file *f, const struct tiny *t)
         tiny_layer(f, 2, in, 3, 0.1f, "%s.%s.moduleSix.0", prefix, words[l - 1]);
     }
     for (int i = 0; i < 7; i++)
-        tiny_layer(f, i < 6 ? w : 2, i ? w : t->levels == 2 ? 81 + 5 * w : dense, 3, i < 6 ? 1.2f : 0.1f,
-                   "%s.moduleRefiner.moduleMain.%d", prefix, 2 * i);
+        tiny_layer(f, i < 6 ? w : 2,
+                   i                ? w
+                   : t->levels == 2 ? 81 + 5 * w
+                                    : dense,
+                   3, i < 6 ? 1.2f : 0.1f, "%s.moduleRefiner.moduleMain.%d", prefix, 2 * i);
 }
 
 static void tiny_kernel_net(struct tiny_file *f, const struct tiny *t)

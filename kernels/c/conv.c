@@ -3,9 +3,10 @@
  *
  * The convolution works on blocks of 6 pixels by 8 output channels, whose sums stay in registers with SSE2 (12 of 16)
  * as with AVX2 (6 of 16). Six pixels share each weight; a tap that falls outside the image reads a row of zeros, which
- * treats padding, stride and dilation alike. Each tap is summed over the channels on its own before it is added: rounding
- * errors grow with the length of a sum, and these have thousands of terms. Products and sums are rounded one by one (no fused multiply-add), in an
- * order that depends on the shape alone: the same bits on every machine, with any number of threads and any tiles.
+ * treats padding, stride and dilation alike. Each tap is summed over the channels on its own before it is added:
+ * rounding errors grow with the length of a sum, and these have thousands of terms. Products and sums are rounded one
+ * by one (no fused multiply-add), in an order that depends on the shape alone: the same bits on every machine, with any
+ * number of threads and any tiles.
  *
  * This file is part of Self-Blind-VSR for FFmpeg. SPDX-License-Identifier: LGPL-2.1-or-later
  */
@@ -18,7 +19,7 @@ typedef float vec __attribute__((vector_size(4 * SBV_CONV_GROUP), aligned(4), ma
 
 /* One binary serves SSE2 and AVX2 machines: the compiler makes both versions, the loader chooses. Sanitizers run before
  * the loader's choice can be made. */
-#if defined(__x86_64__) && defined(__gnu_linux__) && defined(__GNUC__) && !defined(__clang__) &&                        \
+#if defined(__x86_64__) && defined(__gnu_linux__) && defined(__GNUC__) && !defined(__clang__) &&                       \
     !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
 #define CLONES __attribute__((target_clones("avx2", "default")))
 #else
@@ -26,8 +27,8 @@ typedef float vec __attribute__((vector_size(4 * SBV_CONV_GROUP), aligned(4), ma
 #endif
 
 /* Where the taps of kernel row ky, column kx of `count` output pixels from (x, y) lie. */
-static inline __attribute__((always_inline)) void find_taps(const sbv_conv_args *a, const float *tap[BLOCK], int x, int y,
-                                                            int ky, int kx)
+static inline __attribute__((always_inline)) void find_taps(const sbv_conv_args *a, const float *tap[BLOCK], int x,
+                                                            int y, int ky, int kx)
 {
     int iy = y * a->stride - a->padding + ky * a->dilation;
     const float *row = a->in.data + iy * a->in.row;
@@ -45,9 +46,8 @@ static inline __attribute__((always_inline)) void store(const sbv_conv_args *a, 
     int pixels = a->x1 - x < BLOCK ? a->x1 - x : BLOCK;
     for (int i = 0; i < pixels; i++) {
         float *out = a->out.data + y * a->out.row + (x + i) * a->out.pixel + first;
-        const float *add = a->residual.data
-                               ? a->residual.data + y * a->residual.row + (x + i) * a->residual.pixel + first
-                               : NULL;
+        const float *add =
+            a->residual.data ? a->residual.data + y * a->residual.row + (x + i) * a->residual.pixel + first : NULL;
         for (int c = 0; c < channels; c++) {
             float value = sum[i][c];
             value = value > 0 ? value : a->slope * value;
@@ -83,7 +83,8 @@ void sbv_conv_c(const sbv_conv_args *a, int begin, int end)
             }
 }
 
-/* An output pixel gets kernel element k from input (o + 1 - k) / 2 where that is whole and inside: two per axis at most. */
+/* An output pixel gets kernel element k from input (o + 1 - k) / 2 where that is whole and inside: two per axis at
+ * most. */
 static float deconv_pixel(const sbv_deconv_args *a, int x, int y, int o)
 {
     float sum = a->bias[o];
