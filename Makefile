@@ -61,12 +61,10 @@ OBJECTS := $(SOURCES:%.c=$(B)/obj/%.o)
 library: $(LIBRARY) $(STATIC) $(HEADER) $(PKGCONFIG) $(if $(wildcard model/default.bin),$(DEFAULT_MODEL))
 .PHONY: library
 
-$(B)/obj/kernels/%.o: OPTIMIZE := -O3
-$(B)/obj/%.o: OPTIMIZE := -O2
 $(B)/obj/%.o: %.c config.mak Makefile
 	@mkdir -p $(@D)
 	@echo "  CC    $<"
-	@$(CC) $(BASE_CFLAGS) $(OPTIMIZE) $(CONFIG_CFLAGS) $(CFLAGS) -MMD -MP -c $< -o $@
+	@$(CC) $(BASE_CFLAGS) -O3 $(CONFIG_CFLAGS) $(CFLAGS) -MMD -MP -c $< -o $@
 
 # The list of objects is a prerequisite too, so that a file taken away is taken out of the library.
 $(B)/obj/list: FORCE
