@@ -18,6 +18,7 @@ TOP = Path(__file__).resolve().parent.parent
 STAGES = TOP / "build/tests/golden_stages"
 GOLDEN = TOP / "tests/golden"
 SHARED = Path(os.environ.get("SBV_SHARED", TOP.parent / "shared")) / "golden"
+TIMEOUT = 300  # seconds for one program, on a loaded machine
 FFMPEGS = [TOP / f"build/lean-{series}/ffmpeg" for series in ("5.1", "9.0")]
 
 # 8-bit output of a float computation within 5e-4: a few values in a thousand round the other way.
@@ -33,7 +34,7 @@ SHARED_CASES = {
 
 
 def check_stages(model: Path, prefix: Path) -> str:
-    done = subprocess.run([STAGES, model, prefix], capture_output=True, text=True, check=False)
+    done = subprocess.run([STAGES, model, prefix], capture_output=True, text=True, timeout=TIMEOUT, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -44,7 +45,7 @@ def upscale(ffmpeg: Path, model: Path, frames: np.ndarray) -> np.ndarray:
     command = [ffmpeg, "-v", "error", "-f", "rawvideo", "-pix_fmt", "gbrp", "-s", f"{width}x{height}", "-i", "-",
                "-vf", f"selfblindvsr=model={model}:border=none", "-f", "rawvideo", "-pix_fmt", "gbrp", "-"]
     planes = frames[..., [1, 2, 0]].transpose(0, 3, 1, 2)
-    done = subprocess.run(command, input=planes.tobytes(), capture_output=True, check=False)
+    done = subprocess.run(command, input=planes.tobytes(), capture_output=True, timeout=TIMEOUT, check=False)
     assert done.returncode == 0 and not done.stderr, done.stderr.decode()
     scale = round((len(done.stdout) / (3 * width * height)) ** 0.5)
     out = np.frombuffer(done.stdout, np.uint8).reshape(3, height * scale, width * scale)
@@ -89,7 +90,7 @@ def test_align_corners(flip: str, tmp_path: Path) -> None:
     for name in ("frames_u8", "flow"):
         (tmp_path / f"odd_{name}.npy").symlink_to(GOLDEN / f"odd_{name}.npy")
     (tmp_path / "odd_recons.npy").symlink_to(GOLDEN / f"odd_recons_{flip}.npy")
-    done = subprocess.run([STAGES, own_model("odd"), tmp_path / "odd"], capture_output=True, text=True, check=False)
+    done = subprocess.run([STAGES, own_model("odd"), tmp_path / "odd"], capture_output=True, text=True, timeout=TIMEOUT, check=False)
     recons = [line for line in done.stdout.splitlines() if " recons " in line]
     assert done.returncode == 1 and len(recons) == 2 and all("EXCEEDED" in line for line in recons), done.stdout
 
