@@ -90,7 +90,8 @@ def test_align_corners(flip: str, tmp_path: Path) -> None:
     for name in ("frames_u8", "flow"):
         (tmp_path / f"odd_{name}.npy").symlink_to(GOLDEN / f"odd_{name}.npy")
     (tmp_path / "odd_recons.npy").symlink_to(GOLDEN / f"odd_recons_{flip}.npy")
-    done = subprocess.run([STAGES, own_model("odd"), tmp_path / "odd"], capture_output=True, text=True, timeout=TIMEOUT, check=False)
+    done = subprocess.run([STAGES, own_model("odd"), tmp_path / "odd"], capture_output=True, text=True, timeout=TIMEOUT,
+                          check=False)
     recons = [line for line in done.stdout.splitlines() if " recons " in line]
     assert done.returncode == 1 and len(recons) == 2 and all("EXCEEDED" in line for line in recons), done.stdout
 
