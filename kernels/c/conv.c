@@ -5,8 +5,8 @@
  * as with AVX2 (6 of 16). Six pixels share each weight; a tap that falls outside the image reads a row of zeros, which
  * treats padding, stride and dilation alike. Each tap is summed over the channels on its own before it is added:
  * rounding errors grow with the length of a sum, and these have thousands of terms. Products and sums are rounded one
- * by one (no fused multiply-add), in an order that depends on the shape alone: the same bits on every machine, with any
- * number of threads and any tiles.
+ * by one (no fused multiply-add), in an order that depends on the shape alone: the same bits with SSE2 and with AVX2,
+ * with any number of threads and any tiles.
  *
  * This file is part of Self-Blind-VSR for FFmpeg. SPDX-License-Identifier: LGPL-2.1-or-later
  */
