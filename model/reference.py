@@ -91,6 +91,8 @@ def resize(x: Tensor, height: int, width: int, align_corners: bool = False) -> T
 def sample(x: Tensor, flow: Tensor, padding: str, align_corners: bool = True) -> Tensor:
     """Samples x bilinearly at (px + flow_x, py + flow_y); padding is "border" or "zeros"."""
     height, width = x.shape[2:]
+    # positions need more digits than bfloat16 has
+    x, flow = (t.to(torch.promote_types(t.dtype, torch.float32)) for t in (x, flow))
     # grid_sample cannot express positions along an axis of one pixel; a second pixel changes nothing else
     pad = (0, int(width == 1), 0, int(height == 1))
     if any(pad):

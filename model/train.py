@@ -31,7 +31,8 @@ from torch.nn import functional as F
 
 import modelfile
 from degrade import ClipError
-from reference import FLOW_UNIT, SEARCH, Architecture, FlowNet, ResBlock, SelfBlindVSR, correlate, resize, warp
+from reference import (FLOW_UNIT, SEARCH, Architecture, FlowNet, KernelNet, KernelWidths, ResBlock, SelfBlindVSR,
+                       correlate, resize, warp)
 from trainset import SCALE, WINDOW, Batch, TrainingSet, decode_folder
 
 CENTRE = WINDOW // 2
@@ -55,6 +56,8 @@ class Trainee(nn.Module):
         nn.init.zeros_(self.tail.weight)
         self.flow_net = FlowNet(arch)
         initialise_flow(self.flow_net)
+        if arch.kernel:
+            self.kernel_net = KernelNet(arch.n_sequence * colors, arch.kernel)
 
     @staticmethod
     def _block(width: int) -> ResBlock:
@@ -69,7 +72,8 @@ class Trainee(nn.Module):
         return self.difference - self.difference.mean((2, 3), keepdim=True)
 
     def features(self, frames: Tensor) -> Tensor:
-        inner = F.relu(F.conv2d(frames, self.filters()))
+        with torch.autocast("cpu", enabled=False):  # differences of nearly equal colours
+            inner = F.relu(F.conv2d(frames, self.filters()))
         return self.extra(self.mix(F.pad(inner, (1, 1, 1, 1))))
 
     def pyramids(self, frames: Tensor) -> tuple[list[Tensor], list[Tensor]]:
@@ -86,7 +90,7 @@ class Trainee(nn.Module):
     def flows(self, pyramids: tuple[list[Tensor], list[Tensor]]) -> list[Tensor]:
         """Flows in pixels of the frames, N x 4 x 2 x h x w, coarsest level first and the refined one last."""
         flows = self.flow_net.moduleNetwork.decode(*pyramids)
-        return [FLOW_UNIT * flow.unflatten(0, (-1, WINDOW - 1)) for flow in flows]
+        return [FLOW_UNIT * flow.float().unflatten(0, (-1, WINDOW - 1)) for flow in flows]
 
     def forward(self, frames: Tensor, flow: Tensor) -> Tensor:
         """frames N x 5 x 3 x H x W with H and W multiples of the coarsest pyramid step; flow as from flows()."""
@@ -97,8 +101,8 @@ class Trainee(nn.Module):
         others = torch.cat((feats[:, :CENTRE], feats[:, CENTRE + 1:]), 1).flatten(0, 1).contiguous()
         warped = warp(others, full).unflatten(0, (count, WINDOW - 1))
         stack = torch.cat((warped[:, :CENTRE], feats[:, CENTRE:CENTRE + 1], warped[:, CENTRE:]), 1).flatten(1, 2)
-        fused = self.fusion(stack.contiguous(memory_format=torch.channels_last))
-        detail = F.pixel_shuffle(self.tail(self.recons(fused)), self.arch.scale)
+        fused = self.fusion(stack.contiguous(memory_format=torch.channels_last)).float()
+        detail = F.pixel_shuffle(self.tail(self.recons(fused)).float(), self.arch.scale)
         return detail + resize(frames[:, CENTRE], height * self.arch.scale, width * self.arch.scale)
 
 
@@ -185,7 +189,7 @@ def export(net: Trainee) -> dict[str, Tensor]:
     """The state dict of the same network as reference.SelfBlindVSR."""
     state = SelfBlindVSR(net.arch).state_dict()
     for name in state:
-        if name.endswith("bias") and not name.startswith("flow_net"):
+        if name.endswith("bias") and not name.startswith(("flow_net", "kernel_net")):
             state[name] = torch.zeros_like(state[name])
     state.update(export_features(net))
     for index, block in enumerate(net.extra, 1):
@@ -196,7 +200,9 @@ def export(net: Trainee) -> dict[str, Tensor]:
         state[f"recons_net.{index}.conv2.weight"] = block.conv2.weight
     state["fusion_conv.0.weight"] = net.fusion.weight
     state.update(expand_tail(net.tail.weight))
-    state.update({f"flow_net.{k}": v for k, v in net.flow_net.state_dict().items()})
+    for part in ("flow_net", "kernel_net"):
+        if hasattr(net, part):
+            state.update({f"{part}.{k}": v for k, v in getattr(net, part).state_dict().items()})
     return {k: v.detach().clone().contiguous() for k, v in state.items()}
 
 
@@ -215,6 +221,16 @@ def flow_error(flows: list[Tensor], truth: Tensor) -> Tensor:
     return total / (len(flows) + 1)
 
 
+def kernel_error(kernel: Tensor, truth: Tensor) -> Tensor:
+    """Total variation distance of the kernels, 0 to 1, plus the distance of their second moments, in pixels squared."""
+    axis = torch.arange(kernel.shape[-1], dtype=kernel.dtype)
+    difference = kernel - truth
+    rows, columns = (difference.sum(d) for d in (3, 2))
+    shift = (columns * axis).sum(2).abs() + (rows * axis).sum(2).abs()
+    spread = (columns * (axis - axis.mean()) ** 2).sum(2).abs() + (rows * (axis - axis.mean()) ** 2).sum(2).abs()
+    return 0.5 * difference.abs().sum((2, 3)).mean() + 0.05 * shift.mean() + 0.05 * spread.mean()
+
+
 def matching_loss(pyramids: tuple[list[Tensor], list[Tensor]], truth: Tensor) -> Tensor:
     """Cross-entropy of the cost volume, as a choice among displacements, against the true one, at levels 2 and up.
 
@@ -225,7 +241,7 @@ def matching_loss(pyramids: tuple[list[Tensor], list[Tensor]], truth: Tensor) ->
     for level, (first, second) in enumerate(zip(*pyramids), 1):
         if level < 2:
             continue
-        volume = 4 * correlate(first[:truth.shape[0] * (WINDOW - 1)], second[:truth.shape[0] * (WINDOW - 1)])
+        volume = 4 * correlate(first[:truth.shape[0] * (WINDOW - 1)], second[:truth.shape[0] * (WINDOW - 1)]).float()
         height, width = volume.shape[2:]
         shift = F.interpolate(truth.flatten(0, 1), size=(height, width), mode="area") / 2 ** level
         x, y = torch.arange(width) + shift[:, 0], torch.arange(height)[:, None] + shift[:, 1]
@@ -266,9 +282,11 @@ class Training:
         self.net = Trainee(arch).to(memory_format=torch.channels_last)
         self.average = copy.deepcopy(self.net)
         flow = list(self.net.flow_net.parameters())
-        known = {id(p) for p in flow}
+        kernel = list(self.net.kernel_net.parameters()) if arch.kernel else []
+        known = {id(p) for p in flow + kernel}
         rest = [p for p in self.net.parameters() if id(p) not in known]
-        self.optimiser = torch.optim.Adam([{"params": rest}, {"params": flow}], lr=args.rate, betas=(0.9, 0.99))
+        groups = [{"params": params} for params in (rest, flow, kernel) if params]
+        self.optimiser = torch.optim.Adam(groups, lr=args.rate, betas=(0.9, 0.99))
         self.step, self.spent = 0, 0.0
 
     def rates(self) -> tuple[float, float]:
@@ -283,17 +301,11 @@ class Training:
 
     def train_step(self, batch: Batch) -> dict[str, float]:
         rate, flow_rate = self.rates()
-        self.optimiser.param_groups[0]["lr"], self.optimiser.param_groups[1]["lr"] = rate, flow_rate
-        pyramids = self.net.pyramids(batch.frames)
-        flows = self.net.flows(pyramids)
-        losses = {"flow": flow_error(flows, batch.flow)}
-        if rate > 0:
-            difference = self.net(batch.frames, flows[-1]) - batch.target
-            losses["picture"] = (difference.square() + 1e-5).sqrt().mean()
-            loss = losses["picture"] + self.args.flow_weight * losses["flow"]
-        else:
-            losses["matching"] = matching_loss(pyramids, batch.flow)
-            loss = losses["flow"] + 0.5 * losses["matching"]
+        for group, value in zip(self.optimiser.param_groups, (rate, flow_rate, 0.3 * rate)):
+            group["lr"] = value
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.args.precision == "bf16"):
+            losses = self.losses(batch, rate > 0)
+        loss = losses.pop("sum")
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
         norms = [nn.utils.clip_grad_norm_(group["params"], self.args.clip) for group in self.optimiser.param_groups]
@@ -305,6 +317,21 @@ class Training:
                 mean.lerp_(value, 1 - keep)
         self.step += 1
         return {name: value.item() for name, value in losses.items()} | {"norm": max(norms).item()}
+
+    def losses(self, batch: Batch, picture: bool) -> dict[str, Tensor]:
+        pyramids = self.net.pyramids(batch.frames)
+        flows = self.net.flows(pyramids)
+        losses = {"flow": flow_error(flows, batch.flow)}
+        if not picture:
+            losses["matching"] = matching_loss(pyramids, batch.flow)
+            return losses | {"sum": losses["flow"] + 0.5 * losses["matching"]}
+        difference = self.net(batch.frames, flows[-1]) - batch.target
+        losses["picture"] = (difference.square() + 1e-5).sqrt().mean()
+        total = losses["picture"] + self.args.flow_weight * losses["flow"]
+        if self.net.arch.kernel:
+            losses["kernel"] = kernel_error(self.net.kernel_net(batch.frames).float(), batch.kernel)
+            total = total + losses["kernel"]
+        return losses | {"sum": total}
 
     def save(self, path: pathlib.Path) -> None:
         state: dict[str, Any] = {"net": self.net.state_dict(), "average": self.average.state_dict(),
@@ -343,7 +370,7 @@ def run(args: argparse.Namespace) -> None:
     if args.checkpoint.exists():
         training.load(args.checkpoint)
         print(f"continuing at step {training.step}, {training.spent / 60:.1f} minutes", flush=True)
-    data = TrainingSet(kept, clips, args.patch, args.seed + training.step)
+    data = TrainingSet(kept, clips, args.patch, args.seed + training.step, args.codec, args.ffmpeg)
     flow_data = TrainingSet(kept, [], args.flow_patch, args.seed + training.step)
     checker = TrainingSet(held, [], args.patch, 12345)
     checks = [checker.draw(8, 2, 0, sigma=1.2, noise=False) for _ in range(3)]
@@ -375,7 +402,8 @@ def run(args: argparse.Namespace) -> None:
 
 def architecture(args: argparse.Namespace) -> Architecture:
     return Architecture(3, args.features, args.extra_blocks, args.recons_blocks, WINDOW, SCALE, tuple(args.pyramid),
-                        (tuple(args.decoder),) * (len(args.pyramid) - 1), tuple(args.refiner) + (2,), None)
+                        (tuple(args.decoder),) * (len(args.pyramid) - 1), tuple(args.refiner) + (2,),
+                        KernelWidths(*args.kernel_net, 13) if args.kernel_net else None)
 
 
 def parse() -> argparse.Namespace:
@@ -393,6 +421,8 @@ def parse() -> argparse.Namespace:
     add("--recons-blocks", type=int, default=8, help="residual blocks of the reconstruction")
     add("--pyramid", type=int, nargs="+", default=[16, 24, 32], help="widths of the flow pyramid, finest level first")
     add("--decoder", type=int, nargs=5, default=[40, 40, 32, 24, 16], help="widths of the flow decoders")
+    add("--kernel-net", type=int, nargs=4, default=[64, 4, 32, 1000],
+        help="widths of the kernel network: features, squeezed, last, hidden")
     add("--refiner", type=int, nargs=6, default=[40, 40, 40, 32, 24, 16], help="widths of the flow refiner")
     add("--batch", type=int, default=8, help="windows a step; a quarter of them, rounded down, from clips")
     add("--patch", type=int, default=48, help="side of a window, low-resolution pixels")
@@ -402,6 +432,8 @@ def parse() -> argparse.Namespace:
     add("--rate", type=float, default=1e-3, help="peak learning rate")
     add("--flow-weight", type=float, default=0.005, help="weight of the flow error, per pixel, in the joint loss")
     add("--hold-out", type=int, default=12, help="every so many stills one is kept for checking; 0: none")
+    add("--precision", choices=("bf16", "fp32"), default="bf16", help="of the convolutions while training")
+    add("--codec", type=float, default=0.3, help="share of the batches that go through x264")
     add("--threads", type=int, default=2, help="CPU threads")
     add("--seed", type=int, default=1, help="of the weights and the draws")
     add("--report", type=int, default=50, help="steps between two lines of losses")

@@ -12,6 +12,7 @@ Everything is decoded once into one uint8 .npy per file.
 from __future__ import annotations
 
 import pathlib
+import subprocess
 from dataclasses import dataclass
 from typing import Optional, Sequence
 
@@ -26,16 +27,18 @@ STILLS = {".webp", ".jpg", ".jpeg", ".png"}
 CLIPS = {".mp4", ".mkv", ".mov", ".webm"}
 SCALE = 4
 WINDOW = 5
+KERNEL = 13  # side of the blur kernel
 BLUR = 8     # high-resolution pixels round a region that the blur may reach
 MARGIN = 8   # low-resolution pixels round a patch that the motion may reach
 
 
 @dataclass
 class Batch:
-    """frames N x 5 x 3 x P x P; target N x 3 x 4P x 4P; flow K x 4 x 2 x P x P for the first K windows."""
+    """frames N x 5 x 3 x P x P; target N x 3 x 4P x 4P; kernel N x 1 x 13 x 13; flow of the first K, K x 4 x 2 x P x P."""
     frames: Tensor
     target: Tensor
     flow: Tensor
+    kernel: Tensor
 
 
 def decode_folder(folder: pathlib.Path, cache: pathlib.Path, ffmpeg: str) -> tuple[list[np.ndarray], list[np.ndarray]]:
@@ -66,14 +69,51 @@ def decode_folder(folder: pathlib.Path, cache: pathlib.Path, ffmpeg: str) -> tup
     return stills, clips
 
 
-def blurred(planes: Tensor, sigma: Tensor, stride: int = 1) -> Tensor:
-    """Gaussian blur, one sigma per image of N x C x S x S, at the half-pixel positions BLUR - 1/2 + k * stride."""
-    offsets = torch.arange(2 * BLUR) - (BLUR - 0.5)
-    taps = torch.exp(-offsets ** 2 / (2 * sigma.view(-1, 1) ** 2))
-    taps = (taps / taps.sum(1, keepdim=True)).repeat_interleave(planes.shape[1], 0)[:, None, None]
-    flat, groups = planes.flatten(0, 1)[None], len(taps)
-    flat = F.conv2d(flat, taps.transpose(2, 3), stride=(stride, 1), groups=groups)
-    return F.conv2d(flat, taps, stride=(1, stride), groups=groups)[0].unflatten(0, planes.shape[:2])
+@dataclass
+class Blur:
+    """Gaussian blurs, one per image: standard deviations along two axes, high-resolution pixels, and their angle."""
+    sigma: Tensor  # N x 2
+    angle: Tensor  # N
+
+    def density(self, x: Tensor, y: Tensor) -> Tensor:
+        """N x len(y) x len(x), each normalised to a sum of one."""
+        cosine, sine = (f(self.angle).view(-1, 1, 1) for f in (torch.cos, torch.sin))
+        along, across = cosine * x + sine * y[:, None], cosine * y[:, None] - sine * x
+        power = (along / self.sigma[:, 0].view(-1, 1, 1)) ** 2 + (across / self.sigma[:, 1].view(-1, 1, 1)) ** 2
+        density = torch.exp(-0.5 * power)
+        return density / density.sum((1, 2), keepdim=True)
+
+    def kernel(self) -> Tensor:
+        """The 13 x 13 kernels, N x 1 x 13 x 13: anchored on the top-left pixel of the block, centred in the block."""
+        axis = torch.arange(KERNEL) - KERNEL // 2 - (SCALE - 1) / 2
+        return self.density(axis, axis)[:, None]
+
+    def part(self, begin: int, end: Optional[int] = None) -> "Blur":
+        return Blur(self.sigma[begin:end], self.angle[begin:end])
+
+
+def blurred(planes: Tensor, blur: Blur, stride: int = 1) -> Tensor:
+    """N x C x S x S, one blur per image, at the half-pixel positions BLUR - 1/2 + k * stride."""
+    axis = torch.arange(2 * BLUR) - (BLUR - 0.5)
+    taps = blur.density(axis, axis).repeat_interleave(planes.shape[1], 0)[:, None]
+    flat = F.conv2d(planes.flatten(0, 1)[None], taps, stride=stride, groups=len(taps))
+    return flat[0].unflatten(0, planes.shape[:2])
+
+
+def through_codec(frames: np.ndarray, crf: int, ffmpeg: str) -> np.ndarray:
+    """Windows, N x 5 x H x W x 3 uint8 with H and W multiples of 16, as H.264 gives them back."""
+    count, length, height, width = frames.shape[:4]
+    size = f"{width}x{count * height}"
+    raw = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", size]
+    stack = np.ascontiguousarray(frames.swapaxes(0, 1)).tobytes()
+    matrix = ["-vf", "scale=out_color_matrix=bt709:flags=bicubic+accurate_rnd"]
+    encode = [ffmpeg, "-v", "error", *raw, "-i", "-", *matrix, "-c:v", "libx264", "-preset", "veryfast", "-threads", "1",
+              "-bf", "2", "-pix_fmt", "yuv420p", "-crf", str(crf), "-f", "h264", "-"]
+    back = ["-vf", "scale=in_color_matrix=bt709:flags=bicubic+accurate_rnd+full_chroma_int"]
+    decode = [ffmpeg, "-v", "error", "-threads", "1", "-f", "h264", "-i", "-", *back, *raw, "-"]
+    stream = subprocess.run(encode, input=stack, capture_output=True, check=True).stdout
+    pixels = subprocess.run(decode, input=stream, capture_output=True, check=True).stdout
+    return np.frombuffer(pixels, np.uint8).reshape(length, count, height, width, 3).swapaxes(0, 1)
 
 
 class Motion:
@@ -114,8 +154,9 @@ class Motion:
 class TrainingSet:
     """Draws batches of still windows (the first `layered` of them with a second layer), then clip windows."""
 
-    def __init__(self, stills: Sequence[np.ndarray], clips: Sequence[np.ndarray], patch: int, seed: int) -> None:
-        self.patch = patch
+    def __init__(self, stills: Sequence[np.ndarray], clips: Sequence[np.ndarray], patch: int, seed: int,
+                 codec: float = 0.0, ffmpeg: str = "ffmpeg") -> None:
+        self.patch, self.codec, self.ffmpeg = patch, codec, ffmpeg
         self.rng = np.random.default_rng(seed)
         self.region = SCALE * (patch + 2 * MARGIN) + 2 * BLUR
         self.stills = [still for still in stills if min(still.shape[:2]) >= self.region]
@@ -165,34 +206,47 @@ class TrainingSet:
         smooth = F.interpolate(coarse, size=(self.region,) * 2, mode="bicubic", align_corners=False)
         return torch.sigmoid(30 * smooth)
 
-    def _sigma(self, count: int) -> Tensor:
-        sigma = np.where(self.rng.random(count) < 0.35, 1.2, self.rng.uniform(0.8, 2.0, count))
-        return torch.from_numpy(sigma).float()
+    def _blur(self, count: int) -> Blur:
+        sigma = np.where(self.rng.random(count) < 0.4, self.rng.uniform(1.0, 1.4, count),
+                         self.rng.uniform(0.6, 2.6, count))
+        ratio = np.where(self.rng.random(count) < 0.25, self.rng.uniform(0.5, 1.0, count), 1.0)
+        return Blur(torch.from_numpy(np.stack((sigma, np.maximum(0.6, sigma * ratio)), 1)).float(),
+                    torch.from_numpy(self.rng.uniform(0, np.pi, count)).float())
 
-    def _stills(self, count: int, layered: int, sigma: Tensor) -> Batch:
+    def _compress(self, frames: Tensor) -> Tensor:
+        """Some of the windows, at one quality, through H.264."""
+        chosen = np.flatnonzero(self.rng.random(len(frames)) < 0.75)
+        if len(chosen):
+            crf = int(self.rng.integers(16, 33))
+            pixels = frames[chosen].permute(0, 1, 3, 4, 2).mul(255).round().clamp(0, 255).byte().numpy()
+            coded = torch.from_numpy(through_codec(pixels, crf, self.ffmpeg).copy()).float() / 255
+            frames[chosen] = coded.permute(0, 1, 4, 2, 3)
+        return frames
+
+    def _stills(self, count: int, layered: int, blur: Blur) -> Batch:
         span = SCALE * self.patch
         back = self._still_regions(count)
         motion = Motion(self.rng, count)
-        frames, flow = motion.sample(blurred(back, sigma), self.patch), motion.flow(self.patch)
+        frames, flow = motion.sample(blurred(back, blur), self.patch), motion.flow(self.patch)
         target = back
         if layered:
             mask, front = self._masks(layered), self._still_regions(layered)
             over = Motion(self.rng, layered)
-            planes = over.sample(blurred(torch.cat((front * mask, mask), 1), sigma[:layered]), self.patch)
+            planes = over.sample(blurred(torch.cat((front * mask, mask), 1), blur.part(0, layered)), self.patch)
             colour, cover = planes[:, :, :3], planes[:, :, 3:]
             target = torch.cat((front * mask + back[:layered] * (1 - mask), back[layered:]))
             centre = Motion(self.rng, layered)
             centre.shift.zero_()
             centre.matrix = torch.eye(2).expand_as(centre.matrix)
-            exact = centre.sample(blurred(target[:layered], sigma[:layered]), self.patch)[:, WINDOW // 2]
+            exact = centre.sample(blurred(target[:layered], blur.part(0, layered)), self.patch)[:, WINDOW // 2]
             frames[:layered] = colour + (1 - cover) * frames[:layered]
             frames[:layered, WINDOW // 2] = exact
             hidden = (cover[:, WINDOW // 2:WINDOW // 2 + 1] > 0.5).float()
             flow[:layered] = over.flow(self.patch) * hidden + flow[:layered] * (1 - hidden)
         edge = BLUR + SCALE * MARGIN
-        return Batch(frames, target[:, :, edge:edge + span, edge:edge + span], flow)
+        return Batch(frames, target[:, :, edge:edge + span, edge:edge + span], flow, blur.kernel())
 
-    def _clips(self, count: int, sigma: Tensor) -> tuple[Tensor, Tensor]:
+    def _clips(self, count: int, blur: Blur) -> tuple[Tensor, Tensor]:
         span = SCALE * self.patch
         regions = []
         for index in self.rng.integers(len(self.clips), size=count):
@@ -204,7 +258,7 @@ class TrainingSet:
             regions.append((window[::-1] if self.rng.random() < 0.5 else window).astype(np.float32) * (gain / 255)
                            + offset)
         region = torch.from_numpy(np.stack(regions)).permute(0, 1, 4, 2, 3).flatten(1, 2)
-        frames = blurred(region[:, :, 2:, 2:].contiguous(), sigma, SCALE)[:, :, :self.patch, :self.patch]
+        frames = blurred(region[:, :, 2:, 2:].contiguous(), blur, SCALE)[:, :, :self.patch, :self.patch]
         frames = frames.unflatten(1, (WINDOW, 3))
         target = region.unflatten(1, (WINDOW, 3))[:, WINDOW // 2, :, BLUR:-BLUR, BLUR:-BLUR]
         return frames, target
@@ -212,13 +266,17 @@ class TrainingSet:
     def draw(self, stills: int, layered: int, clips: int, sigma: Optional[float] = None,
              noise: bool = True) -> Batch:
         clips = clips if self.clips else 0
-        sigmas = self._sigma(stills + clips) if sigma is None else torch.full((stills + clips,), sigma)
-        batch = self._stills(stills, layered, sigmas[:stills])
+        count = stills + clips
+        blur = self._blur(count) if sigma is None else Blur(torch.full((count, 2), sigma), torch.zeros(count))
+        batch = self._stills(stills, layered, blur.part(0, stills))
         if clips:
-            frames, target = self._clips(clips, sigmas[stills:])
-            batch = Batch(torch.cat((batch.frames, frames)), torch.cat((batch.target, target)), batch.flow)
+            frames, target = self._clips(clips, blur.part(stills))
+            batch = Batch(torch.cat((batch.frames, frames)), torch.cat((batch.target, target)), batch.flow,
+                          blur.kernel())
         if noise:
             strength = np.where(self.rng.random(len(batch.frames)) < 0.15, self.rng.uniform(0, 2 / 255), 0)
             batch.frames += torch.randn_like(batch.frames) * torch.from_numpy(strength).float().view(-1, 1, 1, 1, 1)
+        if noise and self.rng.random() < self.codec:
+            batch.frames = self._compress(batch.frames)
         batch.frames = (batch.frames * 255).round_().clamp_(0, 255) / 255
         return batch
