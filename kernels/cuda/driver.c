@@ -1,0 +1,50 @@
+/*
+ * This file is part of Self-Blind-VSR for FFmpeg. SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#include "kernels/cuda/driver.h"
+
+#include <dlfcn.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "model/selfblindvsr.h"
+
+static const char driver_name[] = "libcuda.so.1";
+
+/* Where the address of each function goes. */
+static const struct symbol {
+    const char *name;
+    size_t offset;
+    int optional;
+} symbols[] = {
+#define NEEDED(name, symbol, parameters)   {symbol, offsetof(sbv_cuda_driver, name), 0},
+#define OPTIONAL(name, symbol, parameters) {symbol, offsetof(sbv_cuda_driver, name), 1},
+    SBV_CUDA_FUNCTIONS(NEEDED, OPTIONAL)};
+
+int sbv_cuda_driver_open(sbv_cuda_driver *driver, char *message, size_t size)
+{
+    memset(driver, 0, sizeof(*driver));
+    driver->library = dlopen(driver_name, RTLD_NOW | RTLD_LOCAL);
+    if (!driver->library) {
+        snprintf(message, size, "%s cannot be loaded: %s", driver_name, dlerror());
+        return SBV_ERROR_DEVICE;
+    }
+    for (size_t i = 0; i < sizeof(symbols) / sizeof(*symbols); i++) {
+        void *function = dlsym(driver->library, symbols[i].name);
+        if (!function && !symbols[i].optional) {
+            snprintf(message, size, "%s has no %s: the driver is too old (CUDA 11.4 or later is needed)", driver_name,
+                     symbols[i].name);
+            sbv_cuda_driver_close(driver);
+            return SBV_ERROR_DEVICE;
+        }
+        memcpy((char *)driver + symbols[i].offset, &function, sizeof(function));
+    }
+    return SBV_OK;
+}
+
+void sbv_cuda_driver_close(sbv_cuda_driver *driver)
+{
+    if (driver->library)
+        dlclose(driver->library);
+    memset(driver, 0, sizeof(*driver));
+}
