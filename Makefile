@@ -55,7 +55,8 @@ WARNINGS := -Wall -Wextra -Wpointer-arith -Wstrict-prototypes -Wmissing-prototyp
 BASE_CFLAGS := -std=c11 -I. -fPIC -fvisibility=hidden -ffp-contract=off -fno-math-errno -fno-trapping-math $(WARNINGS)
 LIBS := -ljansson -lm -lpthread -ldl
 
-SOURCES := $(sort $(wildcard model/*.c kernels/c/*.c))
+CUDA_SOURCES := kernels/cuda/absent.c
+SOURCES := $(sort $(wildcard model/*.c kernels/c/*.c) $(CUDA_SOURCES))
 OBJECTS := $(SOURCES:%.c=$(B)/obj/%.o)
 
 library: $(LIBRARY) $(STATIC) $(HEADER) $(PKGCONFIG) $(if $(wildcard model/default.bin),$(DEFAULT_MODEL))

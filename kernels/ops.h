@@ -16,14 +16,29 @@
 
 #include "model/selfblindvsr.h"
 
+/* What the samples of a map are stored as. On the CPU they are floats. */
+enum sbv_type { SBV_MAP_F32, SBV_MAP_F16 };
+
 /* A feature map, or some channels or a part of one: sample (x, y, channel) is data[y * row + x * pixel + channel].
- * Channels are innermost (NHWC) and contiguous; strides count floats. A concatenation is a wide map written part by
- * part. */
+ * Channels are innermost (NHWC) and contiguous; strides count samples. A concatenation is a wide map written part by
+ * part. The data may lie in the memory of a device. */
 typedef struct sbv_map {
-    float *data;
+    void *data;
     int w, h, c;
+    enum sbv_type type;
     ptrdiff_t pixel, row;
 } sbv_map;
+
+/* The channels of pixel (x, y) of a map of floats in the memory of the host. */
+static inline float *sbv_at(const sbv_map *map, int x, int y)
+{
+    return (float *)map->data + y * map->row + x * map->pixel;
+}
+
+static inline size_t sbv_sample_size(enum sbv_type type)
+{
+    return type == SBV_MAP_F16 ? 2 : 4;
+}
 
 /* y = x for x > 0 and slope * x otherwise: slope 1 is no activation, 0 is ReLU, 0.1 is this network's LeakyReLU. */
 #define SBV_LINEAR 1.0f
@@ -37,10 +52,11 @@ typedef struct sbv_map {
  * output pixels x0 <= x < x1 of the rows y0 + begin .. y0 + end - 1. Jobs: rows. */
 typedef struct sbv_conv_args {
     sbv_map in, out;
-    sbv_map residual;     /* data NULL: none. May be `out` itself. */
-    const float *weights; /* [group of output channels][kernel row][kernel column][input channel][SBV_CONV_GROUP] */
-    const float *bias;    /* [output channels rounded up to SBV_CONV_GROUP] */
-    const float *zeros;   /* at least in.c zeros: what a tap outside the input reads */
+    sbv_map residual;    /* data NULL: none. May be `out` itself. */
+    const void *weights; /* on the CPU [group of output channels][kernel row][kernel column][input
+                            channel][SBV_CONV_GROUP]; a device packs them in its own way */
+    const float *bias;   /* [output channels rounded up to SBV_CONV_GROUP] */
+    const float *zeros;  /* at least in.c zeros: what a tap outside the input reads. Not used by devices. */
     int kernel, stride, dilation, padding;
     float slope; /* of the activation */
     int x0, x1, y0;
@@ -75,11 +91,13 @@ typedef struct sbv_warp_args {
 } sbv_warp_args;
 
 /* Bilinear resize of the whole of in to the size of out, align_corners=False, edges replicated, then channel c is
- * multiplied by gain[c]. Where out is a part of a larger image, full_w and full_h are the size of that image and x0, y0
- * the position of out in it. Jobs: output rows. */
+ * multiplied by gain[c], or by one where that is zero. At most SBV_RESIZE_CHANNELS channels. Where out is a part of a
+ * larger image, full_w and full_h are the size of that image and x0, y0 the position of out in it. Jobs: output rows.
+ */
+#define SBV_RESIZE_CHANNELS 3
 typedef struct sbv_resize_args {
     sbv_map in, out;
-    const float *gain; /* NULL: ones */
+    float gain[SBV_RESIZE_CHANNELS];
     int full_w, full_h, x0, y0;
 } sbv_resize_args;
 
@@ -123,6 +141,13 @@ typedef struct sbv_attention_args {
     const float *gain;
 } sbv_attention_args;
 
+/* out[y] = sum over row y of |luma(now) - luma(before)|, luma 0.299 R + 0.587 G + 0.114 B of maps of colours.
+ * Jobs: rows. */
+typedef struct sbv_difference_args {
+    sbv_map before, now;
+    float *out;
+} sbv_difference_args;
+
 /* Colour into the network: pixels of a frame as the stream describes them -> R, G, B in [0, 1], three channels.
  * Subsampled chroma is interpolated linearly at its site. Values that the matrix puts outside [0, 1] stay there, so
  * that out-of-gamut colours come back unharmed. Jobs: rows. */
@@ -154,6 +179,7 @@ typedef struct sbv_colour_out_args {
     OP(linear, sbv_linear_args)                                                                                        \
     OP(softmax, sbv_softmax_args)                                                                                      \
     OP(attention, sbv_attention_args)                                                                                  \
+    OP(difference, sbv_difference_args)                                                                                \
     OP(colour_in, sbv_colour_in_args)                                                                                  \
     OP(colour_out, sbv_colour_out_args)
 

@@ -186,6 +186,9 @@ void sbv_parallel(const sbv_exec *exec, sbv_body_fn *body, void *arg, int count)
     void sbv_run_##op(const sbv_exec *exec, const args *a, int jobs)                                                   \
     {                                                                                                                  \
         struct op##_call call = {exec, a};                                                                             \
-        sbv_parallel(exec, op##_body, &call, jobs);                                                                    \
+        if (exec->backend)                                                                                             \
+            exec->backend->op(exec->backend, a, jobs);                                                                 \
+        else                                                                                                           \
+            sbv_parallel(exec, op##_body, &call, jobs);                                                                \
     }
 SBV_OPS(SBV_RUN_DEFINITION)

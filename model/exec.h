@@ -6,7 +6,7 @@
 #ifndef SBV_MODEL_EXEC_H
 #define SBV_MODEL_EXEC_H
 
-#include "kernels/ops.h"
+#include "kernels/backend.h"
 #include "model/report.h"
 
 typedef struct sbv_pool sbv_pool;
@@ -16,7 +16,8 @@ typedef struct sbv_exec {
     int threads;
     sbv_execute_fn *execute; /* the host's, or that of the pool */
     void *opaque;
-    sbv_pool *pool; /* NULL where the host's threads are used */
+    sbv_pool *pool;       /* NULL where the host's threads are used */
+    sbv_backend *backend; /* NULL: the operations are those of `ops` */
 } sbv_exec;
 
 /* threads 0: one per processor. Errors: ARGUMENT, MEMORY, reported. */
@@ -28,7 +29,33 @@ void sbv_exec_close(sbv_exec *exec);
 typedef void sbv_body_fn(void *arg, int begin, int end);
 void sbv_parallel(const sbv_exec *exec, sbv_body_fn *body, void *arg, int count);
 
-/* sbv_run_<operation>(exec, args, jobs): all jobs of an operation, in parallel. */
+/* Memory that operations work on, filled with zeros: of the backend, or of the host. Errors: MEMORY, DEVICE. */
+#define SBV_MEMORY_ALIGN 64 /* bytes: a cache line */
+int sbv_allocate(const sbv_exec *exec, size_t bytes, void **memory);
+void sbv_release(const sbv_exec *exec, void *memory);
+
+/* Copies from the host's memory to that of operations, and back; complete when they return. Errors: DEVICE. */
+int sbv_upload(const sbv_exec *exec, void *to, const void *from, size_t bytes);
+int sbv_download(const sbv_exec *exec, void *to, const void *from, size_t bytes);
+
+/* What the backend says of its first error; "" where there is none. */
+const char *sbv_backend_message(const sbv_exec *exec);
+
+/* A feature map of the type and strides of the backend over such memory: sbv_feature_bytes() for each pixel. */
+size_t sbv_feature_bytes(const sbv_exec *exec, int c);
+sbv_map sbv_feature_map(const sbv_exec *exec, void *data, int w, int h, int c);
+
+/* A dense map of floats over such memory. */
+static inline sbv_map sbv_map_of(void *data, int w, int h, int c)
+{
+    return (sbv_map){.data = data, .w = w, .h = h, .c = c, .pixel = c, .row = (ptrdiff_t)w * c};
+}
+
+/* Weights of a convolution: bytes they take, and packing from PyTorch's [out][in][kernel][kernel] into host memory. */
+size_t sbv_conv_bytes(const sbv_exec *exec, int out, int in, int kernel);
+void sbv_pack_conv(const sbv_exec *exec, const float *raw, int out, int in, int kernel, void *packed);
+
+/* sbv_run_<operation>(exec, args, jobs): all jobs of an operation, in parallel, or queued in the backend. */
 #define SBV_RUN_DECLARATION(name, args) void sbv_run_##name(const sbv_exec *exec, const args *a, int jobs);
 SBV_OPS(SBV_RUN_DECLARATION)
 #undef SBV_RUN_DECLARATION

@@ -14,26 +14,6 @@
 
 #include "model/architecture.h"
 
-size_t sbv_conv_weights(int out, int in, int kernel)
-{
-    size_t groups = (size_t)(out + SBV_CONV_GROUP - 1) / SBV_CONV_GROUP;
-    return groups * SBV_CONV_GROUP * (size_t)in * (size_t)kernel * (size_t)kernel;
-}
-
-void sbv_pack_conv(const float *raw, int out, int in, int kernel, float *packed)
-{
-    const int taps = kernel * kernel;
-    memset(packed, 0, sbv_conv_weights(out, in, kernel) * sizeof(*packed));
-    for (int o = 0; o < out; o++)
-        for (int i = 0; i < in; i++)
-            for (int t = 0; t < taps; t++) {
-                size_t group = (size_t)(o / SBV_CONV_GROUP);
-                size_t at = ((group * (size_t)taps + (size_t)t) * (size_t)in + (size_t)i) * SBV_CONV_GROUP;
-                packed[at + (size_t)(o % SBV_CONV_GROUP)] =
-                    raw[((size_t)o * (size_t)in + (size_t)i) * (size_t)taps + (size_t)t];
-            }
-}
-
 /* PyTorch's [in][out][4][4] -> [4][4][out][in] */
 static void pack_deconv(const float *raw, int out, int in, int kernel, float *packed)
 {
@@ -48,61 +28,95 @@ static size_t round_up(size_t size, size_t to)
     return (size + to - 1) / to * to;
 }
 
-static size_t weight_floats(const sbv_layer *layer)
+static size_t weight_bytes(const sbv_exec *exec, const sbv_layer *layer)
 {
-    size_t floats = layer->kind == SBV_LAYER_CONV ? sbv_conv_weights(layer->out, layer->in, layer->kernel)
-                                                  : (size_t)layer->weight_tensor->count;
-    return round_up(floats, 16);
+    size_t bytes = layer->kind == SBV_LAYER_CONV ? sbv_conv_bytes(exec, layer->out, layer->in, layer->kernel)
+                                                 : (size_t)layer->weight_tensor->count * sizeof(float);
+    return round_up(bytes, SBV_WEIGHT_ALIGN);
 }
 
-static size_t bias_floats(const sbv_layer *layer)
+size_t sbv_bias_bytes(int out)
 {
-    return round_up((size_t)layer->out, 16);
+    return round_up((size_t)out, SBV_BIAS_GROUP) * sizeof(float);
 }
 
-static int read_layer(const sbv_weights *weights, sbv_layer *layer, float *raw, float *to)
+/* Packs the layer at `to`, of the host, which will be at `at` for the operations. */
+static int read_layer(const sbv_weights *weights, const sbv_exec *exec, sbv_layer *layer, float *raw, char *to,
+                      const char *at)
 {
-    float *bias = to + weight_floats(layer);
+    const size_t bytes = weight_bytes(exec, layer);
     int ret;
     if ((ret = sbv_weights_read(weights, layer->weight_tensor, raw)) < 0 ||
-        (ret = sbv_weights_read(weights, layer->bias_tensor, bias)) < 0)
+        (ret = sbv_weights_read(weights, layer->bias_tensor, (float *)(to + bytes))) < 0)
         return ret;
     if (layer->kind == SBV_LAYER_CONV)
-        sbv_pack_conv(raw, layer->out, layer->in, layer->kernel, to);
+        sbv_pack_conv(exec, raw, layer->out, layer->in, layer->kernel, to);
     else if (layer->kind == SBV_LAYER_DECONV)
-        pack_deconv(raw, layer->out, layer->in, layer->kernel, to);
+        pack_deconv(raw, layer->out, layer->in, layer->kernel, (float *)to);
     else
         memcpy(to, raw, (size_t)layer->weight_tensor->count * sizeof(*raw));
-    layer->weights = to;
-    layer->bias = bias;
+    layer->weights = at;
+    layer->bias = (const float *)(at + bytes);
     return SBV_OK;
 }
 
-static int read_layers(sbv_network *network, const sbv_weights *weights, sbv_layer **layer, int layers,
-                       sbv_report *report)
+/* Bytes of all layers; *largest: floats of the largest weight tensor, *inputs: most inputs of a layer. */
+static size_t measure(sbv_network *network, const sbv_exec *exec, sbv_layer **layer, int layers, size_t *largest,
+                      size_t *inputs)
 {
-    size_t total = 0, largest = 0, zeros = 1;
-    int ret = SBV_OK;
+    size_t total = 0;
+    *largest = *inputs = 1;
     for (int i = 0; i < layers; i++) {
-        total += weight_floats(layer[i]) + bias_floats(layer[i]);
-        if ((size_t)layer[i]->weight_tensor->count > largest)
-            largest = (size_t)layer[i]->weight_tensor->count;
-        if ((size_t)layer[i]->in > zeros)
-            zeros = (size_t)layer[i]->in;
+        total += weight_bytes(exec, layer[i]) + sbv_bias_bytes(layer[i]->out);
+        if ((size_t)layer[i]->weight_tensor->count > *largest)
+            *largest = (size_t)layer[i]->weight_tensor->count;
+        if ((size_t)layer[i]->in > *inputs)
+            *inputs = (size_t)layer[i]->in;
         network->parameters += layer[i]->weight_tensor->count + layer[i]->bias_tensor->count;
     }
+    return total;
+}
+
+int sbv_weights_memory(const sbv_exec *exec, size_t bytes, void **memory, char **host, sbv_report *report)
+{
+    int ret = sbv_allocate(exec, bytes, memory);
+    *host = exec->backend && ret >= 0 ? calloc(1, bytes) : *memory;
+    if (ret >= 0 && !*host)
+        ret = SBV_ERROR_MEMORY;
+    if (ret < 0)
+        return sbv_fail(report, ret, "%s: %zu bytes of weights",
+                        ret == SBV_ERROR_MEMORY ? "out of memory" : sbv_backend_message(exec), bytes);
+    return SBV_OK;
+}
+
+int sbv_weights_done(const sbv_exec *exec, size_t bytes, void *memory, char *host, int ret, sbv_report *report)
+{
+    if (host == memory)
+        return ret;
+    if (ret >= 0 && (ret = sbv_upload(exec, memory, host, bytes)) < 0)
+        ret = sbv_fail(report, ret, "%s: %zu bytes of weights", sbv_backend_message(exec), bytes);
+    free(host);
+    return ret;
+}
+
+static int read_layers(sbv_network *network, const sbv_weights *weights, const sbv_exec *exec, sbv_layer **layer,
+                       int layers, sbv_report *report)
+{
+    size_t largest, inputs, at = 0, total = measure(network, exec, layer, layers, &largest, &inputs);
     float *raw = malloc(largest * sizeof(*raw));
-    network->memory = calloc(total, sizeof(*network->memory));
-    network->zeros = calloc(zeros, sizeof(*network->zeros));
-    if (!raw || !network->memory || !network->zeros)
-        ret = sbv_fail(report, SBV_ERROR_MEMORY, "out of memory: %zu bytes of weights", total * sizeof(*raw));
-    float *to = network->memory;
+    char *host = NULL;
+    int ret;
+    network->zeros = calloc(inputs, sizeof(*network->zeros));
+    if (!raw || !network->zeros)
+        ret = sbv_fail(report, SBV_ERROR_MEMORY, "out of memory: %zu bytes of weights", total);
+    else
+        ret = sbv_weights_memory(exec, total, &network->memory, &host, report);
     for (int i = 0; i < layers && ret >= 0; i++) {
-        ret = read_layer(weights, layer[i], raw, to);
-        to += weight_floats(layer[i]) + bias_floats(layer[i]);
+        ret = read_layer(weights, exec, layer[i], raw, host + at, (char *)network->memory + at);
+        at += weight_bytes(exec, layer[i]) + sbv_bias_bytes(layer[i]->out);
     }
     free(raw);
-    return ret;
+    return sbv_weights_done(exec, total, network->memory, host, ret, report);
 }
 
 int sbv_network_open(sbv_network *network, const sbv_weights *weights, const sbv_exec *exec, sbv_report *report)
@@ -111,18 +125,18 @@ int sbv_network_open(sbv_network *network, const sbv_weights *weights, const sbv
     int layers = 0, ret;
     memset(network, 0, sizeof(*network));
     if ((ret = sbv_architecture_read(network, weights, report, &layer, &layers)) >= 0 &&
-        (ret = read_layers(network, weights, layer, layers, report)) >= 0)
+        (ret = read_layers(network, weights, exec, layer, layers, report)) >= 0)
         ret = sbv_tail_collapse(network, weights, exec, report);
     free(layer);
     if (ret < 0)
-        sbv_network_close(network);
+        sbv_network_close(network, exec);
     return ret;
 }
 
-void sbv_network_close(sbv_network *network)
+void sbv_network_close(sbv_network *network, const sbv_exec *exec)
 {
-    free(network->memory);
-    free(network->tail_memory);
+    sbv_release(exec, network->memory);
+    sbv_release(exec, network->tail_memory);
     free(network->zeros);
     memset(network, 0, sizeof(*network));
 }

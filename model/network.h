@@ -30,7 +30,8 @@ typedef struct sbv_layer {
     enum sbv_layer_kind kind;
     int in, out, kernel;
     const sbv_tensor *weight_tensor, *bias_tensor; /* valid while the model file is open */
-    const float *weights, *bias;
+    const void *weights;                           /* of the memory of operations */
+    const float *bias;                             /* likewise, padded with zeros to a multiple of SBV_BIAS_GROUP */
 } sbv_layer;
 
 /* ResBlock: x + conv[1](relu(conv[0](x))) */
@@ -69,19 +70,24 @@ typedef struct sbv_network {
     sbv_layer refiner[SBV_REFINER_CONVS];
     sbv_kernel_net kernel;
     sbv_layer tail[SBV_TAIL_SIDES][SBV_TAIL_SIDES]; /* collapsed, [vertical side][horizontal side] */
-    float *memory;                                  /* of all weights but the tail's */
-    float *tail_memory;
+    void *memory;                                   /* of all weights but the tail's */
+    void *tail_memory;
     float *zeros; /* as many as a convolution has input channels */
 } sbv_network;
 
 /* Reads the architecture from the names and shapes of the tensors, checks it as a whole, then reads and packs the
  * weights and collapses the tail. Errors: MODEL, FILE, MEMORY, reported; *network is then closed. */
 int sbv_network_open(sbv_network *network, const sbv_weights *weights, const sbv_exec *exec, sbv_report *report);
-void sbv_network_close(sbv_network *network);
+void sbv_network_close(sbv_network *network, const sbv_exec *exec);
 
-/* Floats that packed weights of a convolution take, and packing from PyTorch's [out][in][kernel][kernel]. */
-size_t sbv_conv_weights(int out, int in, int kernel);
-void sbv_pack_conv(const float *raw, int out, int in, int kernel, float *packed);
+#define SBV_WEIGHT_ALIGN 256 /* bytes: what copies to a device and vector loads want */
+#define SBV_BIAS_GROUP   64
+size_t sbv_bias_bytes(int out);
+
+/* Memory for weights: *memory is that of operations, *host is where to pack them, the same on the CPU. done copies them
+ * over and frees *host; it passes an error on. Errors: MEMORY, DEVICE, reported. */
+int sbv_weights_memory(const sbv_exec *exec, size_t bytes, void **memory, char **host, sbv_report *report);
+int sbv_weights_done(const sbv_exec *exec, size_t bytes, void *memory, char *host, int ret, sbv_report *report);
 
 /* Collapses upsample_layers and out_conv into one convolution per position at the border: see tail.c.
  * Errors: MEMORY, and those of reading the weights, reported. */

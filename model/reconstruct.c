@@ -7,15 +7,15 @@
  */
 #include "model/stages.h"
 
-static sbv_map tile_map(const sbv_tile *tile, float *data, int channels)
+static sbv_map tile_map(const sbv_stages *s, const sbv_tile *tile, void *data, int channels)
 {
-    return sbv_map_of(data, tile->w, tile->h, channels);
+    return sbv_feature_map(s->exec, data, tile->w, tile->h, channels);
 }
 
 void sbv_warp_features(const sbv_stages *s, sbv_slot *const window[], const sbv_tile *tile)
 {
     const sbv_network *n = s->network;
-    sbv_map all = tile_map(tile, s->ws->part.warped, n->sequence * n->features);
+    sbv_map all = tile_map(s, tile, s->ws->part.warped, n->sequence * n->features);
     for (int i = 0; i < n->sequence; i++) {
         sbv_map out = sbv_channels(all, i * n->features, n->features);
         if (i == n->sequence / 2) {
@@ -39,16 +39,16 @@ void sbv_warp_features(const sbv_stages *s, sbv_slot *const window[], const sbv_
 void sbv_fuse(const sbv_stages *s, const sbv_tile *tile)
 {
     const sbv_network *n = s->network;
-    sbv_conv_args conv = sbv_conv_of(n, &n->fusion, tile_map(tile, s->ws->part.warped, n->sequence * n->features),
-                                     tile_map(tile, s->ws->part.trunk, n->features), SBV_LINEAR);
+    sbv_conv_args conv = sbv_conv_of(n, &n->fusion, tile_map(s, tile, s->ws->part.warped, n->sequence * n->features),
+                                     tile_map(s, tile, s->ws->part.trunk, n->features), SBV_LINEAR);
     sbv_run_conv(s->exec, &conv, tile->h);
 }
 
 void sbv_run_trunk(const sbv_stages *s, const sbv_tile *tile)
 {
     const sbv_network *n = s->network;
-    sbv_map trunk = tile_map(tile, s->ws->part.trunk, n->features);
-    sbv_map hidden = tile_map(tile, s->ws->hidden.data, n->features);
+    sbv_map trunk = tile_map(s, tile, s->ws->part.trunk, n->features);
+    sbv_map hidden = tile_map(s, tile, s->ws->hidden.data, n->features);
     for (int i = 0; i < n->recons_blocks; i++)
         sbv_run_block(s, &n->recons[i], trunk, hidden);
 }
@@ -71,14 +71,11 @@ static int split(int begin, int end, int size, struct segment segment[3])
     return count;
 }
 
-void sbv_run_tail(const sbv_stages *s, const sbv_slot *centre, const sbv_tile *tile)
+/* part.trunk -> the core of outputs, a map of the size of the tile. */
+static void collapsed_tail(const sbv_stages *s, const sbv_tile *tile, sbv_map outputs)
 {
     const sbv_network *n = s->network;
-    const int scale = n->scale, x0 = tile->core_x0 - tile->x0, y0 = tile->core_y0 - tile->y0;
-    sbv_map trunk = tile_map(tile, s->ws->part.trunk, n->features);
-    sbv_map outputs = tile_map(tile, s->ws->part.outputs, SBV_COLOURS * scale * scale);
-    sbv_map picture = sbv_window(s->ws->output, scale * tile->core_x0, scale * tile->core_y0, scale * tile->core_w,
-                                 scale * tile->core_h);
+    sbv_map trunk = tile_map(s, tile, s->ws->part.trunk, n->features);
     struct segment rows[3], columns[3];
     int row_count = split(tile->core_y0, tile->core_y0 + tile->core_h, s->ws->height, rows);
     int column_count = split(tile->core_x0, tile->core_x0 + tile->core_w, s->ws->width, columns);
@@ -91,6 +88,19 @@ void sbv_run_tail(const sbv_stages *s, const sbv_slot *centre, const sbv_tile *t
             conv.y0 = rows[v].begin - tile->y0;
             sbv_run_conv(s->exec, &conv, rows[v].end - rows[v].begin);
         }
+}
+
+void sbv_run_tail(const sbv_stages *s, const sbv_slot *centre, const sbv_tile *tile)
+{
+    const int scale = s->network->scale, x0 = tile->core_x0 - tile->x0, y0 = tile->core_y0 - tile->y0;
+    if (s->exec->backend) {
+        collapsed_tail(s, tile, sbv_window(s->ws->outputs, tile->x0, tile->y0, tile->w, tile->h));
+        return;
+    }
+    sbv_map outputs = sbv_map_of(s->ws->part.outputs, tile->w, tile->h, SBV_COLOURS * scale * scale);
+    sbv_map picture = sbv_window(s->ws->output, scale * tile->core_x0, scale * tile->core_y0, scale * tile->core_w,
+                                 scale * tile->core_h);
+    collapsed_tail(s, tile, outputs);
     sbv_resize_args base = {
         .in = centre->rgb,
         .out = picture,

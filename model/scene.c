@@ -4,40 +4,25 @@
  * This file is part of Self-Blind-VSR for FFmpeg. SPDX-License-Identifier: LGPL-2.1-or-later
  */
 #include <math.h>
+#include <stdlib.h>
 
 #include "model/session.h"
 
-/* Rows that are summed one after another, whatever the number of threads: a sum depends on its order. */
-#define STRIPES 64
-
-struct difference_call {
-    sbv_map before, now;
-    double sum[STRIPES];
-};
-
-static float luma(const float *rgb)
+int sbv_scene_score(const sbv_exec *exec, sbv_map before, sbv_map now, void *sums, float *change, float *score)
 {
-    return 0.299f * rgb[0] + 0.587f * rgb[1] + 0.114f * rgb[2];
-}
-
-static void sum_stripes(void *arg, int begin, int end)
-{
-    struct difference_call *call = arg;
-    for (int stripe = begin; stripe < end; stripe++)
-        for (int y = stripe; y < call->now.h; y += STRIPES)
-            for (int x = 0; x < call->now.w; x++)
-                call->sum[stripe] += fabsf(luma(call->now.data + y * call->now.row + x * call->now.pixel) -
-                                           luma(call->before.data + y * call->before.row + x * call->before.pixel));
-}
-
-float sbv_scene_score(const sbv_exec *exec, sbv_map before, sbv_map now, float *change)
-{
-    struct difference_call call = {.before = before, .now = now};
+    sbv_difference_args difference = {before, now, sums};
+    const size_t size = (size_t)now.h * sizeof(float);
+    float *row = malloc(size);
     double sum = 0;
-    sbv_parallel(exec, sum_stripes, &call, STRIPES);
-    for (int i = 0; i < STRIPES; i++)
-        sum += call.sum[i];
-    float mean = (float)(sum / ((double)now.w * now.h)), jump = fabsf(mean - *change);
-    *change = mean;
-    return mean < jump ? mean : jump;
+    int ret = row ? SBV_OK : SBV_ERROR_MEMORY;
+    sbv_run_difference(exec, &difference, now.h);
+    if (ret >= 0 && (ret = sbv_download(exec, row, sums, size)) >= 0) {
+        for (int y = 0; y < now.h; y++)
+            sum += row[y];
+        float mean = (float)(sum / ((double)now.w * now.h)), jump = fabsf(mean - *change);
+        *change = mean;
+        *score = mean < jump ? mean : jump;
+    }
+    free(row);
+    return ret;
 }

@@ -55,6 +55,7 @@ enum sbv_status {
     SBV_ERROR_MEMORY = -4,   /* out of memory, or the plan exceeds max_memory */
     SBV_ERROR_FILE = -5,     /* the model file cannot be opened or read */
     SBV_ERROR_MODEL = -6,    /* the model file is malformed, or its tensors do not make a network */
+    SBV_ERROR_DEVICE = -7,   /* the GPU cannot be used, or failed */
 };
 
 enum sbv_log_level { SBV_LOG_ERROR, SBV_LOG_WARNING, SBV_LOG_INFO, SBV_LOG_VERBOSE };
@@ -64,6 +65,28 @@ enum sbv_border {
     SBV_BORDER_REPLICATE, /* the first or last frame again */
     SBV_BORDER_REFLECT,   /* mirrored about the first or last frame */
     SBV_BORDER_NONE,      /* nothing: frames without a full window are not restored and not returned */
+};
+
+/* Where the network is computed. */
+enum sbv_backend_choice {
+    SBV_BACKEND_AUTO, /* on an NVIDIA GPU if one can be used, else on the CPU; if the GPU fails later, on the CPU from
+                         the frame at hand on, with one warning. Frames in CUDA memory need the GPU. */
+    SBV_BACKEND_CPU,
+    SBV_BACKEND_CUDA,
+};
+
+/* What it is computed in. */
+enum sbv_precision {
+    SBV_PRECISION_AUTO, /* the fastest of the backend: fp16 on a GPU, fp32 on the CPU */
+    SBV_PRECISION_FP32,
+    SBV_PRECISION_FP16, /* feature maps and weights; sums, positions and pictures in fp32. GPU only. */
+};
+
+/* Where the pixels of frames lie. */
+enum sbv_memory {
+    SBV_MEMORY_HOST,
+    SBV_MEMORY_CUDA, /* device memory of sbv_config.cuda_context; frames are read and written in the order of
+                        sbv_config.cuda_stream, after the calls have returned */
 };
 
 enum sbv_matrix { SBV_MATRIX_BT601, SBV_MATRIX_BT709, SBV_MATRIX_BT2020 };
@@ -91,7 +114,11 @@ typedef void sbv_execute_fn(void *opaque, sbv_job_fn *job, void *arg, int jobs);
 #define SBV_TILE_MAX 8192
 
 typedef struct sbv_config {
-    const char *model_path;  /* model file; NULL: the default.bin installed with the library */
+    const char *model_path;          /* model file; NULL: the default.bin installed with the library */
+    enum sbv_backend_choice backend; /* default SBV_BACKEND_AUTO */
+    enum sbv_precision precision;    /* default SBV_PRECISION_AUTO */
+    void *cuda_context;              /* CUcontext to work in; NULL (default): the primary context of the first device */
+    void *cuda_stream; /* CUstream to work in, in cuda_context; NULL (default): the default stream of that context */
     enum sbv_border border;  /* default SBV_BORDER_REPLICATE */
     float scene;             /* scene cut threshold, 0 to 1, on the score of FFmpeg's select filter; 0 (default): off */
     int tile;                /* side of the square tiles the reconstruction works on, input pixels; 0 (default): chosen
@@ -116,8 +143,9 @@ typedef struct sbv_component {
 /* What the frames of a stream look like. Output frames have the same description, `scale` times as wide and high. */
 typedef struct sbv_stream {
     int width, height; /* pixels, at least 1 */
-    int components;    /* 1: gray (luma), 3: Y Cb Cr, or R G B where rgb is set */
-    int rgb;           /* nonzero: the components are R, G, B, full range; matrix, full_range and site unused */
+    enum sbv_memory memory;
+    int components; /* 1: gray (luma), 3: Y Cb Cr, or R G B where rgb is set */
+    int rgb;        /* nonzero: the components are R, G, B, full range; matrix, full_range and site unused */
     int chroma_w_log2, chroma_h_log2; /* log2 of the chroma subsampling, 0 or 1; a subsampled size is rounded up */
     sbv_component component[3];
     enum sbv_matrix matrix;

@@ -42,23 +42,58 @@ static int check_config(sbv_session *s)
     return SBV_OK;
 }
 
-static int read_model(sbv_session *s)
+/* Between enter and leave the device's context is current. */
+static int enter(sbv_session *s)
+{
+    if (s->exec.backend && s->exec.backend->enter(s->exec.backend) < 0)
+        return sbv_fall_back(s, SBV_ERROR_DEVICE);
+    return SBV_OK;
+}
+
+static void leave(sbv_session *s)
+{
+    if (s->exec.backend)
+        s->exec.backend->leave(s->exec.backend);
+}
+
+/* What has become of the operations so far. */
+static int backend_status(const sbv_session *s)
+{
+    const char *message;
+    return s->exec.backend ? s->exec.backend->status(s->exec.backend, &message) : SBV_OK;
+}
+
+int sbv_read_model(sbv_session *s)
 {
     sbv_weights weights;
-    char *installed = s->config.model_path ? NULL : sbv_default_model();
-    const char *path = s->config.model_path ? s->config.model_path : installed;
     int ret;
-    if (!path)
-        return sbv_fail(&s->report, SBV_ERROR_MEMORY, "out of memory: path of the default model");
-    if ((ret = sbv_weights_open(&weights, path, &s->report)) >= 0) {
-        ret = sbv_network_open(&s->network, &weights, &s->exec, &s->report);
+    if ((ret = sbv_weights_open(&weights, s->model_path, &s->report)) < 0)
+        return ret;
+    ret = sbv_network_open(&s->network, &weights, &s->exec, &s->report);
+    if (!s->name) {
         s->name = weights.name;
         s->licence = weights.licence;
         s->phase = weights.phase;
         weights.name = weights.licence = weights.phase = NULL;
-        sbv_weights_close(&weights);
     }
-    free(installed);
+    sbv_weights_close(&weights);
+    return ret;
+}
+
+/* The part of opening that needs the backend to be entered. */
+static int open_model(sbv_session *s)
+{
+    int ret;
+    s->model_path = s->config.model_path ? strdup(s->config.model_path) : sbv_default_model();
+    s->config.model_path = NULL; /* the caller's string need not live on */
+    if (!s->model_path)
+        return sbv_fail(&s->report, SBV_ERROR_MEMORY, "out of memory: path of the model");
+    ret = s->exec.backend ? s->exec.backend->enter(s->exec.backend) : SBV_OK;
+    if (ret >= 0)
+        ret = sbv_read_model(s);
+    if (ret == SBV_ERROR_DEVICE || (ret == SBV_ERROR_MEMORY && s->can_fall_back))
+        ret = sbv_fall_back(s, ret);
+    leave(s);
     return ret;
 }
 
@@ -76,11 +111,10 @@ int sbv_open(sbv_session **session, const sbv_config *config)
     s->report.opaque = config->log_opaque;
     if ((ret = check_config(s)) < 0 ||
         (ret = sbv_exec_open(&s->exec, config->threads, config->execute, config->execute_opaque, &s->report)) < 0 ||
-        (ret = read_model(s)) < 0) {
+        (ret = sbv_choose_backend(s)) < 0 || (ret = open_model(s)) < 0) {
         sbv_close(&s);
         return ret;
     }
-    s->config.model_path = NULL; /* the caller's string need not live on */
     s->info = (sbv_model_info){
         .name = s->name,
         .licence = s->licence,
@@ -127,11 +161,34 @@ static int check_stream(sbv_session *s, const sbv_stream *stream)
         stream->chroma_h_log2 > 1 || (stream->rgb && (stream->chroma_w_log2 || stream->chroma_h_log2)))
         return sbv_fail(&s->report, SBV_ERROR_ARGUMENT, "chroma subsampling by 2^%d, 2^%d: out of range 0 to 1",
                         stream->chroma_w_log2, stream->chroma_h_log2);
+    if (stream->memory != SBV_MEMORY_HOST && (stream->memory != SBV_MEMORY_CUDA || !s->exec.backend))
+        return sbv_fail(&s->report, SBV_ERROR_ARGUMENT,
+                        "frames in CUDA memory (%d) need backend=cuda, this session works on the %s",
+                        (int)stream->memory, s->exec.backend ? s->exec.backend->name : "CPU");
     if ((int)stream->matrix < SBV_MATRIX_BT601 || stream->matrix > SBV_MATRIX_BT2020 ||
         (int)stream->chroma_site < SBV_CHROMA_LEFT || stream->chroma_site > SBV_CHROMA_BOTTOM)
         return sbv_fail(&s->report, SBV_ERROR_ARGUMENT, "matrix %d or chroma site %d is unknown", (int)stream->matrix,
                         (int)stream->chroma_site);
     return check_components(s, stream);
+}
+
+int sbv_open_stream(sbv_session *s)
+{
+    const sbv_stream *stream = &s->stream;
+    sbv_backend *b = s->exec.backend;
+    int ret;
+    if (stream->width != s->ws.width || stream->height != s->ws.height) {
+        sbv_workspace_close(&s->ws, &s->exec);
+        if ((ret = sbv_workspace_open(&s->ws, &s->network, &s->exec, stream->width, stream->height, s->config.tile,
+                                      s->config.max_memory, &s->report)) < 0)
+            return ret;
+        sbv_say(&s->report, SBV_LOG_VERBOSE, "%dx%d: %zu MiB, tiles of %d, %s", stream->width, stream->height,
+                (s->ws.bytes >> 20) + 1, s->ws.tile, b ? b->name : "cpu");
+    }
+    if (b && (ret = b->describe(b, stream, s->network.scale)) < 0)
+        return sbv_fail(&s->report, ret, "%s", sbv_backend_message(&s->exec));
+    sbv_keep_close(s);
+    return sbv_keep_open(s);
 }
 
 int sbv_describe(sbv_session *session, const sbv_stream *stream)
@@ -141,18 +198,16 @@ int sbv_describe(sbv_session *session, const sbv_stream *stream)
     if ((ret = check_stream(s, stream)) < 0)
         return ret;
     sbv_flush(s);
-    if (!s->described || stream->width != s->stream.width || stream->height != s->stream.height) {
-        s->described = 0;
-        sbv_workspace_close(&s->ws);
-        if ((ret = sbv_workspace_open(&s->ws, &s->network, stream->width, stream->height, s->config.tile,
-                                      s->config.max_memory, &s->report)) < 0)
-            return ret;
-        sbv_say(&s->report, SBV_LOG_VERBOSE, "%dx%d: %zu MiB, tiles of %d, %d threads", stream->width, stream->height,
-                (s->ws.bytes >> 20) + 1, s->ws.tile, s->exec.threads);
-    }
+    s->described = 0;
     s->stream = *stream;
-    s->described = 1;
-    return SBV_OK;
+    if ((ret = enter(s)) < 0)
+        return ret;
+    ret = sbv_open_stream(s);
+    if (ret < 0 && s->can_fall_back && stream->memory == SBV_MEMORY_HOST)
+        ret = sbv_fall_back(s, ret);
+    leave(s);
+    s->described = ret >= 0;
+    return ret;
 }
 
 static int radius(const sbv_session *s)
@@ -181,18 +236,63 @@ int sbv_ready(const sbv_session *session, int64_t *tag)
     return SBV_OK;
 }
 
-static void detect_cut(sbv_session *s, sbv_slot *slot)
+static int detect_cut(sbv_session *s, sbv_slot *slot)
 {
+    float score = 0;
+    int ret = SBV_OK;
     slot->first_of_shot = s->received == 0;
-    if (s->config.scene > 0 && s->received > 0 &&
-        sbv_scene_score(&s->exec, slot_of(s, s->received - 1)->rgb, slot->rgb, &s->change) > s->config.scene)
+    if (s->config.scene > 0 && s->received > 0)
+        ret =
+            sbv_scene_score(&s->exec, slot_of(s, s->received - 1)->rgb, slot->rgb, s->ws.row_sums, &s->change, &score);
+    if (score > s->config.scene)
         slot->first_of_shot = 1;
+    return ret;
+}
+
+/* Runs stages(s, arg) or, on a device, queues what it was under this key before. */
+static void run_recorded(sbv_session *s, const void *key, size_t size, void (*stages)(sbv_session *s, void *arg),
+                         void *arg)
+{
+    sbv_backend *b = s->exec.backend;
+    do {
+        if (b && b->begin(b, key, size))
+            break;
+        stages(s, arg);
+    } while (b && b->end(b));
+}
+
+static void extract(sbv_session *s, void *arg)
+{
+    const sbv_stages stages = stages_of(s);
+    sbv_extract_features(&stages, arg);
+    sbv_extract_pyramid(&stages, arg);
+}
+
+void sbv_take_frame(sbv_session *s, const sbv_frame *frame, sbv_slot *slot)
+{
+    const unsigned char key[2] = {'f', (unsigned char)(slot - s->ws.slot)};
+    sbv_colour_in_args colour = {.stream = &s->stream, .in = frame, .out = slot->rgb};
+    sbv_run_colour_in(&s->exec, &colour, s->stream.height);
+    run_recorded(s, key, sizeof(key), extract, slot);
+}
+
+/* Takes frame number `received` into its slot. */
+static int take(sbv_session *s, const sbv_frame *frame)
+{
+    sbv_slot *slot = slot_of(s, s->received);
+    int ret;
+    sbv_keep_frame(s, frame, (int)(slot - s->ws.slot));
+    sbv_take_frame(s, frame, slot);
+    slot->tag = frame->tag;
+    if ((ret = backend_status(s)) < 0)
+        return ret;
+    return detect_cut(s, slot);
 }
 
 int sbv_send(sbv_session *session, const sbv_frame *frame)
 {
     sbv_session *s = session;
-    const sbv_stages stages = stages_of(s);
+    int ret;
     if (!s->described)
         return sbv_fail(&s->report, SBV_ERROR_ARGUMENT, "a frame was sent before the stream was described");
     if (s->ended && frame)
@@ -203,15 +303,15 @@ int sbv_send(sbv_session *session, const sbv_frame *frame)
     }
     if (sbv_ready(s, NULL) == SBV_OK)
         return SBV_AGAIN;
-    sbv_slot *slot = slot_of(s, s->received);
-    sbv_colour_in_args colour = {.stream = &s->stream, .in = frame, .out = slot->rgb};
-    sbv_run_colour_in(&s->exec, &colour, s->stream.height);
-    slot->tag = frame->tag;
-    detect_cut(s, slot);
-    sbv_extract_features(&stages, slot);
-    sbv_extract_pyramid(&stages, slot);
-    s->received++;
-    return SBV_OK;
+    if ((ret = enter(s)) < 0)
+        return ret;
+    ret = take(s, frame);
+    if (ret < 0 && (ret = sbv_fall_back(s, ret)) >= 0)
+        ret = take(s, frame);
+    leave(s);
+    if (ret >= 0)
+        s->received++;
+    return ret;
 }
 
 /* The frames around frame `centre` that are in the window, cut to its shot: *first to *last. */
@@ -263,35 +363,77 @@ static void estimate_flows(sbv_session *s, sbv_slot *const window[])
     }
 }
 
+static void restore(sbv_session *s, void *arg)
+{
+    const sbv_stages stages = stages_of(s);
+    estimate_flows(s, arg);
+    sbv_reconstruct(&stages, arg);
+}
+
+static void put_out(sbv_session *s, const sbv_slot *centre, const sbv_frame *out)
+{
+    sbv_backend *b = s->exec.backend;
+    if (b) {
+        sbv_picture_args picture = {
+            .stream = &s->stream, .outputs = s->ws.outputs, .rgb = centre->rgb, .out = out, .factor = s->network.scale};
+        b->picture(b, &picture);
+    } else {
+        sbv_colour_out_args colour = {.stream = &s->stream, .in = s->ws.output, .out = out};
+        sbv_run_colour_out(&s->exec, &colour, (s->ws.output.h + 1) / 2);
+    }
+}
+
+/* Restores frame number `returned`. */
+static int give(sbv_session *s, const sbv_frame *out)
+{
+    sbv_slot *window[SBV_MAX_SEQUENCE];
+    unsigned char key[1 + SBV_MAX_SEQUENCE] = {'w'};
+    fill_window(s, s->returned, window);
+    for (int i = 0; i < s->network.sequence; i++)
+        key[1 + i] = (unsigned char)(window[i] - s->ws.slot);
+    run_recorded(s, key, sizeof(key), restore, window);
+    put_out(s, window[radius(s)], out);
+    return backend_status(s);
+}
+
 int sbv_receive(sbv_session *session, sbv_frame *out)
 {
     sbv_session *s = session;
-    const sbv_stages stages = stages_of(s);
-    sbv_slot *window[SBV_MAX_SEQUENCE];
     int ret = sbv_ready(s, &out->tag);
     if (ret != SBV_OK)
         return ret;
+    if ((ret = enter(s)) < 0)
+        return ret;
+    ret = give(s, out);
+    if (ret < 0 && (ret = sbv_fall_back(s, ret)) >= 0)
+        ret = give(s, out);
+    leave(s);
+    if (ret >= 0)
+        s->returned++;
+    return ret;
+}
+
+static int estimate_kernel(sbv_session *s, float *kernel)
+{
+    const sbv_stages stages = stages_of(s);
+    sbv_slot *window[SBV_MAX_SEQUENCE];
     fill_window(s, s->returned, window);
-    estimate_flows(s, window);
-    sbv_reconstruct(&stages, window);
-    sbv_colour_out_args colour = {.stream = &s->stream, .in = s->ws.output, .out = out};
-    sbv_run_colour_out(&s->exec, &colour, (s->ws.output.h + 1) / 2);
-    s->returned++;
-    return SBV_OK;
+    return sbv_run_kernel_net(&stages, window, kernel, &s->report);
 }
 
 int sbv_estimate_kernel(sbv_session *session, float *kernel)
 {
     sbv_session *s = session;
-    const sbv_stages stages = stages_of(s);
-    sbv_slot *window[SBV_MAX_SEQUENCE];
     int ret;
     if (!s->network.kernel.present)
         return sbv_fail(&s->report, SBV_ERROR_ARGUMENT, "the model has no kernel network (no kernel_net tensors)");
-    if ((ret = sbv_ready(s, NULL)) != SBV_OK)
+    if ((ret = sbv_ready(s, NULL)) != SBV_OK || (ret = enter(s)) < 0)
         return ret;
-    fill_window(s, s->returned, window);
-    return sbv_run_kernel_net(&stages, window, kernel, &s->report);
+    ret = estimate_kernel(s, kernel);
+    if (ret == SBV_ERROR_DEVICE && (ret = sbv_fall_back(s, ret)) >= 0)
+        ret = estimate_kernel(s, kernel);
+    leave(s);
+    return ret;
 }
 
 void sbv_flush(sbv_session *session)
@@ -312,9 +454,14 @@ void sbv_close(sbv_session **session)
     sbv_session *s = *session;
     if (!s)
         return;
-    sbv_workspace_close(&s->ws);
-    sbv_network_close(&s->network);
+    if (s->exec.backend)
+        s->exec.backend->enter(s->exec.backend);
+    sbv_workspace_close(&s->ws, &s->exec);
+    sbv_network_close(&s->network, &s->exec);
+    sbv_close_backend(s);
+    sbv_keep_close(s);
     sbv_exec_close(&s->exec);
+    free(s->model_path);
     free(s->name);
     free(s->licence);
     free(s->phase);

@@ -34,10 +34,11 @@ void sbv_fuse(const sbv_stages *s, const sbv_tile *tile);
 /* The residual blocks, in place in part.trunk. (reconstruct.c) */
 void sbv_run_trunk(const sbv_stages *s, const sbv_tile *tile);
 
-/* part.trunk and the centre frame -> the tile's part of ws->output. (reconstruct.c) */
+/* part.trunk and the centre frame -> the tile's part of ws->output, or with a backend of ws->outputs. (reconstruct.c)
+ */
 void sbv_run_tail(const sbv_stages *s, const sbv_slot *centre, const sbv_tile *tile);
 
-/* The four stages above for every tile: window and ws->flow -> ws->output. (reconstruct.c) */
+/* The four stages above for every tile: window and ws->flow -> ws->output or outputs. (reconstruct.c) */
 void sbv_reconstruct(const sbv_stages *s, sbv_slot *const window[]);
 
 /* Tile number `i`, or 0 if there are not so many. (reconstruct.c) */

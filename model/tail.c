@@ -31,11 +31,13 @@ struct plain_layer {
 
 struct collapse {
     sbv_network *network;
+    const sbv_exec *exec;
     struct plain_layer up[2], last[2];
     float *kernels; /* [vertical][horizontal][output][bias, then tap, then channel] of the nine basic classes */
     size_t kernel_floats;
     float *scratch; /* two gradients for each job */
     size_t gradient_floats;
+    float *raw; /* the weights of one class, [output][channel][tap] */
 };
 
 /* A gradient: values [y][x][channel] at positions x0 .. x0 + extent - 1 of an image, both ways. */
@@ -189,26 +191,46 @@ static float combined(const struct collapse *c, int vertical, int horizontal, in
     return sum;
 }
 
-/* Packs the convolution of one class into memory of layer_floats(). */
-static void pack_class(const struct collapse *c, int vertical, int horizontal, float *memory)
+static size_t class_bytes(const struct collapse *c)
 {
-    sbv_layer *layer = &c->network->tail[vertical][horizontal];
-    const int taps = SBV_TAIL_KERNEL * SBV_TAIL_KERNEL, channels = c->network->features;
     const int outputs = SBV_COLOURS * c->network->scale * c->network->scale;
-    float *bias = memory + sbv_conv_weights(outputs, channels, SBV_TAIL_KERNEL);
-    *layer = (sbv_layer){.in = channels, .out = outputs, .kernel = SBV_TAIL_KERNEL, .weights = memory, .bias = bias};
-    for (int o = 0; o < outputs; o++) {
-        float *group = memory + (ptrdiff_t)(o / SBV_CONV_GROUP) * taps * channels * SBV_CONV_GROUP + o % SBV_CONV_GROUP;
-        bias[o] = combined(c, vertical, horizontal, o, 0);
-        for (int i = 0; i < taps * channels; i++)
-            group[(ptrdiff_t)i * SBV_CONV_GROUP] = combined(c, vertical, horizontal, o, (size_t)i + 1);
-    }
+    size_t bytes = sbv_conv_bytes(c->exec, outputs, c->network->features, SBV_TAIL_KERNEL);
+    return (bytes + SBV_WEIGHT_ALIGN - 1) / SBV_WEIGHT_ALIGN * SBV_WEIGHT_ALIGN + sbv_bias_bytes(outputs);
 }
 
-static size_t class_floats(const sbv_network *network)
+/* Packs the convolution of one class at `to`, of the host, which will be at `at` for the operations. */
+static void pack_class(const struct collapse *c, int vertical, int horizontal, char *to, const char *at)
 {
-    const int outputs = SBV_COLOURS * network->scale * network->scale;
-    return sbv_conv_weights(outputs, network->features, SBV_TAIL_KERNEL) + sbv_conv_weights(outputs, 1, 1);
+    const int taps = SBV_TAIL_KERNEL * SBV_TAIL_KERNEL, channels = c->network->features;
+    const int outputs = SBV_COLOURS * c->network->scale * c->network->scale;
+    const size_t weights = class_bytes(c) - sbv_bias_bytes(outputs);
+    float *bias = (float *)(to + weights);
+    for (int o = 0; o < outputs; o++) {
+        bias[o] = combined(c, vertical, horizontal, o, 0);
+        for (int i = 0; i < channels; i++)
+            for (int t = 0; t < taps; t++)
+                c->raw[((ptrdiff_t)o * channels + i) * taps + t] =
+                    combined(c, vertical, horizontal, o, (size_t)t * (size_t)channels + (size_t)i + 1);
+    }
+    sbv_pack_conv(c->exec, c->raw, outputs, channels, SBV_TAIL_KERNEL, to);
+    c->network->tail[vertical][horizontal] = (sbv_layer){
+        .in = channels,
+        .out = outputs,
+        .kernel = SBV_TAIL_KERNEL,
+        .weights = at,
+        .bias = (const float *)(at + weights),
+    };
+}
+
+static int pack_classes(const struct collapse *c, sbv_report *report)
+{
+    const size_t each = class_bytes(c), bytes = SBV_TAIL_SIDES * SBV_TAIL_SIDES * each;
+    char *host = NULL;
+    int ret = sbv_weights_memory(c->exec, bytes, &c->network->tail_memory, &host, report);
+    for (int i = 0; i < SBV_TAIL_SIDES * SBV_TAIL_SIDES && ret >= 0; i++)
+        pack_class(c, i / SBV_TAIL_SIDES, i % SBV_TAIL_SIDES, host + (size_t)i * each,
+                   (char *)c->network->tail_memory + (size_t)i * each);
+    return sbv_weights_done(c->exec, bytes, c->network->tail_memory, host, ret, report);
 }
 
 static int allocate(struct collapse *c, sbv_report *report)
@@ -219,15 +241,15 @@ static int allocate(struct collapse *c, sbv_report *report)
     c->gradient_floats = MAX_AREA * (size_t)n->features;
     c->kernels = malloc(jobs * c->kernel_floats * sizeof(float));
     c->scratch = malloc(jobs * 2 * c->gradient_floats * sizeof(float));
-    n->tail_memory = calloc(SBV_TAIL_SIDES * SBV_TAIL_SIDES * class_floats(n), sizeof(float));
-    if (!c->kernels || !c->scratch || !n->tail_memory)
+    c->raw = malloc(SBV_COLOURS * (size_t)(n->scale * n->scale) * (c->kernel_floats - 1) * sizeof(float));
+    if (!c->kernels || !c->scratch || !c->raw)
         return sbv_fail(report, SBV_ERROR_MEMORY, "out of memory: collapsed tail");
     return SBV_OK;
 }
 
 int sbv_tail_collapse(sbv_network *network, const sbv_weights *weights, const sbv_exec *exec, sbv_report *report)
 {
-    struct collapse c = {.network = network};
+    struct collapse c = {.network = network, .exec = exec};
     struct plain_layer *plain[TAIL_LAYERS] = {&c.last[0], &c.last[1], &c.up[0], &c.up[1]};
     const sbv_layer *layer[TAIL_LAYERS] = {&network->out[0], &network->out[1], &network->up[0], &network->up[1]};
     const int layers = 2 + network->scale / 2;
@@ -236,9 +258,7 @@ int sbv_tail_collapse(sbv_network *network, const sbv_weights *weights, const sb
         ret = read_plain(weights, layer[i], plain[i]);
     if (ret >= 0) {
         sbv_parallel(exec, collapse_range, &c, 9 * SBV_COLOURS * network->scale * network->scale);
-        for (int v = 0; v < SBV_TAIL_SIDES; v++)
-            for (int h = 0; h < SBV_TAIL_SIDES; h++)
-                pack_class(&c, v, h, network->tail_memory + (size_t)(v * SBV_TAIL_SIDES + h) * class_floats(network));
+        ret = pack_classes(&c, report);
     }
     for (int i = 0; i < TAIL_LAYERS; i++) {
         free(plain[i]->weights);
@@ -246,5 +266,6 @@ int sbv_tail_collapse(sbv_network *network, const sbv_weights *weights, const sb
     }
     free(c.kernels);
     free(c.scratch);
+    free(c.raw);
     return ret;
 }

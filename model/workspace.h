@@ -30,36 +30,33 @@ typedef struct sbv_workspace {
     sbv_slot slot[SBV_MAX_SEQUENCE];
     sbv_map flow[SBV_MAX_SEQUENCE]; /* [i]: from the centre to frame i of the window; none for the centre */
     sbv_map hidden;                 /* inner map of a residual block, as large as the frame */
-    sbv_map output;                 /* R, G, B, scale times the frame */
+    sbv_map output;                 /* R, G, B, scale times the frame. A backend makes pictures of `outputs` instead: */
+    sbv_map outputs;                /* of the collapsed tail, colours * scale * scale, as large as the frame */
+    void *row_sums;                 /* one float per row of a frame */
     struct {
-        float *resized, *scratch[2], *first_level;
-        float *warped, *dense[SBV_MAX_LEVELS], *refined[2];
+        void *resized, *scratch[2], *first_level;
+        void *warped, *dense[SBV_MAX_LEVELS], *refined[2];
         sbv_map flow[SBV_MAX_LEVELS];
     } pyramid;
     struct {
-        float *warped, *trunk, *outputs; /* maps of the size of a tile with its halo */
+        void *warped, *trunk, *outputs; /* maps of the size of a tile with its halo */
     } part;
 } sbv_workspace;
 
 /* Plans for frames of width x height and allocates. tile 0: the frame as a whole or, where that exceeds max_memory
- * bytes (0: no limit), the largest tile that does not. Errors: MEMORY, reported; *workspace is then closed. */
-int sbv_workspace_open(sbv_workspace *workspace, const sbv_network *network, int width, int height, int tile,
-                       int64_t max_memory, sbv_report *report);
-void sbv_workspace_close(sbv_workspace *workspace);
+ * bytes (0: no limit) or the memory of the device, the largest tile that does not. Errors: MEMORY, DEVICE, reported;
+ * *workspace is then closed. */
+int sbv_workspace_open(sbv_workspace *workspace, const sbv_network *network, const sbv_exec *exec, int width,
+                       int height, int tile, int64_t max_memory, sbv_report *report);
+void sbv_workspace_close(sbv_workspace *workspace, const sbv_exec *exec);
 
 /* Pixels that one output pixel's neighbourhood reaches beyond it, from the features on. */
 int sbv_halo(const sbv_network *network);
 
-/* A dense map over memory of w * h * c floats. */
-static inline sbv_map sbv_map_of(float *data, int w, int h, int c)
-{
-    return (sbv_map){.data = data, .w = w, .h = h, .c = c, .pixel = c, .row = (ptrdiff_t)w * c};
-}
-
 /* Channels first .. first + count - 1 of a map. */
 static inline sbv_map sbv_channels(sbv_map map, int first, int count)
 {
-    map.data += first;
+    map.data = (char *)map.data + (size_t)first * sbv_sample_size(map.type);
     map.c = count;
     return map;
 }
@@ -67,7 +64,7 @@ static inline sbv_map sbv_channels(sbv_map map, int first, int count)
 /* A rectangle of a map. */
 static inline sbv_map sbv_window(sbv_map map, int x, int y, int w, int h)
 {
-    map.data += y * map.row + x * map.pixel;
+    map.data = (char *)map.data + (y * map.row + x * map.pixel) * (ptrdiff_t)sbv_sample_size(map.type);
     map.w = w;
     map.h = h;
     return map;

@@ -165,12 +165,13 @@ static sbv_map make_map(const sbv_stream *s)
 {
     for (size_t i = 0; i < sizeof(map_floats) / sizeof(map_floats[0]); i++)
         map_floats[i] = NOBODY;
-    return (sbv_map){map_floats, s->width, s->height, 3, PIXEL, PIXEL * s->width};
+    return (sbv_map){
+        .data = map_floats, .w = s->width, .h = s->height, .c = 3, .pixel = PIXEL, .row = PIXEL * s->width};
 }
 
 static float *pixel_at(const sbv_map *m, int x, int y)
 {
-    return m->data + y * m->row + x * m->pixel;
+    return sbv_at(m, x, y);
 }
 
 static void colour_in(const sbv_stream *s, const picture *p, sbv_map map)
@@ -215,8 +216,8 @@ static void there_and_back(const sbv_stream *s, const char *name, int limit)
     make_picture(&second_picture, s);
     colour_in(s, &first_picture, map);
     for (int i = 0; i < s->width * s->height; i++)
-        assert_true(map.data[i * PIXEL + 3] == NOBODY);
-    assert_true(map.data[PIXEL * s->width * s->height] == NOBODY);
+        assert_true(map_floats[i * PIXEL + 3] == NOBODY);
+    assert_true(map_floats[PIXEL * s->width * s->height] == NOBODY);
     colour_out(s, map, &second_picture);
     compare(s, name, limit);
     check_guards(&second_picture, s, name);

@@ -107,12 +107,12 @@ static sbv_map run_layer(const sbv_session *s, const sbv_weights *weights, const
     assert_true(w && b);
     const int out = (int)w->shape[0];
     float *raw = malloc(sizeof(float) * (size_t)w->count), *bias = calloc((size_t)out + SBV_CONV_GROUP, sizeof(float));
-    float *packed = malloc(sizeof(float) * sbv_conv_weights(out, in.c, 3));
+    float *packed = malloc(sbv_conv_bytes(&s->exec, out, in.c, 3));
     sbv_layer layer = {.in = in.c, .out = out, .kernel = 3, .weights = packed, .bias = bias};
     sbv_map result = sbv_map_of(malloc(sizeof(float) * (size_t)(in.w * in.h * out)), in.w, in.h, out);
     assert_int_equal(sbv_weights_read(weights, w, raw), SBV_OK);
     assert_int_equal(sbv_weights_read(weights, b, bias), SBV_OK);
-    sbv_pack_conv(raw, out, in.c, 3, packed);
+    sbv_pack_conv(&s->exec, raw, out, in.c, 3, packed);
     sbv_conv_args conv = sbv_conv_of(&s->network, &layer, in, result, SBV_LINEAR);
     sbv_run_conv(&s->exec, &conv, in.h);
     free(raw);
@@ -152,7 +152,7 @@ static float *long_tail(const sbv_session *s, const sbv_slot *centre)
     sbv_resize_args resize = {.in = centre->rgb, .out = base, .full_w = x.w, .full_h = x.h};
     sbv_run_resize(&s->exec, &resize, x.h);
     for (int i = 0; i < x.w * x.h * 3; i++)
-        x.data[i] += base.data[i];
+        ((float *)x.data)[i] += ((const float *)base.data)[i];
     free(base.data);
     sbv_weights_close(&weights);
     return x.data;

@@ -51,13 +51,13 @@ static struct guarded guarded(int w, int h, int c, int input)
     for (int y = 0; y < h && input; y++)
         for (int x = 0; x < w; x++)
             for (int i = 0; i < c; i++)
-                g.map.data[y * g.map.row + x * g.map.pixel + i] = uniform();
+                sbv_at(&g.map, x, y)[i] = uniform();
     return g;
 }
 
 static float *at(sbv_map m, int x, int y, int c)
 {
-    return m.data + y * m.row + x * m.pixel + c;
+    return sbv_at(&m, x, y) + c;
 }
 
 static int inside(sbv_map m, int x, int y)
@@ -371,8 +371,9 @@ static void test_resize(void **unused)
         for (int part = 0; part < 2; part++) {
             const int w = sizes[n][2], h = sizes[n][3], x0 = part ? w / 3 : 0, y0 = part ? h / 4 : 0;
             struct guarded in = guarded(sizes[n][0], sizes[n][1], 3, 1), out = guarded(w - x0, h - y0, 3, 0);
-            sbv_resize_args a = {
-                .in = in.map, .out = out.map, .gain = part ? gain : NULL, .full_w = w, .full_h = h, .x0 = x0, .y0 = y0};
+            sbv_resize_args a = {.in = in.map, .out = out.map, .full_w = w, .full_h = h, .x0 = x0, .y0 = y0};
+            if (part)
+                memcpy(a.gain, gain, sizeof(gain));
             RUN(resize, &a, h - y0);
             check_guards(&out, 0, w - x0, 0, h - y0);
             for (int y = y0; y < h; y++)
@@ -383,6 +384,30 @@ static void test_resize(void **unused)
             free(in.memory);
             free(out.memory);
         }
+}
+
+static void test_difference(void **unused)
+{
+    struct guarded before = guarded(7, 5, 3, 1), now = guarded(7, 5, 3, 1);
+    float sums[2 + 5 + 2];
+    (void)unused;
+    for (size_t i = 0; i < sizeof(sums) / sizeof(sums[0]); i++)
+        sums[i] = PATTERN;
+    sbv_difference_args a = {before.map, now.map, sums + 2};
+    RUN(difference, &a, 5);
+    for (int y = 0; y < 5; y++) {
+        double sum = 0;
+        for (int x = 0; x < 7; x++) {
+            double d[3];
+            for (int c = 0; c < 3; c++)
+                d[c] = (double)*at(now.map, x, y, c) - *at(before.map, x, y, c);
+            sum += fabs(0.299 * d[0] + 0.587 * d[1] + 0.114 * d[2]);
+        }
+        check(sums[2 + y], sum, 7 * 6);
+    }
+    assert_true(sums[1] == PATTERN && sums[7] == PATTERN);
+    free(before.memory);
+    free(now.memory);
 }
 
 static void test_pixel_shuffle(void **unused)
@@ -502,6 +527,7 @@ int main(void)
         cmocka_unit_test(test_warp_whole_pixels),
         cmocka_unit_test(test_warp_wild_flow),
         cmocka_unit_test(test_resize),
+        cmocka_unit_test(test_difference),
         cmocka_unit_test(test_pixel_shuffle),
         cmocka_unit_test(test_copy),
         cmocka_unit_test(test_adaptive_pool),

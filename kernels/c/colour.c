@@ -217,7 +217,7 @@ void sbv_colour_in_c(const sbv_colour_in_args *a, int begin, int end)
                 load_chroma(cr, s, a->in, 2, y, x, count);
                 rgb_from_ycbcr(rgb, luma, cb, cr, k, count);
             }
-            float *pixel = a->out.data + y * a->out.row + x * a->out.pixel;
+            float *pixel = sbv_at(&a->out, x, y);
             for (int i = 0; i < count; i++, pixel += a->out.pixel)
                 for (int c = 0; c < 3; c++)
                     pixel[c] = rgb[c][i];
@@ -231,7 +231,7 @@ static void store_luma(const sbv_colour_out_args *a, luma_weights k, int y)
 
     for (int x = 0; x < a->in.w; x += PIECE) {
         const int count = min_int(PIECE, a->in.w - x);
-        const float *pixel = a->in.data + y * a->in.row + x * a->in.pixel;
+        const float *pixel = sbv_at(&a->in, x, y);
         for (int i = 0; i < count; i++, pixel += a->in.pixel)
             luma[i] = luma_of(k, pixel);
         store(luma, a->stream, a->out, 0, y, x, count);
@@ -245,7 +245,7 @@ static void store_rgb(const sbv_colour_out_args *a, int y)
     for (int c = 0; c < 3; c++)
         for (int x = 0; x < a->in.w; x += PIECE) {
             const int count = min_int(PIECE, a->in.w - x);
-            const float *pixel = a->in.data + y * a->in.row + x * a->in.pixel;
+            const float *pixel = sbv_at(&a->in, x, y);
             for (int i = 0; i < count; i++, pixel += a->in.pixel)
                 value[i] = pixel[c];
             store(value, a->stream, a->out, c, y, x, count);
@@ -275,7 +275,7 @@ static void filter_vertically(const sbv_colour_out_args *a, luma_weights k, int 
         if (filter[tap] == 0.0f)
             continue;
         const int y = clamp_int((row << sub_h) - 1 + tap, 0, a->in.h - 1);
-        const float *pixel = a->in.data + y * a->in.row + (first + begin) * a->in.pixel;
+        const float *pixel = sbv_at(&a->in, (first + begin), y);
         for (int i = begin; i < end; i++, pixel += a->in.pixel) {
             const float luma = luma_of(k, pixel);
             cb[i] += filter[tap] * cb_gain * (pixel[2] - luma);

@@ -31,7 +31,7 @@ static inline __attribute__((always_inline)) void find_taps(const sbv_conv_args 
                                                             int y, int ky, int kx)
 {
     int iy = y * a->stride - a->padding + ky * a->dilation;
-    const float *row = a->in.data + iy * a->in.row;
+    const float *row = sbv_at(&a->in, 0, iy);
     for (int i = 0; i < BLOCK; i++) {
         int ix = (x + i) * a->stride - a->padding + kx * a->dilation;
         int inside = iy >= 0 && iy < a->in.h && ix >= 0 && ix < a->in.w;
@@ -45,9 +45,8 @@ static inline __attribute__((always_inline)) void store(const sbv_conv_args *a, 
     int channels = a->out.c - first < SBV_CONV_GROUP ? a->out.c - first : SBV_CONV_GROUP;
     int pixels = a->x1 - x < BLOCK ? a->x1 - x : BLOCK;
     for (int i = 0; i < pixels; i++) {
-        float *out = a->out.data + y * a->out.row + (x + i) * a->out.pixel + first;
-        const float *add =
-            a->residual.data ? a->residual.data + y * a->residual.row + (x + i) * a->residual.pixel + first : NULL;
+        float *out = sbv_at(&a->out, (x + i), y) + first;
+        const float *add = a->residual.data ? sbv_at(&a->residual, (x + i), y) + first : NULL;
         for (int c = 0; c < channels; c++) {
             float value = sum[i][c];
             value = value > 0 ? value : a->slope * value;
@@ -64,7 +63,7 @@ void sbv_conv_c(const sbv_conv_args *a, int begin, int end)
     for (int y = a->y0 + begin; y < a->y0 + end; y++)
         for (int g = 0; g < groups; g++)
             for (int x = a->x0; x < a->x1; x += BLOCK) {
-                const float *w = a->weights + g * group_weights;
+                const float *w = (const float *)a->weights + g * group_weights;
                 const float *tap[BLOCK];
                 vec sum[BLOCK];
                 for (int i = 0; i < BLOCK; i++)
@@ -93,7 +92,7 @@ static float deconv_pixel(const sbv_deconv_args *a, int x, int y, int o)
             int iy = (y + 1 - ky) / 2, ix = (x + 1 - kx) / 2;
             if (y + 1 < ky || x + 1 < kx || iy >= a->in.h || ix >= a->in.w)
                 continue;
-            const float *in = a->in.data + iy * a->in.row + ix * a->in.pixel;
+            const float *in = sbv_at(&a->in, ix, iy);
             const float *w = a->weights + ((ptrdiff_t)(ky * 4 + kx) * a->out.c + o) * a->in.c;
             sum += sbv_dot(in, w, a->in.c);
         }
@@ -105,5 +104,5 @@ void sbv_deconv_c(const sbv_deconv_args *a, int begin, int end)
     for (int y = begin; y < end; y++)
         for (int x = 0; x < a->out.w; x++)
             for (int o = 0; o < a->out.c; o++)
-                a->out.data[y * a->out.row + x * a->out.pixel + o] = deconv_pixel(a, x, y, o);
+                sbv_at(&a->out, x, y)[o] = deconv_pixel(a, x, y, o);
 }

@@ -34,10 +34,25 @@ void sbv_attention_c(const sbv_attention_args *a, int begin, int end)
 {
     for (int y = begin; y < end; y++)
         for (int x = 0; x < a->out.w; x++) {
-            const float *in = a->in.data + y * a->in.row + x * a->in.pixel;
-            const float *branch = a->branch.data + y * a->branch.row + x * a->branch.pixel;
-            float *out = a->out.data + y * a->out.row + x * a->out.pixel;
+            const float *in = sbv_at(&a->in, x, y);
+            const float *branch = sbv_at(&a->branch, x, y);
+            float *out = sbv_at(&a->out, x, y);
             for (int c = 0; c < a->out.c; c++)
                 out[c] = in[c] + branch[c] / (1 + expf(-a->gain[c]));
         }
+}
+
+static float luma(const float *rgb)
+{
+    return 0.299f * rgb[0] + 0.587f * rgb[1] + 0.114f * rgb[2];
+}
+
+void sbv_difference_c(const sbv_difference_args *a, int begin, int end)
+{
+    for (int y = begin; y < end; y++) {
+        double sum = 0;
+        for (int x = 0; x < a->now.w; x++)
+            sum += fabsf(luma(sbv_at(&a->now, x, y)) - luma(sbv_at(&a->before, x, y)));
+        a->out[y] = (float)sum;
+    }
 }

@@ -14,14 +14,13 @@ void sbv_cost_volume_c(const sbv_cost_args *a, int begin, int end)
     const int radius = SBV_COST_RADIUS, channels = a->first.c;
     for (int y = begin; y < end; y++)
         for (int x = 0; x < a->first.w; x++) {
-            const float *first = a->first.data + y * a->first.row + x * a->first.pixel;
-            float *out = a->out.data + y * a->out.row + x * a->out.pixel;
+            const float *first = sbv_at(&a->first, x, y);
+            float *out = sbv_at(&a->out, x, y);
             for (int sy = y - radius; sy <= y + radius; sy++)
                 for (int sx = x - radius; sx <= x + radius; sx++) {
                     float cost = 0;
                     if (sy >= 0 && sy < a->second.h && sx >= 0 && sx < a->second.w)
-                        cost = sbv_dot(first, a->second.data + sy * a->second.row + sx * a->second.pixel, channels) /
-                               (float)channels;
+                        cost = sbv_dot(first, sbv_at(&a->second, sx, sy), channels) / (float)channels;
                     *out++ = cost > 0 ? cost : a->slope * cost;
                 }
         }
@@ -57,7 +56,7 @@ static float clamp_to_image(float at, int size)
 
 static void sample(const sbv_map *in, struct taps h, struct taps v, float *out)
 {
-    const float *row[2] = {in->data + v.position[0] * in->row, in->data + v.position[1] * in->row};
+    const float *row[2] = {sbv_at(in, 0, v.position[0]), sbv_at(in, 0, v.position[1])};
     ptrdiff_t left = h.position[0] * in->pixel, right = h.position[1] * in->pixel;
     float w00 = h.weight[0] * v.weight[0], w01 = h.weight[1] * v.weight[0];
     float w10 = h.weight[0] * v.weight[1], w11 = h.weight[1] * v.weight[1];
@@ -69,8 +68,8 @@ void sbv_warp_c(const sbv_warp_args *a, int begin, int end)
 {
     for (int y = begin; y < end; y++)
         for (int x = 0; x < a->out.w; x++) {
-            const float *flow = a->flow.data + (a->y0 + y) * a->flow.row + (a->x0 + x) * a->flow.pixel;
-            float *out = a->out.data + y * a->out.row + x * a->out.pixel;
+            const float *flow = sbv_at(&a->flow, a->x0 + x, a->y0 + y);
+            float *out = sbv_at(&a->out, x, y);
             float at_x = (float)(a->x0 + x) + a->scale * flow[0], at_y = (float)(a->y0 + y) + a->scale * flow[1];
             struct taps h = find_taps(at_x, a->in.w), v = find_taps(at_y, a->in.h);
             float inside = (h.weight[0] + h.weight[1]) * (v.weight[0] + v.weight[1]);

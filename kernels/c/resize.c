@@ -26,14 +26,14 @@ void sbv_resize_c(const sbv_resize_args *a, int begin, int end)
         float fy, fx;
         source(a->y0 + y, a->in.h, a->full_h, &y0, &y1, &fy);
         for (int x = 0; x < a->out.w; x++) {
-            float *out = a->out.data + y * a->out.row + x * a->out.pixel;
+            float *out = sbv_at(&a->out, x, y);
             source(a->x0 + x, a->in.w, a->full_w, &x0, &x1, &fx);
-            const float *top = a->in.data + y0 * a->in.row, *bottom = a->in.data + y1 * a->in.row;
+            const float *top = sbv_at(&a->in, 0, y0), *bottom = sbv_at(&a->in, 0, y1);
             ptrdiff_t left = x0 * a->in.pixel, right = x1 * a->in.pixel;
             for (int c = 0; c < a->in.c; c++) {
                 float value = (1 - fy) * ((1 - fx) * top[left + c] + fx * top[right + c]) +
                               fy * ((1 - fx) * bottom[left + c] + fx * bottom[right + c]);
-                out[c] = a->gain ? value * a->gain[c] : value;
+                out[c] = a->gain[c] != 0 ? value * a->gain[c] : value;
             }
         }
     }
@@ -44,8 +44,8 @@ void sbv_pixel_shuffle_c(const sbv_shuffle_args *a, int begin, int end)
     const int s = a->factor;
     for (int y = begin; y < end; y++)
         for (int x = 0; x < a->out.w; x++) {
-            const float *in = a->in.data + y / s * a->in.row + x / s * a->in.pixel + y % s * s + x % s;
-            float *out = a->out.data + y * a->out.row + x * a->out.pixel;
+            const float *in = sbv_at(&a->in, x / s, y / s) + y % s * s + x % s;
+            float *out = sbv_at(&a->out, x, y);
             for (int c = 0; c < a->out.c; c++)
                 out[c] = (a->add ? out[c] : 0) + in[c * s * s];
         }
@@ -55,15 +55,14 @@ void sbv_copy_c(const sbv_copy_args *a, int begin, int end)
 {
     for (int y = begin; y < end; y++)
         for (int x = 0; x < a->in.w; x++)
-            memcpy(a->out.data + y * a->out.row + x * a->out.pixel, a->in.data + y * a->in.row + x * a->in.pixel,
-                   (size_t)a->in.c * sizeof(float));
+            memcpy(sbv_at(&a->out, x, y), sbv_at(&a->in, x, y), (size_t)a->in.c * sizeof(float));
 }
 
 void sbv_adaptive_pool_c(const sbv_pool_args *a, int begin, int end)
 {
     for (int y = begin; y < end; y++)
         for (int x = 0; x < a->out.w; x++) {
-            float *out = a->out.data + y * a->out.row + x * a->out.pixel;
+            float *out = sbv_at(&a->out, x, y);
             int top = (int)((int64_t)y * a->in.h / a->out.h), left = (int)((int64_t)x * a->in.w / a->out.w);
             int bottom = (int)(((int64_t)(y + 1) * a->in.h + a->out.h - 1) / a->out.h);
             int right = (int)(((int64_t)(x + 1) * a->in.w + a->out.w - 1) / a->out.w);
@@ -71,7 +70,7 @@ void sbv_adaptive_pool_c(const sbv_pool_args *a, int begin, int end)
                 double sum = 0;
                 for (int v = top; v < bottom; v++)
                     for (int u = left; u < right; u++)
-                        sum += a->in.data[v * a->in.row + u * a->in.pixel + c];
+                        sum += sbv_at(&a->in, u, v)[c];
                 out[c] = (float)(sum / ((double)(bottom - top) * (right - left)));
             }
         }

@@ -1,0 +1,86 @@
+/*
+ * A backend computes the operations of ops.h on a device with memory of its own. The network's stages are the same for
+ * all: with a backend in place they launch its operations instead of running the functions of a table.
+ *
+ * Operations are queued in order and return at once. The first one that fails makes the backend fail for good: from
+ * then on operations do nothing and status() tells what happened.
+ *
+ * This file is part of Self-Blind-VSR for FFmpeg. SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#ifndef SBV_KERNELS_BACKEND_H
+#define SBV_KERNELS_BACKEND_H
+
+#include "kernels/ops.h"
+
+typedef struct sbv_backend sbv_backend;
+
+/* The end of the network, in one pass: bilinear enlargement of the centre frame (as resize) plus the pixel shuffle of
+ * what the collapsed tail gives, and colour out of the network (as colour_out), into a frame. */
+typedef struct sbv_picture_args {
+    const sbv_stream *stream;
+    sbv_map outputs; /* colours * factor * factor channels, floats, of the size of the input frames */
+    sbv_map rgb;     /* the centre frame, floats */
+    const sbv_frame *out;
+    int factor;
+} sbv_picture_args;
+
+#define SBV_RECORD_KEY 32
+
+struct sbv_backend {
+    const char *name;    /* "cuda" */
+    enum sbv_type type;  /* of feature maps */
+    int channel_align;   /* pixel strides of feature maps are multiples of this many samples */
+    size_t memory_align; /* and maps begin at multiples of this many bytes */
+
+    void (*close)(sbv_backend *b);
+
+    /* Every other call happens between enter and leave, on one thread: they make the device's context current and put
+     * back what was. Errors of enter: DEVICE. */
+    int (*enter)(sbv_backend *b);
+    void (*leave)(sbv_backend *b);
+
+    /* Memory of the device, filled with zeros. Errors: MEMORY, DEVICE. */
+    int (*allocate)(sbv_backend *b, size_t bytes, void **memory);
+    void (*release)(sbv_backend *b, void *memory);
+
+    /* Copies that are complete when the call returns, and wait for the operations before them. Errors: DEVICE. */
+    int (*upload)(sbv_backend *b, void *to, const void *from, size_t bytes);
+    int (*download)(sbv_backend *b, void *to, const void *from, size_t bytes);
+
+    /* Bytes that the weights of a convolution take, and their packing from PyTorch's [out][in][kernel][kernel] into
+     * memory of the host, to be uploaded. */
+    size_t (*conv_bytes)(const sbv_backend *b, int out, int in, int kernel);
+    void (*pack_conv)(const sbv_backend *b, const float *raw, int out, int in, int kernel, void *packed);
+
+    /* Operations between begin and end can be recorded, for
+     *
+     *     do {
+     *         if (b->begin(b, key, size))
+     *             break;
+     *         launch operations;
+     *     } while (b->end(b));
+     *
+     * begin returns 1 where operations begun with the same key were recorded before: they have been queued again. end
+     * returns 1 where a recording failed and nothing has been queued. A recording is valid until forget(), which must
+     * come before memory that its operations use is released. The key is at most SBV_RECORD_KEY bytes. */
+    int (*begin)(sbv_backend *b, const void *key, size_t size);
+    int (*end)(sbv_backend *b);
+    void (*forget)(sbv_backend *b);
+
+    /* Prepares for frames of this description, enlarged by scale; frees what the one before needed.
+     * Errors: DEVICE, MEMORY. */
+    int (*describe)(sbv_backend *b, const sbv_stream *stream, int scale);
+
+    /* Waits until everything queued has been done. Errors: DEVICE. */
+    int (*wait)(sbv_backend *b);
+
+    /* SBV_OK, or the first error, with its message, one line, in *message. */
+    int (*status)(const sbv_backend *b, const char **message);
+
+#define SBV_BACKEND_OP(name, args) void (*name)(sbv_backend * b, const args *a, int jobs);
+    SBV_OPS(SBV_BACKEND_OP)
+#undef SBV_BACKEND_OP
+    void (*picture)(sbv_backend *b, const sbv_picture_args *a);
+};
+
+#endif /* SBV_KERNELS_BACKEND_H */

@@ -1,0 +1,72 @@
+/*
+ * The CUDA backend: sbv_backend on NVIDIA's driver API. Nothing links to CUDA: the driver is loaded at run time.
+ *
+ * This file is part of Self-Blind-VSR for FFmpeg. SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#ifndef SBV_KERNELS_CUDA_CUDA_H
+#define SBV_KERNELS_CUDA_CUDA_H
+
+#include "kernels/backend.h"
+#include "kernels/cuda/driver.h"
+#include "kernels/cuda/kernels.h"
+#include "kernels/cuda/open.h"
+#include "kernels/cuda/staging.h"
+
+/* A recorded list of launches. */
+typedef struct sbv_recording {
+    unsigned char key[SBV_RECORD_KEY];
+    size_t key_size;
+    CUgraphExec graph; /* NULL: seen once, not recorded yet */
+} sbv_recording;
+
+#define SBV_MAX_RECORDINGS 64
+
+struct sbv_cuda_blas;  /* conv_blas.c */
+struct sbv_cuda_wgmma; /* conv_wgmma.c */
+
+typedef struct sbv_cuda {
+    sbv_backend base; /* first: a pointer to it is a pointer to this */
+    sbv_cuda_driver driver;
+    const sbv_cuda_driver *cu; /* &driver */
+    sbv_cuda_options options;
+    CUdevice device;
+    CUcontext context;
+    int own_context; /* the primary context was retained */
+    int sm;          /* compute capability: 80, 90, ... */
+    char device_name[128];
+    CUstream stream;  /* where work is queued: the caller's, or `capture` while a recording is made */
+    CUstream capture; /* of this backend */
+    CUmodule module;
+    CUfunction function[SBV_KERNEL_COUNT]; /* NULL: the image has no such kernel for this device */
+    sbv_recording recording[SBV_MAX_RECORDINGS];
+    int recordings, recorded; /* in use; index of the one being made, or -1 */
+    int entered;
+    sbv_staging staging;
+    struct sbv_cuda_blas *blas;
+    struct sbv_cuda_wgmma *wgmma;
+    int status; /* the first error, SBV_OK so far */
+    char message[512];
+} sbv_cuda;
+
+/* Queues a kernel; params is what cuLaunchKernel takes. Does nothing once the backend has failed. */
+void sbv_cuda_launch(sbv_cuda *c, enum sbv_kernel_id kernel, unsigned grid_x, unsigned grid_y, unsigned grid_z,
+                     unsigned threads, size_t shared_bytes, void **params);
+
+/* Whether the loaded image has this kernel for this device. */
+int sbv_cuda_has(const sbv_cuda *c, enum sbv_kernel_id kernel);
+
+/* Records the first error; later ones are dropped. `status` is DEVICE or MEMORY. */
+void sbv_cuda_fail(sbv_cuda *c, int status, const char *format, ...) __attribute__((format(printf, 3, 4)));
+
+/* Records a driver call that failed, with its text, as DEVICE, or MEMORY where it was out of memory. Returns nonzero
+ * if `result` is an error: if (SBV_CUDA_CHECK(c, c->cu->cuMemAlloc(...))) goto error; */
+int sbv_cuda_check(sbv_cuda *c, CUresult result, const char *call);
+#define SBV_CUDA_CHECK(c, call) sbv_cuda_check(c, call, #call)
+
+/* The operations: sbv_<name>_cuda. */
+#define SBV_CUDA_OP(name, args) void sbv_##name##_cuda(sbv_backend *b, const args *a, int jobs);
+SBV_OPS(SBV_CUDA_OP)
+#undef SBV_CUDA_OP
+void sbv_picture_cuda(sbv_backend *b, const sbv_picture_args *a);
+
+#endif /* SBV_KERNELS_CUDA_CUDA_H */

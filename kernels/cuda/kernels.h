@@ -1,0 +1,44 @@
+/*
+ * The kernels of the image that is loaded onto the device, by the file they are in: identifier, name, and the dynamic
+ * shared memory of a launch at most, in bytes.
+ *
+ * This file is part of Self-Blind-VSR for FFmpeg. SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#ifndef SBV_KERNELS_CUDA_KERNELS_H
+#define SBV_KERNELS_CUDA_KERNELS_H
+
+/* conv_mma.cu, conv_f32.cu */
+#define SBV_KERNELS_CONV(K)
+
+/* conv_wgmma.cu */
+#define SBV_KERNELS_WGMMA(K)
+
+/* blas_conv.cu */
+#define SBV_KERNELS_BLAS(K)
+
+/* flow.cu */
+#define SBV_KERNELS_FLOW(K)
+
+/* image.cu */
+#define SBV_KERNELS_IMAGE(K)
+
+/* colour.cu */
+#define SBV_KERNELS_COLOUR(K)                                                                                          \
+    K(COLOUR_IN, "sbv_colour_in", 0)                                                                                   \
+    K(COLOUR_OUT, "sbv_colour_out", 19008)                                                                             \
+    K(PICTURE_2, "sbv_picture_2", 19008)                                                                               \
+    K(PICTURE_4, "sbv_picture_4", 19008)
+
+#define SBV_KERNELS(K)                                                                                                 \
+    SBV_KERNELS_CONV(K)                                                                                                \
+    SBV_KERNELS_WGMMA(K)                                                                                               \
+    SBV_KERNELS_BLAS(K)                                                                                                \
+    SBV_KERNELS_FLOW(K)                                                                                                \
+    SBV_KERNELS_IMAGE(K)                                                                                               \
+    SBV_KERNELS_COLOUR(K)
+
+#define SBV_KERNEL_ID(id, name, shared) SBV_KERNEL_##id,
+enum sbv_kernel_id { SBV_KERNELS(SBV_KERNEL_ID) SBV_KERNEL_COUNT };
+#undef SBV_KERNEL_ID
+
+#endif /* SBV_KERNELS_CUDA_KERNELS_H */

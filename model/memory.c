@@ -1,0 +1,112 @@
+/*
+ * The memory that operations work on, of the host or of a backend, and the layout of maps and weights in it: see
+ * exec.h.
+ *
+ * This file is part of Self-Blind-VSR for FFmpeg. SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#define _POSIX_C_SOURCE 200809L
+#include <stdlib.h>
+#include <string.h>
+
+#include "model/exec.h"
+
+int sbv_allocate(const sbv_exec *exec, size_t bytes, void **memory)
+{
+    *memory = NULL;
+    if (exec->backend)
+        return exec->backend->allocate(exec->backend, bytes, memory);
+    if (posix_memalign(memory, SBV_MEMORY_ALIGN, bytes)) {
+        *memory = NULL;
+        return SBV_ERROR_MEMORY;
+    }
+    memset(*memory, 0, bytes);
+    return SBV_OK;
+}
+
+void sbv_release(const sbv_exec *exec, void *memory)
+{
+    if (exec->backend && memory)
+        exec->backend->release(exec->backend, memory);
+    else
+        free(memory);
+}
+
+int sbv_upload(const sbv_exec *exec, void *to, const void *from, size_t bytes)
+{
+    if (exec->backend)
+        return exec->backend->upload(exec->backend, to, from, bytes);
+    memcpy(to, from, bytes);
+    return SBV_OK;
+}
+
+int sbv_download(const sbv_exec *exec, void *to, const void *from, size_t bytes)
+{
+    if (exec->backend)
+        return exec->backend->download(exec->backend, to, from, bytes);
+    memcpy(to, from, bytes);
+    return SBV_OK;
+}
+
+const char *sbv_backend_message(const sbv_exec *exec)
+{
+    const char *message = "";
+    if (exec->backend)
+        exec->backend->status(exec->backend, &message);
+    return message;
+}
+
+static int pixel_stride(const sbv_exec *exec, int channels)
+{
+    const int align = exec->backend ? exec->backend->channel_align : 1;
+    return (channels + align - 1) / align * align;
+}
+
+size_t sbv_feature_bytes(const sbv_exec *exec, int c)
+{
+    return (size_t)pixel_stride(exec, c) * sbv_sample_size(exec->backend ? exec->backend->type : SBV_MAP_F32);
+}
+
+sbv_map sbv_feature_map(const sbv_exec *exec, void *data, int w, int h, int c)
+{
+    const int pixel = pixel_stride(exec, c);
+    return (sbv_map){
+        .data = data,
+        .w = w,
+        .h = h,
+        .c = c,
+        .type = exec->backend ? exec->backend->type : SBV_MAP_F32,
+        .pixel = pixel,
+        .row = (ptrdiff_t)w * pixel,
+    };
+}
+
+size_t sbv_conv_bytes(const sbv_exec *exec, int out, int in, int kernel)
+{
+    if (exec->backend)
+        return exec->backend->conv_bytes(exec->backend, out, in, kernel);
+    size_t groups = (size_t)(out + SBV_CONV_GROUP - 1) / SBV_CONV_GROUP;
+    return groups * SBV_CONV_GROUP * (size_t)in * (size_t)kernel * (size_t)kernel * sizeof(float);
+}
+
+/* Into the layout of kernels/c: see sbv_conv_args. */
+static void pack_groups(const float *raw, int out, int in, int kernel, float *packed)
+{
+    const int taps = kernel * kernel;
+    for (int o = 0; o < out; o++)
+        for (int i = 0; i < in; i++)
+            for (int t = 0; t < taps; t++) {
+                size_t group = (size_t)(o / SBV_CONV_GROUP);
+                size_t at = ((group * (size_t)taps + (size_t)t) * (size_t)in + (size_t)i) * SBV_CONV_GROUP;
+                packed[at + (size_t)(o % SBV_CONV_GROUP)] =
+                    raw[((size_t)o * (size_t)in + (size_t)i) * (size_t)taps + (size_t)t];
+            }
+}
+
+void sbv_pack_conv(const sbv_exec *exec, const float *raw, int out, int in, int kernel, void *packed)
+{
+    memset(packed, 0, sbv_conv_bytes(exec, out, in, kernel));
+    if (exec->backend)
+        exec->backend->pack_conv(exec->backend, raw, out, in, kernel, packed);
+    else
+        pack_groups(raw, out, in, kernel, packed);
+}
