@@ -6,7 +6,9 @@
  * caches live in the library, which copies the pixels it needs on arrival: of the frames in flight the filter keeps
  * the properties alone. Output lags behind input by the look-ahead of the model, two frames for a window of five.
  *
- * One source for FFmpeg 5.1, 7.1, 8.1 and 9.0.
+ * Frames in the memory of an NVIDIA GPU stay there: the session works in their own CUDA context and stream.
+ *
+ * One source for FFmpeg 5.1, 7.1, 8.1 and 9.0, with or without the headers that FFmpeg's CUDA code needs.
  *
  * This file is part of Self-Blind-VSR for FFmpeg. SPDX-License-Identifier: LGPL-2.1-or-later
  */
@@ -15,13 +17,19 @@
 
 #include <selfblindvsr.h>
 
+#include "config.h"
 #include "libavutil/common.h"
 #include "libavutil/fifo.h"
 #include "libavutil/frame.h"
+#include "libavutil/hwcontext.h"
 #include "libavutil/imgutils.h"
 #include "libavutil/opt.h"
 #include "libavutil/pixdesc.h"
 #include "libavutil/version.h"
+#if CONFIG_CUDA
+#include "libavutil/hwcontext_cuda_internal.h"
+#include "libavutil/cuda_check.h"
+#endif
 #include "libavfilter/version.h"
 #include "avfilter.h"
 #include "filters.h"
@@ -31,6 +39,8 @@
 /* What differs between the versions of FFmpeg. */
 #if LIBAVFILTER_VERSION_INT < AV_VERSION_INT(10, 4, 100) /* before 7.1 */
 #include "internal.h"
+typedef AVFilterLink FilterLink;
+#define ff_filter_link(link) (link)
 #endif
 #if LIBAVFILTER_VERSION_MAJOR < 11 /* before 8.0 */
 typedef AVFilter FFFilter;
@@ -44,20 +54,24 @@ typedef struct SelfBlindVSRContext {
     const AVClass *class;
 
     char *model;
+    int backend;
+    int precision;
     int border;
     float scene;
     int tile;
     int max_memory;
 
     sbv_session *session;
-    sbv_stream stream;  /* what the session was told last */
-    int described;      /* whether it was told at all */
-    AVFrame *next;      /* first frame of a new description, waiting for the frames before it to come out */
-    AVFifo *held;       /* AVFrame *: properties of the frames sent and not yet received, oldest first */
-    int64_t sent;       /* frames sent, and so the tag of the next one */
-    int64_t first_held; /* tag of the oldest frame held */
-    int64_t returned;   /* frames received */
-    int status;         /* of the input, once it ended */
+    AVBufferRef *device;       /* of CUDA frames; the session works in its context and stream */
+    enum AVPixelFormat format; /* of the pixels, wherever they lie */
+    sbv_stream stream;         /* what the session was told last */
+    int described;             /* whether it was told at all */
+    AVFrame *next;             /* first frame of a new description, waiting for the frames before it to come out */
+    AVFifo *held;              /* AVFrame *: properties of the frames sent and not yet received, oldest first */
+    int64_t sent;              /* frames sent, and so the tag of the next one */
+    int64_t first_held;        /* tag of the oldest frame held */
+    int64_t returned;          /* frames received */
+    int status;                /* of the input, once it ended */
     int64_t status_pts;
     int warned_matrix, told_matrix;
 } SelfBlindVSRContext;
@@ -66,18 +80,29 @@ typedef struct SelfBlindVSRContext {
 #define FLAGS     (AV_OPT_FLAG_FILTERING_PARAM | AV_OPT_FLAG_VIDEO_PARAM)
 
 /* clang-format off */
+#define CHOICE(option, name, value, help) \
+    { name, help, 0, AV_OPT_TYPE_CONST, { .i64 = value }, 0, 0, FLAGS, .unit = option }
+
 static const AVOption selfblindvsr_options[] = {
     { "model", "model file (default: the model installed with libselfblindvsr)", OFFSET(model), AV_OPT_TYPE_STRING,
       { .str = NULL }, 0, 0, FLAGS },
+    { "backend", "where the network is computed", OFFSET(backend), AV_OPT_TYPE_INT, { .i64 = SBV_BACKEND_AUTO },
+      SBV_BACKEND_AUTO, SBV_BACKEND_CUDA, FLAGS, .unit = "backend" },
+    CHOICE("backend", "auto", SBV_BACKEND_AUTO, "on an NVIDIA GPU where one can be used, else on the CPU"),
+    CHOICE("backend", "cuda", SBV_BACKEND_CUDA, "on an NVIDIA GPU"),
+    CHOICE("backend", "cpu", SBV_BACKEND_CPU, "on the CPU"),
+    { "precision", "what weights and feature maps are stored in", OFFSET(precision), AV_OPT_TYPE_INT,
+      { .i64 = SBV_PRECISION_AUTO }, SBV_PRECISION_AUTO, SBV_PRECISION_FP16, FLAGS, .unit = "precision" },
+    CHOICE("precision", "auto", SBV_PRECISION_AUTO, "fp16 on a GPU, fp32 on the CPU"),
+    CHOICE("precision", "fp32", SBV_PRECISION_FP32, "32-bit floating point"),
+    CHOICE("precision", "fp16", SBV_PRECISION_FP16, "16-bit floating point, on a GPU only"),
     { "border", "what stands in for the frames before the first and after the last one", OFFSET(border),
       AV_OPT_TYPE_INT, { .i64 = SBV_BORDER_REPLICATE }, SBV_BORDER_REPLICATE, SBV_BORDER_NONE, FLAGS,
       .unit = "border" },
-    { "replicate", "the first or last frame again", 0, AV_OPT_TYPE_CONST, { .i64 = SBV_BORDER_REPLICATE }, 0, 0, FLAGS,
-      .unit = "border" },
-    { "reflect", "the frames mirrored about the first or last one", 0, AV_OPT_TYPE_CONST,
-      { .i64 = SBV_BORDER_REFLECT }, 0, 0, FLAGS, .unit = "border" },
-    { "none", "nothing: frames without all their neighbours (the first and last two) are dropped", 0,
-      AV_OPT_TYPE_CONST, { .i64 = SBV_BORDER_NONE }, 0, 0, FLAGS, .unit = "border" },
+    CHOICE("border", "replicate", SBV_BORDER_REPLICATE, "the first or last frame again"),
+    CHOICE("border", "reflect", SBV_BORDER_REFLECT, "the frames mirrored about the first or last one"),
+    CHOICE("border", "none", SBV_BORDER_NONE,
+           "nothing: frames without all their neighbours (the first and last two) are dropped"),
     { "scene", "scene cut threshold, 0 to 1, on the scene score of the select filter, of luma; 0: no detection",
       OFFSET(scene), AV_OPT_TYPE_FLOAT, { .dbl = 0 }, 0, 1, FLAGS },
     { "tile", "side of the tiles worked on, 16 or more input pixels; 0: as large as max_memory allows", OFFSET(tile),
@@ -91,6 +116,9 @@ static const AVOption selfblindvsr_options[] = {
 AVFILTER_DEFINE_CLASS(selfblindvsr);
 
 static const enum AVPixelFormat pix_fmts[] = {
+#if CONFIG_CUDA
+    AV_PIX_FMT_CUDA,
+#endif
     AV_PIX_FMT_YUV420P,   AV_PIX_FMT_YUV422P,   AV_PIX_FMT_YUV444P,                     /* 8 bits */
     AV_PIX_FMT_YUVJ420P,  AV_PIX_FMT_YUVJ422P,  AV_PIX_FMT_YUVJ444P,  AV_PIX_FMT_NV12,  /* 8 bits */
     AV_PIX_FMT_YUV420P10, AV_PIX_FMT_YUV422P10, AV_PIX_FMT_YUV444P10, AV_PIX_FMT_P010,  /* 10 bits */
@@ -108,6 +136,8 @@ static int averror(int sbv)
         return AVERROR(EIO);
     case SBV_ERROR_MODEL:
         return AVERROR_INVALIDDATA;
+    case SBV_ERROR_DEVICE:
+        return AVERROR_EXTERNAL;
     default:
         return AVERROR(EINVAL);
     }
@@ -156,17 +186,31 @@ static void tell_model(AVFilterContext *ctx)
                (m->scale - 1) / 2.0);
 }
 
-static av_cold int init(AVFilterContext *ctx)
+#if CONFIG_CUDA
+static AVCUDADeviceContext *cuda_of(const AVBufferRef *device)
+{
+    return ((AVHWDeviceContext *)device->data)->hwctx;
+}
+#endif
+
+/* Opens the session, in place of one that may be open. In s->device, where that is set. */
+static int open_session(AVFilterContext *ctx, enum sbv_backend_choice backend, enum sbv_precision precision)
 {
     SelfBlindVSRContext *s = ctx->priv;
     sbv_config config;
     int ret;
 
-    if (!(s->held = av_fifo_alloc2(8, sizeof(AVFrame *), AV_FIFO_FLAG_AUTO_GROW)))
-        return AVERROR(ENOMEM);
-
+    sbv_close(&s->session);
     sbv_config_default(&config);
     config.model_path = s->model;
+    config.backend = backend;
+    config.precision = precision;
+#if CONFIG_CUDA
+    if (s->device) {
+        config.cuda_context = cuda_of(s->device)->cuda_ctx;
+        config.cuda_stream = cuda_of(s->device)->stream;
+    }
+#endif
     config.border = s->border;
     config.scene = s->scene;
     config.tile = s->tile;
@@ -181,6 +225,17 @@ static av_cold int init(AVFilterContext *ctx)
     return 0;
 }
 
+/* On what device to work is known when the frames are: until then a session on the CPU checks the model and the other
+ * options. */
+static av_cold int init(AVFilterContext *ctx)
+{
+    SelfBlindVSRContext *s = ctx->priv;
+
+    if (!(s->held = av_fifo_alloc2(8, sizeof(AVFrame *), AV_FIFO_FLAG_AUTO_GROW)))
+        return AVERROR(ENOMEM);
+    return open_session(ctx, SBV_BACKEND_CPU, s->backend == SBV_BACKEND_CPU ? s->precision : SBV_PRECISION_AUTO);
+}
+
 static av_cold void uninit(AVFilterContext *ctx)
 {
     SelfBlindVSRContext *s = ctx->priv;
@@ -191,6 +246,77 @@ static av_cold void uninit(AVFilterContext *ctx)
     while (s->held && av_fifo_read(s->held, &frame, 1) >= 0)
         av_frame_free(&frame);
     av_fifo_freep2(&s->held);
+    av_buffer_unref(&s->device);
+}
+
+/* Whether the library can be told of this format. Software formats are those of a list, so that FFmpeg can convert to
+ * them; of CUDA frames each FFmpeg has others. */
+static int describable(enum AVPixelFormat format)
+{
+    const uint64_t unfit = AV_PIX_FMT_FLAG_HWACCEL | AV_PIX_FMT_FLAG_PAL | AV_PIX_FMT_FLAG_BITSTREAM |
+                           AV_PIX_FMT_FLAG_BAYER | AV_PIX_FMT_FLAG_FLOAT | AV_PIX_FMT_FLAG_ALPHA;
+    const AVPixFmtDescriptor *desc = av_pix_fmt_desc_get(format);
+
+    return desc && !(desc->flags & unfit) && (desc->nb_components == 1 || desc->nb_components == 3) &&
+           desc->comp[0].depth >= 8 && desc->comp[0].depth <= 16 && desc->log2_chroma_w <= 1 &&
+           desc->log2_chroma_h <= 1;
+}
+
+/* Takes over device and format of CUDA frames. */
+static int use_frames(AVFilterContext *ctx, AVBufferRef *hw_frames_ctx)
+{
+    SelfBlindVSRContext *s = ctx->priv;
+    const AVHWFramesContext *frames;
+
+    if (s->backend == SBV_BACKEND_CPU) {
+        av_log(ctx, AV_LOG_ERROR, "backend=cpu does not work on CUDA frames: put hwdownload before the filter\n");
+        return AVERROR(EINVAL);
+    }
+    if (!hw_frames_ctx) {
+        av_log(ctx, AV_LOG_ERROR, "CUDA frames without a hardware frames context\n");
+        return AVERROR(EINVAL);
+    }
+    frames = (const AVHWFramesContext *)hw_frames_ctx->data;
+    if (!describable(frames->sw_format)) {
+        av_log(ctx, AV_LOG_ERROR, "CUDA frames of %s not supported: put scale_cuda=format=nv12 before the filter\n",
+               av_get_pix_fmt_name(frames->sw_format));
+        return AVERROR(ENOSYS);
+    }
+    s->format = frames->sw_format;
+    return av_buffer_replace(&s->device, frames->device_ref);
+}
+
+static int config_input(AVFilterLink *inlink)
+{
+    AVFilterContext *ctx = inlink->dst;
+    SelfBlindVSRContext *s = ctx->priv;
+    const int cuda = inlink->format == AV_PIX_FMT_CUDA;
+    int ret;
+
+    s->format = inlink->format;
+    if (cuda && (ret = use_frames(ctx, ff_filter_link(inlink)->hw_frames_ctx)) < 0)
+        return ret;
+    if (s->backend == SBV_BACKEND_CPU)
+        return 0;
+    return open_session(ctx, cuda ? SBV_BACKEND_CUDA : s->backend, s->precision);
+}
+
+/* Where output frames come from if they are CUDA frames. Sides are multiples of 32, as scale_cuda makes them. */
+static int make_frames_context(AVFilterLink *outlink)
+{
+    SelfBlindVSRContext *s = outlink->src->priv;
+    FilterLink *link = ff_filter_link(outlink);
+    AVHWFramesContext *frames;
+
+    av_buffer_unref(&link->hw_frames_ctx);
+    if (!(link->hw_frames_ctx = av_hwframe_ctx_alloc(s->device)))
+        return AVERROR(ENOMEM);
+    frames = (AVHWFramesContext *)link->hw_frames_ctx->data;
+    frames->format = AV_PIX_FMT_CUDA;
+    frames->sw_format = s->format;
+    frames->width = FFALIGN(outlink->w, 32);
+    frames->height = FFALIGN(outlink->h, 32);
+    return av_hwframe_ctx_init(link->hw_frames_ctx);
 }
 
 static int config_output(AVFilterLink *outlink)
@@ -200,7 +326,7 @@ static int config_output(AVFilterLink *outlink)
     const AVFilterLink *inlink = ctx->inputs[0];
     const int scale = sbv_model(s->session)->scale;
     const int64_t w = (int64_t)inlink->w * scale, h = (int64_t)inlink->h * scale;
-    const int64_t linesize = w <= INT_MAX ? av_image_get_linesize(inlink->format, w, 0) : -1;
+    const int64_t linesize = w <= INT_MAX ? av_image_get_linesize(s->format, w, 0) : -1;
 
     /* The condition of av_image_check_size2(), which would say less. */
     if (linesize <= 0 || h > INT_MAX || linesize + 128 * 8 > INT_MAX / (h + 128)) {
@@ -212,7 +338,7 @@ static int config_output(AVFilterLink *outlink)
     outlink->w = w;
     outlink->h = h;
     tell_model(ctx);
-    return 0;
+    return s->device ? make_frames_context(outlink) : 0;
 }
 
 static enum sbv_matrix matrix_of(AVFilterContext *ctx, const AVFrame *frame)
@@ -257,9 +383,9 @@ static enum sbv_chroma_site chroma_site_of(const AVFrame *frame)
 }
 
 /* Formats that say nothing are full range where FFmpeg's scaler takes them so: yuvj and gray. */
-static int full_range_of(const AVFrame *frame)
+static int full_range_of(const AVFrame *frame, enum AVPixelFormat format)
 {
-    switch (frame->format) {
+    switch (format) {
     case AV_PIX_FMT_YUVJ420P:
     case AV_PIX_FMT_YUVJ422P:
     case AV_PIX_FMT_YUVJ444P:
@@ -276,12 +402,14 @@ static int full_range_of(const AVFrame *frame)
  * compared as memory: they consist of ints. */
 static sbv_stream stream_of(AVFilterContext *ctx, const AVFrame *frame)
 {
-    const AVPixFmtDescriptor *desc = av_pix_fmt_desc_get(frame->format);
+    const SelfBlindVSRContext *s = ctx->priv;
+    const AVPixFmtDescriptor *desc = av_pix_fmt_desc_get(s->format);
     sbv_stream stream;
 
     memset(&stream, 0, sizeof(stream));
     stream.width = frame->width;
     stream.height = frame->height;
+    stream.memory = s->device ? SBV_MEMORY_CUDA : SBV_MEMORY_HOST;
     stream.components = desc->nb_components;
     stream.rgb = !!(desc->flags & AV_PIX_FMT_FLAG_RGB);
     for (int i = 0; i < desc->nb_components; i++) {
@@ -292,7 +420,7 @@ static sbv_stream stream_of(AVFilterContext *ctx, const AVFrame *frame)
         stream.component[i].depth = desc->comp[i].depth;
     }
     if (!stream.rgb)
-        stream.full_range = full_range_of(frame);
+        stream.full_range = full_range_of(frame, s->format);
     if (!stream.rgb && stream.components == 3) {
         stream.matrix = matrix_of(ctx, frame);
         stream.chroma_w_log2 = desc->log2_chroma_w;
@@ -311,7 +439,11 @@ static void picture_of(sbv_frame *picture, const AVFrame *frame)
     }
 }
 
-/* Sends a frame, which is taken over, and keeps its properties. */
+/* Sends a frame, which is taken over, and keeps its properties.
+ *
+ * A CUDA frame is read after sbv_send has returned, in the order of the device's stream, and its buffer can be given
+ * back all the same: whoever gets it next, be it a filter or a decoder that maps another picture there, writes it in
+ * the order of that same stream, and cuMemFree waits for the GPU. */
 static int send_frame(AVFilterContext *ctx, AVFrame *frame)
 {
     SelfBlindVSRContext *s = ctx->priv;
@@ -328,6 +460,7 @@ static int send_frame(AVFilterContext *ctx, AVFrame *frame)
         av_buffer_unref(&frame->buf[i]);
         frame->data[i] = NULL;
     }
+    av_buffer_unref(&frame->hw_frames_ctx);
     if ((ret = av_fifo_write(s->held, &frame, 1)) < 0)
         av_frame_free(&frame);
     return ret;
@@ -353,18 +486,41 @@ static int end_stream(SelfBlindVSRContext *s)
     return ret < 0 ? averror(ret) : 0;
 }
 
+/* Whether a frame is of the size, format and device that the links were configured for. Its frames context may be
+ * another one, of another decoder say, but output frames come from the device and go to filters that know no other. */
+static int check_frame(AVFilterContext *ctx, const AVFrame *frame)
+{
+    const SelfBlindVSRContext *s = ctx->priv;
+    const AVFilterLink *inlink = ctx->inputs[0];
+    const AVHWFramesContext *frames = frame->hw_frames_ctx ? (void *)frame->hw_frames_ctx->data : NULL;
+    const enum AVPixelFormat format = s->device && frames ? frames->sw_format : frame->format;
+
+    if (frame->width != inlink->w || frame->height != inlink->h || frame->format != inlink->format ||
+        format != s->format) {
+        av_log(ctx, AV_LOG_ERROR, "A frame is %dx%d %s, but the stream %dx%d %s\n", frame->width, frame->height,
+               av_get_pix_fmt_name(format), inlink->w, inlink->h, av_get_pix_fmt_name(s->format));
+        return AVERROR(EINVAL);
+    }
+#if CONFIG_CUDA
+    if (s->device && (cuda_of(frames->device_ref)->cuda_ctx != cuda_of(s->device)->cuda_ctx ||
+                      cuda_of(frames->device_ref)->stream != cuda_of(s->device)->stream)) {
+        av_log(ctx, AV_LOG_ERROR, "A frame lies on another CUDA device, context or stream than those before it\n");
+        return AVERROR(EINVAL);
+    }
+#endif
+    return 0;
+}
+
 /* Takes a frame from the input. Where it looks different, those before it must come out first. */
 static int take_frame(AVFilterContext *ctx, AVFrame *frame)
 {
     SelfBlindVSRContext *s = ctx->priv;
-    const AVFilterLink *inlink = ctx->inputs[0];
+    const int ret = check_frame(ctx, frame);
     sbv_stream stream;
 
-    if (frame->width != inlink->w || frame->height != inlink->h || frame->format != inlink->format) {
-        av_log(ctx, AV_LOG_ERROR, "A frame is %dx%d %s, but the stream %dx%d %s\n", frame->width, frame->height,
-               av_get_pix_fmt_name(frame->format), inlink->w, inlink->h, av_get_pix_fmt_name(inlink->format));
+    if (ret < 0) {
         av_frame_free(&frame);
-        return AVERROR(EINVAL);
+        return ret;
     }
     if (!s->described)
         return describe_and_send(ctx, frame);
@@ -401,14 +557,41 @@ static int copy_props(AVFrame *out, const AVFrame *in, int scale)
     return ret;
 }
 
-/* The fourth byte of the pixels of 0RGB and the like, which the library does not know of: opaque. */
-static void fill_padding(AVFrame *frame)
+#if CONFIG_CUDA
+/* Fills the whole first plane of a CUDA frame, in the order of the stream. */
+static int fill_cuda(AVFilterContext *ctx, AVFrame *frame, int value)
 {
-    const AVPixFmtDescriptor *desc = av_pix_fmt_desc_get(frame->format);
+    const SelfBlindVSRContext *s = ctx->priv;
+    const AVCUDADeviceContext *cuda = cuda_of(s->device);
+    CudaFunctions *cu = cuda->internal->cuda_dl;
+    const CUdeviceptr plane = (CUdeviceptr)frame->data[0];
+    const size_t size = (size_t)frame->linesize[0] * frame->height;
+    CUcontext popped;
+    int ret = FF_CUDA_CHECK_DL(ctx, cu, cu->cuCtxPushCurrent(cuda->cuda_ctx));
 
-    if (desc->nb_components == 3 && desc->comp[0].step == 4)
-        for (int y = 0; y < frame->height; y++)
-            memset(frame->data[0] + (ptrdiff_t)y * frame->linesize[0], 0xFF, 4 * (size_t)frame->width);
+    if (ret < 0)
+        return ret;
+    ret = FF_CUDA_CHECK_DL(ctx, cu, cu->cuMemsetD8Async(plane, value, size, cuda->stream));
+    FF_CUDA_CHECK_DL(ctx, cu, cu->cuCtxPopCurrent(&popped));
+    return ret;
+}
+#endif
+
+/* The fourth byte of the pixels of 0RGB and the like, which the library does not know of: opaque. */
+static int fill_padding(AVFilterContext *ctx, AVFrame *frame)
+{
+    const SelfBlindVSRContext *s = ctx->priv;
+    const AVPixFmtDescriptor *desc = av_pix_fmt_desc_get(s->format);
+
+    if (desc->nb_components != 3 || desc->comp[0].step != 4)
+        return 0;
+#if CONFIG_CUDA
+    if (s->device)
+        return fill_cuda(ctx, frame, 0xFF);
+#endif
+    for (int y = 0; y < frame->height; y++)
+        memset(frame->data[0] + (ptrdiff_t)y * frame->linesize[0], 0xFF, 4 * (size_t)frame->width);
+    return 0;
 }
 
 /* Restores the frame of this tag and passes it on. The held frames before it are those that border=none drops. */
@@ -429,9 +612,10 @@ static int output_frame(AVFilterContext *ctx, int64_t tag)
         ret = AVERROR(ENOMEM);
         goto end;
     }
-    if ((ret = copy_props(out, in, sbv_model(s->session)->scale)) < 0)
+    out->width = outlink->w;
+    out->height = outlink->h;
+    if ((ret = copy_props(out, in, sbv_model(s->session)->scale)) < 0 || (ret = fill_padding(ctx, out)) < 0)
         goto end;
-    fill_padding(out);
     picture_of(&picture, out);
     if ((ret = sbv_receive(s->session, &picture)) < 0) {
         ret = averror(ret);
@@ -515,6 +699,7 @@ static const AVFilterPad inputs[] = {
     {
         .name = "default",
         .type = AVMEDIA_TYPE_VIDEO,
+        .config_props = config_input,
     },
 };
 
@@ -538,4 +723,5 @@ const FFFilter ff_vf_selfblindvsr = {
     FILTER_INPUTS(inputs),
     FILTER_OUTPUTS(outputs),
     FILTER_PIXFMTS_ARRAY(pix_fmts),
+    .flags_internal = FF_FILTER_FLAG_HWFRAME_AWARE,
 };
