@@ -55,7 +55,7 @@ lean_codecs=rawvideo,wrapped_avframe,png,ffv1,mpeg4,aac,pcm_s16le
 lean_filters=format,null,scale,testsrc,testsrc2,color,mandelbrot,sine,anullsrc,setpts,settb,fps,trim,select,setparams,split
 lean_filters=$lean_filters,psnr,ssim,showinfo,crop,aresample,aformat,anull,atrim,concat,tpad,setsar,setfield,setdar,copy,geq
 lean_filters=$lean_filters,hflip,vflip,noise,metadata,signalstats,asetpts,buffer,buffersink,hwupload,hwdownload,hwupload_cuda
-lean_filters=$lean_filters,selfblindvsr
+lean_filters=$lean_filters,selfblindvsr,scale_cuda
 
 # One option a line.
 options() {
@@ -65,7 +65,6 @@ options() {
 --disable-doc
 --disable-debug
 --disable-ffplay
---enable-ffnvcodec
 --enable-libselfblindvsr
 --enable-zlib
 EOT
@@ -75,9 +74,6 @@ EOT
 --enable-gpl
 --enable-gnutls
 --enable-libx264
---enable-cuvid
---enable-nvdec
---enable-nvenc
 EOT
             ;;
         *)
@@ -97,21 +93,38 @@ EOT
 EOT
             ;;
     esac
+    [ "$nvidia" = no ] || nvidia_options
 }
 
-# NVIDIA's codec headers. Those of Debian 12, 11.1.5.2, are too old for any FFmpeg after 5.1.
-codec_headers() {
-    [ "$series" != 5.1 ] || return 0
-    pkg-config --exists 'ffnvcodec >= 12.1.14.0' && return
-    headers=$build/nv-codec-headers
-    PKG_CONFIG_PATH=$headers/lib/pkgconfig:$PKG_CONFIG_PATH
-    [ ! -e "$headers/lib/pkgconfig/ffnvcodec.pc" ] || return 0
-    tarball=$(SBV_BUILD=$build "$top/build-aux/apt-source.sh" fetch nv-codec-headers 12.1) || exit 1
-    rm -rf "$headers.src"
-    mkdir -p "$headers.src"
-    tar -xf "$tarball" -C "$headers.src" --strip-components=1
-    "$MAKE" -s -C "$headers.src" PREFIX="$headers" DESTDIR= install >/dev/null
-    rm -rf "$headers.src"
+# CUDA frames, in the full FFmpeg NVIDIA's decoders and encoders too, and where there is a compiler for them FFmpeg's own
+# CUDA filters. Nothing of this is linked to anything of NVIDIA's.
+nvidia_options() {
+    echo --enable-ffnvcodec
+    [ "$kind" != full ] || printf '%s\n' --enable-cuvid --enable-nvdec --enable-nvenc
+    case $cuda_arch in
+        '') ;;
+        sm_30) echo --enable-cuda-llvm ;; # what FFmpeg takes by default
+        *) printf '%s\n' --enable-cuda-llvm "--nvccflags=--cuda-gpu-arch=$cuda_arch -O2" ;;
+    esac
+}
+
+# Sets nvidia to yes or no, and cuda_arch to the oldest GPU that Clang compiles for, empty where there is no Clang.
+look_for_nvidia() {
+    nvidia=no cuda_arch=''
+    if ! headers=$("$top/build-aux/codec-headers.sh" "$series" 2>&1); then
+        echo "FFmpeg $version is built without CUDA frames, NVDEC and NVENC: ${headers#*: }" >&2
+        return
+    fi
+    nvidia=yes
+    [ -z "$headers" ] || PKG_CONFIG_PATH=$headers:$PKG_CONFIG_PATH
+    for arch in sm_30 sm_60 sm_75; do
+        if echo 'extern "C" __attribute__((global)) void nothing(void) {}' |
+            clang -x cuda --cuda-gpu-arch=$arch -nocudalib -nocudainc --cuda-device-only -S - -o /dev/null 2>/dev/null; then
+            cuda_arch=$arch
+            return
+        fi
+    done
+    echo "FFmpeg $version is built without its own CUDA filters, scale_cuda say: they need clang" >&2
 }
 
 configure() {
@@ -180,7 +193,7 @@ main() {
     version=$(cat "$source/RELEASE" 2>/dev/null || echo "$series")
     PKG_CONFIG_PATH=$build/lib/pkgconfig:${PKG_CONFIG_PATH:-}
     export PKG_CONFIG_PATH
-    codec_headers
+    look_for_nvidia
     configure
     [ "$kind" = full ] || compile_filter
     [ "$kind" = compile ] || build_programs

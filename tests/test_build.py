@@ -10,6 +10,7 @@ import re
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Callable
 
 import pytest
 
@@ -54,8 +55,8 @@ def test_configure_lists_all_that_is_missing(tmp_path: Path) -> None:
     before = (TOP / "config.mak").stat().st_mtime_ns
     done = run("./configure", "--cc=no-such-compiler", env={"PATH": str(tmp_path)})
     assert done.returncode == 1
-    for package in ("build-essential", "pkg-config", "zlib1g-dev", "libx264-dev", "libgnutls28-dev",
-                    "libffmpeg-nvenc-dev", "libjansson-dev", "xz-utils"):
+    for package in ("build-essential", "pkg-config", "zlib1g-dev", "libx264-dev", "libgnutls28-dev", "libjansson-dev",
+                    "xz-utils"):
         assert f"({package})" in done.stderr
         line = re.search(r"^  sudo apt-get install --no-install-recommends (.*)$", done.stderr, re.M)
         assert line[1].split().count(package) == 1
@@ -71,7 +72,7 @@ def test_install_deps_runs_apt_get(tmp_path: Path, user: str) -> None:
                         ("sudo", f'echo sudo >> {log}; exec "$@"')):
         (tmp_path / name).write_text(f"#!/bin/sh\n{lines}\n")
         (tmp_path / name).chmod(0o755)
-    done = run("./configure", "--install-deps", "--cc=no-such-compiler", "--python=no-such-python",
+    done = run("./configure", "--install-deps", "--ffmpeg=5.1", "--cc=no-such-compiler", "--python=no-such-python",
                env={"PATH": str(tmp_path)})
     # This apt-get installs nothing, so all is still missing.
     assert done.returncode == 1 and "build-essential" in done.stderr
@@ -81,7 +82,9 @@ def test_install_deps_runs_apt_get(tmp_path: Path, user: str) -> None:
         calls = calls[1::2]
     assert len(calls) == 2 and "update" in calls[0]
     assert calls[1].startswith("noninteractive ") and "install -y --no-install-recommends" in calls[1]
-    assert {"build-essential", "libcmocka-dev", "python3-pytest", "valgrind"} <= set(calls[1].split())
+    # What FFmpeg can do without is installed too.
+    assert {"build-essential", "libcmocka-dev", "python3-pytest", "valgrind", "libffmpeg-nvenc-dev",
+            "clang"} <= set(calls[1].split())
 
 
 def test_configure_help_names_every_option() -> None:
@@ -136,9 +139,56 @@ def test_archive_entries_of_both_formats(tmp_path: Path) -> None:
 def test_patch_adds_what_the_filter_needs(series: str) -> None:
     lines = (TOP / f"patches/ffmpeg-{series}.patch").read_text().splitlines()
     added = [line for line in lines if re.match(r"\+[^+]", line)]
-    assert len(added) == 6 and not [line for line in lines if re.match("-[^-]", line)]
+    assert len(added) == 7 and not [line for line in lines if re.match("-[^-]", line)]
     kind = "AVFilter" if float(series) < 8 else "FFFilter"
     assert f"+extern const {kind} ff_vf_selfblindvsr;" in added
+    assert '+selfblindvsr_filter_suggest="ffnvcodec"' in added
+
+
+@pytest.fixture(name="headers")
+def fixture_headers(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess]:
+    """Runs a copy of codec-headers.sh for an FFmpeg, on a system with or without headers of its own and without apt."""
+    shutil.copytree(TOP / "build-aux", tmp_path / "build-aux")
+    (tmp_path / "bin").mkdir()
+    for name in ("sh", "dirname", "mkdir", "flock", "tail", "uname", "tar", "xz", "rm", "make", "touch", "sha256sum"):
+        (tmp_path / "bin" / name).symlink_to(shutil.which(name))
+    (tmp_path / "cache").mkdir()
+
+    def call(series: str, own: bool) -> subprocess.CompletedProcess:
+        pkg_config = tmp_path / "bin/pkg-config"
+        pkg_config.write_text(f"#!/bin/sh\nexit {int(not own)}\n")
+        pkg_config.chmod(0o755)
+        return run(tmp_path / "build-aux/codec-headers.sh", series,
+                   env={"PATH": str(tmp_path / "bin"), "SBV_CACHE": str(tmp_path / "cache")})
+
+    return call
+
+
+def test_codec_headers_of_the_system(headers: Callable[..., subprocess.CompletedProcess]) -> None:
+    done = headers("9.0", own=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+@pytest.mark.parametrize("series, version", [("5.1", "11.1"), ("9.0", "12.1")])
+def test_codec_headers_of_the_archive(headers: Callable[..., subprocess.CompletedProcess], tmp_path: Path, series: str,
+                                      version: str) -> None:
+    source = tmp_path / "nv-codec-headers"
+    source.mkdir()
+    (source / "Makefile").write_text("install:\n\tmkdir -p $(PREFIX)/lib/pkgconfig\n"
+                                     "\ttouch $(PREFIX)/lib/pkgconfig/ffnvcodec.pc\n")
+    tarball = tmp_path / f"cache/nv-codec-headers_{version}.5.orig.tar.xz"
+    succeed("tar", "-C", tmp_path, "-cJf", tarball, "nv-codec-headers")
+    tarball.with_name(f"{tarball.name}.sha256").write_text(succeed("sha256sum", tarball.name, cwd=tarball.parent))
+    for _ in range(2):
+        done = headers(series, own=False)
+        assert done.returncode == 0 and done.stderr == ""
+        assert (Path(done.stdout.strip()) / "ffnvcodec.pc").exists()
+
+
+def test_no_codec_headers(headers: Callable[..., subprocess.CompletedProcess]) -> None:
+    done = headers("9.0", own=False)
+    assert done.returncode == 1 and done.stdout == ""
+    assert done.stderr.count("\n") == 1 and "no nv-codec-headers" in done.stderr and "no apt-get" in done.stderr
 
 
 @pytest.mark.parametrize("series", SERIES)
