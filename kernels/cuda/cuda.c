@@ -12,13 +12,13 @@
 #include <string.h>
 
 #include "kernels/cuda/conv.h"
-#include "kernels/cuda/fatbin.h"
 #include "kernels/cuda/record.h"
 
 /* Channels of a feature map begin and end at 16 bytes, maps at the width of a memory transaction. */
 #define VECTOR_BYTES  16
 #define MEMORY_ALIGN  256
-#define OLDEST_DEVICE 75 /* compute capability that the simple kernels are compiled for */
+#define STATIC_SHARED (48 * 1024) /* bytes of shared memory that a block may have without asking */
+#define OLDEST_DEVICE 75          /* compute capability that the simple kernels are compiled for */
 
 static const struct {
     const char *name;
@@ -189,8 +189,8 @@ static void cuda_close(sbv_backend *b)
         sbv_staging_close(&c->staging);
         if (c->capture)
             c->cu->cuStreamDestroy(c->capture);
-        if (c->module)
-            c->cu->cuModuleUnload(c->module);
+        while (c->modules > 0)
+            c->cu->cuModuleUnload(c->module[--c->modules]);
         cuda_leave(b);
     }
     if (c->own_context)
@@ -229,34 +229,47 @@ static void open_context(sbv_cuda *c)
                       major, minor, OLDEST_DEVICE / 10, OLDEST_DEVICE % 10);
 }
 
-/* Looks a kernel up. One that the device's image lacks, or that needs more shared memory than a block can have, is not
- * there; whoever would launch it has another way, or fails then. */
+/* Looks a kernel up. One that no image has for this device, or that needs more shared memory than a block can have, is
+ * not there; whoever would launch it has another way, or fails then. */
 static void find_kernel(sbv_cuda *c, int kernel, size_t most_shared)
 {
-    CUresult result = c->cu->cuModuleGetFunction(&c->function[kernel], c->module, kernels[kernel].name);
+    CUresult result = CUDA_ERROR_NOT_FOUND;
+    for (int i = 0; i < c->modules && result == CUDA_ERROR_NOT_FOUND; i++)
+        result = c->cu->cuModuleGetFunction(&c->function[kernel], c->module[i], kernels[kernel].name);
     if (result == CUDA_ERROR_NOT_FOUND || (result == CUDA_SUCCESS && kernels[kernel].shared > most_shared))
         c->function[kernel] = NULL;
-    else if (!SBV_CUDA_CHECK(c, result) && kernels[kernel].shared > 48 * 1024)
+    else if (!SBV_CUDA_CHECK(c, result) && kernels[kernel].shared > STATIC_SHARED)
         SBV_CUDA_CHECK(c,
                        c->cu->cuFuncSetAttribute(c->function[kernel], CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES,
                                                  (int)kernels[kernel].shared));
 }
 
+/* Images that have nothing for this device are left out. */
+static void load_modules(sbv_cuda *c)
+{
+    const void *image;
+    for (int i = 0; c->status >= 0 && (image = sbv_cuda_fatbin(i)); i++) {
+        CUresult result = c->cu->cuModuleLoadData(&c->module[c->modules], image);
+        if (result != CUDA_ERROR_NO_BINARY_FOR_GPU && !SBV_CUDA_CHECK(c, result))
+            c->modules++;
+    }
+}
+
 static void load_kernels(sbv_cuda *c)
 {
-    const void *image = sbv_cuda_fatbin();
-    int shared = 0;
-    if (!image) {
-        sbv_cuda_fail(c, SBV_ERROR_DEVICE, "this library was built without kernels for GPUs (there was no nvcc)");
-        return;
-    }
-    if (SBV_CUDA_CHECK(c, c->cu->cuModuleLoadData(&c->module, image)) ||
+    int shared = 0, found = 0;
+    load_modules(c);
+    if (c->status < 0 ||
         SBV_CUDA_CHECK(c, c->cu->cuDeviceGetAttribute(&shared, CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN,
                                                       c->device)) ||
         SBV_CUDA_CHECK(c, c->cu->cuStreamCreate(&c->capture, CU_STREAM_NON_BLOCKING)))
         return;
-    for (int i = 0; i < SBV_KERNEL_COUNT && c->status >= 0; i++)
+    for (int i = 0; i < SBV_KERNEL_COUNT && c->status >= 0; i++) {
         find_kernel(c, i, (size_t)shared);
+        found += c->function[i] != NULL;
+    }
+    if (!found)
+        sbv_cuda_fail(c, SBV_ERROR_DEVICE, "this library was built without kernels for GPUs: there was no nvcc");
 }
 
 static const sbv_backend cuda_backend = {

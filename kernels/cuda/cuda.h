@@ -8,6 +8,7 @@
 
 #include "kernels/backend.h"
 #include "kernels/cuda/driver.h"
+#include "kernels/cuda/fatbin.h"
 #include "kernels/cuda/kernels.h"
 #include "kernels/cuda/open.h"
 #include "kernels/cuda/staging.h"
@@ -36,7 +37,8 @@ typedef struct sbv_cuda {
     char device_name[128];
     CUstream stream;  /* where work is queued: the caller's, or `capture` while a recording is made */
     CUstream capture; /* of this backend */
-    CUmodule module;
+    CUmodule module[SBV_MAX_FATBINS];
+    int modules;
     CUfunction function[SBV_KERNEL_COUNT]; /* NULL: the image has no such kernel for this device */
     sbv_recording recording[SBV_MAX_RECORDINGS];
     int recordings, recorded; /* in use; index of the one being made, or -1 */

@@ -1,12 +1,15 @@
 /*
- * The kernels, compiled for every GPU architecture the library knows, as one image for cuModuleLoadData.
+ * The compiled kernels, embedded in the library: one image for cuModuleLoadData per .cu file, each for several GPU
+ * architectures.
  *
  * This file is part of Self-Blind-VSR for FFmpeg. SPDX-License-Identifier: LGPL-2.1-or-later
  */
 #ifndef SBV_KERNELS_CUDA_FATBIN_H
 #define SBV_KERNELS_CUDA_FATBIN_H
 
-/* The image; NULL where the library was built without one. */
-const void *sbv_cuda_fatbin(void);
+#define SBV_MAX_FATBINS 16
+
+/* Image number i, NULL where i is past the last one. */
+const void *sbv_cuda_fatbin(int i);
 
 #endif /* SBV_KERNELS_CUDA_FATBIN_H */
