@@ -77,7 +77,7 @@ struct Warp {
     uint32_t ready; /* lanes that can run and do not */
     uint32_t alive; /* lanes that have not exited */
     std::vector<Collective> collectives;
-    char sync[2]; /* objects for ThreadSanitizer */
+    char sync[2], wgmma_sync; /* objects for ThreadSanitizer */
     /* What lanes bring to a collective and take from it. Outputs are written when the last lane arrives, and every lane
      * has fetched its own before it can arrive at the next collective. */
     union {
@@ -222,8 +222,11 @@ enum CollectiveKind {
     BALLOT,
     LDMATRIX,
     LDMATRIX_TRANSPOSED,
+    STMATRIX,
+    STMATRIX_TRANSPOSED,
     STMATRIX_TRANSPOSED,
     MMA,
+    WGMMA,
     WGMMA_WAIT,
     SHUFFLE, /* + ShuffleKind */
 };

@@ -103,15 +103,20 @@ static void count_conflicts(const Warp *w, int matrices)
     }
 }
 
+static void check_row(const void *row, const char *what, int line)
+{
+    if ((uintptr_t)row & 15)
+        fail(line, "misaligned %s: a row must begin at a multiple of 16 bytes", what);
+    check_shared(row, 16, what, line);
+}
+
 void ldmatrix(uint32_t *registers, const void *row, int matrices, bool transposed, int line)
 {
     Thread *self = engine.thread;
     Warp *warp = self->warp;
     const int lane = (int)self->lane;
     if (lane < matrices * 8) {
-        if ((uintptr_t)row & 15)
-            fail(line, "misaligned ldmatrix: a row must begin at a multiple of 16 bytes");
-        check_shared(row, 16, "ldmatrix", line);
+        check_row(row, "ldmatrix", line);
         note_read(row, 16);
         memcpy(warp->in.ldmatrix.row[lane], row, 16);
         warp->in.ldmatrix.address[lane] = row;
@@ -155,6 +160,26 @@ void stmatrix_trans(void *row, const uint32_t *registers, int matrices, int line
         note_write(row, 16);
         memcpy(row, warp->out.row[lane], 16);
     }
+}
+
+void stmatrix(void *row, const uint32_t *registers, int matrices, bool transposed, int line)
+{
+    Thread *self = engine.thread;
+    Warp *warp = self->warp;
+    const int lane = (int)self->lane, matrix = lane / 8, i = lane % 8;
+    memcpy(warp->in.ldmatrix.row[lane], registers, sizeof(uint32_t) * (size_t)matrices);
+    collective(~0u, (transposed ? STMATRIX_TRANSPOSED : STMATRIX), line,
+               [](Warp *w) { memcpy(w->out.row, w->in.ldmatrix.row, sizeof(w->out.row)); });
+    if (matrix >= matrices)
+        return;
+    check_row(row, "stmatrix", line);
+    uint16_t halves[8];
+    for (int column = 0; column < 8; column++) {
+        const int owner = transposed ? column * 4 + i / 2 : i * 4 + column / 2;
+        halves[column] = (uint16_t)(warp->out.row[owner][matrix] >> ((transposed ? i : column) & 1) * 16);
+    }
+    note_write(row, 16);
+    memcpy(row, halves, 16);
 }
 
 static void multiply(Warp *w)
