@@ -158,10 +158,6 @@ inline void tma_load4(void *shared, const TensorMap *map, MBar *bar, int c0, int
     const int coordinates[4] = {c0, c1, c2, c3};
     emu::tma_load(shared, map, bar, 4, coordinates, line);
 }
-inline void stmatrix_x4_trans(void *row, const uint32_t (&r)[4], EMU_LINE)
-{
-    emu::stmatrix(row, r, 4, true, line);
-}
 inline WDesc wdesc(const void *shared)
 {
     return {(const char *)shared, 0};
@@ -189,10 +185,6 @@ inline void wgmma_m64n64k16(float (&d)[32], WDesc a, WDesc b, EMU_LINE)
 inline void wgmma_m64n128k16(float (&d)[64], WDesc a, WDesc b, EMU_LINE)
 {
     emu::wgmma(d, 128, a, b, line);
-}
-inline void wgmma_m64n256k16(float (&d)[128], WDesc a, WDesc b, EMU_LINE)
-{
-    emu::wgmma(d, 256, a, b, line);
 }
 inline void wgmma_m64n256k16(float (&d)[128], WDesc a, WDesc b, EMU_LINE)
 {

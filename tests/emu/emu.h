@@ -102,7 +102,6 @@ void copy_async_wait(int pending);
 
 void ldmatrix(uint32_t *registers, const void *row, int matrices, bool transposed, int line);
 void stmatrix_trans(void *row, const uint32_t *registers, int matrices, int line);
-void stmatrix(void *row, const uint32_t *registers, int matrices, bool transposed, int line);
 void mma_m16n8k16(float *d, const uint32_t *a, uint32_t b0, uint32_t b1, int line);
 
 /* An mbarrier. As on the device it takes eight bytes of shared memory. */

@@ -147,11 +147,8 @@ void stmatrix_trans(void *row, const uint32_t *registers, int matrices, int line
         half[(2 * t + 1) * 8 + g] = (uint16_t)(registers[m] >> 16);
     }
     warp->in.ldmatrix.address[lane] = row;
-    if (lane < matrices * 8) {
-        if ((uintptr_t)row & 15)
-            fail(line, "misaligned stmatrix: a row must begin at a multiple of 16 bytes");
-        check_shared(row, 16, "stmatrix", line);
-    }
+    if (lane < matrices * 8)
+        check_row(row, "stmatrix", line);
     collective(~0u, STMATRIX_TRANSPOSED, line, [matrices](Warp *w) {
         count_conflicts(w, matrices);
         memcpy(w->out.row, w->in.ldmatrix.row, sizeof(w->out.row));
@@ -160,26 +157,6 @@ void stmatrix_trans(void *row, const uint32_t *registers, int matrices, int line
         note_write(row, 16);
         memcpy(row, warp->out.row[lane], 16);
     }
-}
-
-void stmatrix(void *row, const uint32_t *registers, int matrices, bool transposed, int line)
-{
-    Thread *self = engine.thread;
-    Warp *warp = self->warp;
-    const int lane = (int)self->lane, matrix = lane / 8, i = lane % 8;
-    memcpy(warp->in.ldmatrix.row[lane], registers, sizeof(uint32_t) * (size_t)matrices);
-    collective(~0u, (transposed ? STMATRIX_TRANSPOSED : STMATRIX), line,
-               [](Warp *w) { memcpy(w->out.row, w->in.ldmatrix.row, sizeof(w->out.row)); });
-    if (matrix >= matrices)
-        return;
-    check_row(row, "stmatrix", line);
-    uint16_t halves[8];
-    for (int column = 0; column < 8; column++) {
-        const int owner = transposed ? column * 4 + i / 2 : i * 4 + column / 2;
-        halves[column] = (uint16_t)(warp->out.row[owner][matrix] >> ((transposed ? i : column) & 1) * 16);
-    }
-    note_write(row, 16);
-    memcpy(row, halves, 16);
 }
 
 static void multiply(Warp *w)
