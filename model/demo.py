@@ -19,8 +19,10 @@ from pathlib import Path
 
 import numpy as np
 
-from degrade import ClipError
-from evaluate import evaluate, filter_argument, print_table, through_filter
+from blur import gaussian_degrade
+from clips import ClipError
+from evaluate import evaluate, print_table
+from scalers import filter_argument, through_filter
 
 SCALE = 4
 SIGMA = 1.2
@@ -149,7 +151,9 @@ def restore_scene(ffmpeg: Path, filters: str, path: Path) -> None:
         seconds = time.monotonic() - begin
         return restored
 
-    figures, clips = evaluate(draw_scene(), SIGMA, "center", SCALE, str(ffmpeg), restore)
+    sharp = draw_scene()
+    low = gaussian_degrade(sharp, SIGMA, "center", SCALE)
+    figures, clips = evaluate(sharp, low, SCALE, str(ffmpeg), "center", {"model": restore}, ["bicubic"])
     print(f"Restored in {seconds:.1f} s, {FRAMES / seconds:.1f} frames/s.")
     print_table({"scene": figures})
     low, bicubic, restored, sharp = (clips[name][FRAMES // 2] for name in ("low", "bicubic", "model", "sharp"))

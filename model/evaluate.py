@@ -1,99 +1,47 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Measure a model against ffmpeg's bicubic scaler on sharp clips.
+"""Measure a model against ffmpeg's scalers on sharp clips.
 
-Each clip is degraded as degrade.py does, restored through the selfblindvsr filter and through the scaler, and compared
-with the original in RGB: PSNR and SSIM (window 11, sigma 1.5) of the 8-bit pictures, without 4 pixels on each side and
-without the first and last two frames, as in the paper.
+Each clip is degraded as degrade.py does, restored through the selfblindvsr filter of ffmpeg and enlarged by its
+scalers, and compared with the original: PSNR and SSIM (window 11, sigma 1.5) of the 8-bit pictures, RGB and Y,
+without 4 pixels on each side and without the first and last two frames, as in the paper. With --lr a low-resolution
+clip that is at hand is taken instead of a degraded one. The last column, flicker, is the mean absolute difference of
+consecutive frames when the middle frame of the small clip stands still under fresh noise of one code value.
 """
 from __future__ import annotations
 
 import argparse
 import json
 import pathlib
-import subprocess
 import sys
-from typing import Callable, Optional, Sequence
+from typing import Any, Callable, Optional, Sequence
 
 import numpy as np
 
-from degrade import ClipError, add_degradation, find_ffmpeg, gaussian_degrade, last_line, read_clip, write_clip
+import modelfile
+import plots
+from clips import ClipError, compressed, find_ffmpeg, read_clip, write_clip
+from degrade import add_degradation, degradation, number_in
+from quality import MARGIN, compare, compare_frames, flicker
+from scalers import SCALERS, enlarge, restore
 
-CROP = 4    # pixels left out on each side
-MARGIN = 2  # frames left out at each end: their window is not full
-BICUBIC = "scale={width}:{height}:flags=bicubic+accurate_rnd+full_chroma_int"
+STILL_FRAMES = 9
+STILL_NOISE = 1.0  # standard deviation, code values
+NEEDED = 2 * MARGIN + 1
+CROP_SIDE = 160    # of the crops side by side, high-resolution pixels
 
-
-def cropped(image: np.ndarray, crop: int) -> np.ndarray:
-    return image[..., crop:image.shape[-3] - crop, crop:image.shape[-2] - crop, :].astype(np.float32)
-
-
-def psnr(a: np.ndarray, b: np.ndarray, crop: int = CROP) -> float:
-    """Of one H x W x 3 uint8 picture, decibels; infinite where the two are equal."""
-    error = np.square(cropped(a, crop) - cropped(b, crop), dtype=np.float64).mean()
-    return float("inf") if error == 0 else float(10 * np.log10(255 ** 2 / error))
-
-
-def smoothed(image: np.ndarray) -> np.ndarray:
-    """The Gaussian window of SSIM, 11 x 11, sigma 1.5, where it lies inside the picture."""
-    taps = np.exp(-np.arange(-5, 6) ** 2 / (2 * 1.5 ** 2)).astype(np.float32)
-    taps /= taps.sum()
-    height, width = image.shape[0] - 10, image.shape[1] - 10
-    rows = sum(taps[k] * image[k:k + height] for k in range(11))
-    return sum(taps[k] * rows[:, k:k + width] for k in range(11))
+Figures = dict[str, dict[str, Any]]
+Clips = dict[str, np.ndarray]
 
 
-def ssim(a: np.ndarray, b: np.ndarray, crop: int = CROP) -> float:
-    """Structural similarity (Wang et al., 2004) of one H x W x 3 uint8 picture, mean over the colours."""
-    x, y = cropped(a, crop), cropped(b, crop)
-    if min(x.shape[:2]) < 11:
-        raise ValueError(f"ssim: {x.shape[1]} x {x.shape[0]} pixels after cropping, at least 11 x 11 are needed")
-    mean_x, mean_y = smoothed(x), smoothed(y)
-    variance_x = smoothed(x * x) - mean_x ** 2
-    variance_y = smoothed(y * y) - mean_y ** 2
-    covariance = smoothed(x * y) - mean_x * mean_y
-    c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
-    return float(np.mean((2 * mean_x * mean_y + c1) * (2 * covariance + c2)
-                         / ((mean_x ** 2 + mean_y ** 2 + c1) * (variance_x + variance_y + c2)), dtype=np.float64))
-
-
-def through_filter(frames: np.ndarray, filters: str, scale: int, ffmpeg: str) -> np.ndarray:
-    """N x H x W x 3 uint8 through an ffmpeg filter chain, in planar RGB, that enlarges by scale."""
-    count, height, width = frames.shape[:3]
-    command = [ffmpeg, "-v", "error", "-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-i", "-",
-               "-vf", f"format=gbrp,{filters},format=gbrp", "-f", "rawvideo", "-pix_fmt", "rgb24", "-"]
-    result = subprocess.run(command, input=frames.tobytes(), capture_output=True, check=False)
-    if result.returncode:
-        raise ClipError(f"{filters}: {last_line(result.stderr)}")
-    shape = (count, height * scale, width * scale, 3)
-    if len(result.stdout) != int(np.prod(shape)):
-        raise ClipError(f"{filters}: {len(result.stdout)} bytes came back, expected {int(np.prod(shape))}")
-    return np.frombuffer(result.stdout, np.uint8).reshape(shape)
-
-
-def bicubic(frames: np.ndarray, scale: int, ffmpeg: str) -> np.ndarray:
-    """ffmpeg's bicubic scaler."""
-    chain = BICUBIC.format(width=frames.shape[2] * scale, height=frames.shape[1] * scale)
-    return through_filter(frames, chain, scale, ffmpeg)
-
-
-def filter_argument(text: str) -> str:
-    """Quotes an option value for a filter graph: once for the option list, once for the graph."""
-    option = "".join("\\" + c if c in "\\':" else c for c in text)
-    return "".join("\\" + c if c in "\\'[],;" else c for c in option)
-
-
-def restore(frames: np.ndarray, model: str, scale: int, ffmpeg: str) -> np.ndarray:
-    """The selfblindvsr filter."""
-    return through_filter(frames, f"selfblindvsr=model={filter_argument(model)}", scale, ffmpeg)
-
-
-def restore_reference(frames: np.ndarray, model: str, scale: int) -> np.ndarray:
+def restore_reference(frames: np.ndarray, model: str, scale: int, **options: bool) -> np.ndarray:
     """The PyTorch definition; the window is filled with the first or last frame at the ends, as the filter does."""
-    import torch
-    import modelfile
+    try:
+        import torch
+    except ImportError:
+        raise ClipError("--reference needs PyTorch (python3-torch)") from None
     from reference import SelfBlindVSR
-    net = SelfBlindVSR.from_state_dict(modelfile.read(model)[0])
+    net = SelfBlindVSR.from_state_dict(modelfile.read(model)[0], **options)
     if net.arch.scale != scale:
         raise ClipError(f"{model}: enlarges by {net.arch.scale}, expected {scale}")
     half = net.arch.n_sequence // 2
@@ -106,80 +54,137 @@ def restore_reference(frames: np.ndarray, model: str, scale: int) -> np.ndarray:
     return np.stack(output)
 
 
-def compare(sharp: np.ndarray, restored: np.ndarray) -> dict[str, float]:
-    """Mean PSNR and SSIM over the frames whose window is full."""
-    pairs = list(zip(sharp, restored))
-    pairs = pairs[MARGIN:len(pairs) - MARGIN]
-    return {"psnr": float(np.mean([psnr(a, b) for a, b in pairs])),
-            "ssim": float(np.mean([ssim(a, b) for a, b in pairs])), "frames": len(pairs)}
-
-
 def model_scale(path: str) -> int:
     """What a model file enlarges by."""
-    import modelfile
     tensors, _ = modelfile.read(path)
     return 2 ** sum(name.startswith("upsample_layers.") and name.endswith(".weight") for name in tensors)
 
 
-def evaluate(sharp: np.ndarray, sigma: float, phase: str, scale: int, ffmpeg: str,
-             restorer: Callable[[np.ndarray], np.ndarray]) -> tuple[dict[str, dict[str, float]], dict[str, np.ndarray]]:
-    """Figures of bicubic and of the model on one clip, and the clips themselves, by name."""
+def trimmed(sharp: np.ndarray, scale: int) -> np.ndarray:
+    """The clip with its height and width cut to multiples of scale."""
     height, width = (n // scale * scale for n in sharp.shape[1:3])
-    sharp = sharp[:, :height, :width]
-    low = gaussian_degrade(sharp, sigma, phase, scale)
-    clips = {"sharp": sharp, "low": low, "bicubic": bicubic(low, scale, ffmpeg), "model": restorer(low)}
-    return {name: compare(sharp, clips[name]) for name in ("bicubic", "model")}, clips
+    return sharp[:, :height, :width]
 
 
-def print_table(rows: dict[str, dict[str, dict[str, float]]]) -> None:
-    width = max(len(name) for name in rows)
-    print(f"{'clip':{width}}  bicubic dB  SSIM    model dB  SSIM    gain dB")
+def evaluate(sharp: np.ndarray, low: np.ndarray, scale: int, ffmpeg: str, phase: str,
+             restorers: dict[str, Callable[[np.ndarray], np.ndarray]],
+             scalers: Sequence[str] = SCALERS) -> tuple[Figures, Clips]:
+    """Figures of the scalers and of the restorers, by name, and the clips themselves, with "sharp" and "low"."""
+    ways = {kind: lambda frames, kind=kind: enlarge(frames, kind, scale, ffmpeg, phase) for kind in scalers}
+    ways.update(restorers)
+    clips = {name: way(low) for name, way in ways.items()}
+    figures: Figures = {}
+    for name, clip in clips.items():
+        if clip.shape != sharp.shape:
+            raise ClipError(f"{name}: {len(clip)} frames of {clip.shape[2]}x{clip.shape[1]}, the sharp clip has "
+                            f"{len(sharp)} of {sharp.shape[2]}x{sharp.shape[1]}")
+        figures[name] = {**compare(sharp, clip), "per_frame": compare_frames(sharp, clip)["psnr"]}
+    return figures, {**clips, "sharp": sharp, "low": low}
+
+
+def still_scene(low: np.ndarray, crf: Optional[int], ffmpeg: str) -> np.ndarray:
+    """A static scene: the middle frame again and again under fresh noise, compressed if crf is given."""
+    frame = low[len(low) // 2]
+    noise = np.random.default_rng(0).normal(0, STILL_NOISE, (STILL_FRAMES,) + frame.shape)
+    still = np.rint(frame + noise).clip(0, 255).astype(np.uint8)
+    return still if crf is None else np.stack(list(compressed(still, crf, ffmpeg)))
+
+
+def print_table(rows: dict[str, Figures], scale_of: str = "bicubic") -> None:
+    """One line for each clip and way; the gain is over bicubic."""
+    width = max(max(len(name) for name in rows), 4)
+    ways = max(len(way) for row in rows.values() for way in row)
+    print(f"{'clip':{width}}  {'scaler':{ways}}  RGB dB   SSIM    Y dB   Y SSIM  gain dB  flicker")
     for name, row in rows.items():
-        low, high = row["bicubic"], row["model"]
-        print(f"{name:{width}}  {low['psnr']:10.2f}  {low['ssim']:.4f}  {high['psnr']:8.2f}  {high['ssim']:.4f}  "
-              f"{high['psnr'] - low['psnr']:+7.2f}")
+        for way, values in row.items():
+            gain = values["psnr"] - row[scale_of]["psnr"]
+            still = f"{values['flicker']:7.3f}" if "flicker" in values else "      -"
+            print(f"{name:{width}}  {way:{ways}}  {values['psnr']:6.2f}  {values['ssim']:.4f}  {values['psnr_y']:6.2f}"
+                  f"  {values['ssim_y']:.4f}  {gain:+7.2f}  {still}")
+
+
+def draw(folder: pathlib.Path, name: str, figures: Figures, clips: Clips, scale: int, ffmpeg: str) -> None:
+    """PSNR per frame, the same crop of each picture, and the whole middle frames, as PNG."""
+    middle = len(clips["sharp"]) // 2
+    plots.frame_curves(folder / f"{name}_frames.png", name, MARGIN,
+                       {way: values["per_frame"] for way, values in figures.items()})
+    sharp = clips["sharp"][middle]
+    side = min(CROP_SIDE, *sharp.shape[:2])
+    pictures = {"input": clips["low"][middle].repeat(scale, 0).repeat(scale, 1),
+                **{way: clips[way][middle] for way in figures}, "original": sharp}
+    plots.side_by_side(folder / f"{name}_crops.png", pictures, *plots.most_detailed(sharp, side), side)
+    for kind, clip in clips.items():
+        write_clip(str(folder / f"{name}_{kind}.png"), clip[middle][None], "1", ffmpeg)
 
 
 def parse(arguments: Optional[Sequence[str]] = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0],
                                      formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parser.add_argument("--hr", nargs="+", required=True, metavar="CLIP", help="sharp clips")
-    parser.add_argument("--model", required=True, metavar="X.bin", help="model file")
+    add = parser.add_argument
+    add("--hr", nargs="+", required=True, metavar="CLIP", help="sharp clips, or folders of images")
+    add("--lr", nargs="+", metavar="CLIP", help="the low-resolution clips that belong to them, instead of degraded ones")
+    add("--model", required=True, metavar="X.bin", help="model file")
     add_degradation(parser)
-    parser.add_argument("--reference", action="store_true", help="use the PyTorch definition, not the filter")
-    parser.add_argument("--frames", type=int, help="take only the first so many frames of each clip, at least 5")
-    parser.add_argument("--json", type=pathlib.Path, metavar="OUT", help="write the figures here")
-    parser.add_argument("--png", type=pathlib.Path, metavar="DIR", help="write the middle frame of each clip here")
+    add("--reference", action="store_true", help="measure the PyTorch definition as well, which is slow")
+    add("--no-temporal", action="store_true", help="leave out the flicker of a static scene")
+    add("--frames", type=number_in(NEEDED, 10 ** 9, int), help="take only the first so many frames of each clip")
+    add("--json", type=pathlib.Path, metavar="OUT", help="write the figures here, per frame too")
+    add("--png", type=pathlib.Path, metavar="DIR",
+        help="write PSNR per frame, crops side by side and the middle frame of each clip here")
     args = parser.parse_args(arguments)
-    if args.frames is not None and args.frames < 2 * MARGIN + 1:
-        parser.error(f"--frames {args.frames}: at least {2 * MARGIN + 1}")
+    if args.lr and len(args.lr) != len(args.hr):
+        parser.error(f"--lr: {len(args.lr)} clips for {len(args.hr)} of --hr")
     return args
+
+
+def low_clip(args: argparse.Namespace, index: int, sharp: np.ndarray, scale: int, ffmpeg: str) -> np.ndarray:
+    """The low-resolution clip that belongs to a sharp one: read or made, and compressed if that is asked for."""
+    if not args.lr:
+        return np.stack(list(degradation(args, scale).apply(sharp, ffmpeg)))
+    low = read_clip(args.lr[index], ffmpeg, limit=args.frames)
+    if args.crf is not None:
+        low = np.stack(list(compressed(low, args.crf, ffmpeg)))
+    return low[:, :sharp.shape[1] // scale, :sharp.shape[2] // scale]
+
+
+def measure(args: argparse.Namespace) -> dict[str, Figures]:
+    if args.png:
+        plots.require()
+    ffmpeg, scale = find_ffmpeg(args.ffmpeg), model_scale(args.model)
+    restorers = {"model": lambda low: restore(low, args.model, scale, ffmpeg)}
+    if args.reference:
+        restorers["reference"] = lambda low: restore_reference(low, args.model, scale)
+    rows: dict[str, Figures] = {}
+    for index, path in enumerate(args.hr):
+        sharp = trimmed(read_clip(path, ffmpeg, limit=args.frames), scale)
+        if len(sharp) < NEEDED:
+            raise ClipError(f"{path}: {len(sharp)} frames, at least {NEEDED} are needed")
+        low = low_clip(args, index, sharp, scale, ffmpeg)
+        name = pathlib.Path(path).stem
+        name = name if name not in rows else f"{name}_{index}"
+        rows[name], clips = evaluate(sharp, low, scale, ffmpeg, args.phase, restorers)
+        if not args.no_temporal:
+            ways = {"bicubic": lambda frames: enlarge(frames, "bicubic", scale, ffmpeg), "model": restorers["model"]}
+            still = still_scene(low, args.crf, ffmpeg)
+            for way, enlarged in ways.items():
+                rows[name][way]["flicker"] = flicker(enlarged(still))
+        if args.png:
+            args.png.mkdir(parents=True, exist_ok=True)
+            draw(args.png, name, rows[name], clips, scale, ffmpeg)
+    return rows
 
 
 def main() -> int:
     args = parse()
-    rows = {}
     try:
-        ffmpeg = find_ffmpeg(args.ffmpeg)
-        scale = model_scale(args.model)
-        for path in args.hr:
-            sharp = read_clip(path, ffmpeg)[:args.frames]
-            if len(sharp) <= 2 * MARGIN:
-                raise ClipError(f"{path}: {len(sharp)} frames, at least {2 * MARGIN + 1} are needed")
-            name = pathlib.Path(path).stem
-            rows[name], clips = evaluate(
-                sharp, args.sigma, args.phase, scale, ffmpeg,
-                lambda low: (restore_reference(low, args.model, scale) if args.reference
-                             else restore(low, args.model, scale, ffmpeg)))
-            if args.png:
-                args.png.mkdir(parents=True, exist_ok=True)
-                for kind, clip in clips.items():
-                    write_clip(str(args.png / f"{name}_{kind}.png"), clip[len(clip) // 2][None], "1", ffmpeg)
+        rows = measure(args)
         if args.json:
             args.json.write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
-    except (ClipError, ValueError, OSError) as error:
+    except (ClipError, plots.PlotError, ValueError, OSError) as error:
         print(f"evaluate: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        return 130
     print_table(rows)
     return 0
 

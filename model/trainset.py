@@ -12,7 +12,7 @@ Everything is decoded once into one uint8 .npy per file.
 from __future__ import annotations
 
 import pathlib
-import subprocess
+import zlib
 from dataclasses import dataclass
 from typing import Optional, Sequence
 
@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from degrade import probe, read_clip
+from clips import ClipError, compressed, probe, read_clip
 
 STILLS = {".webp", ".jpg", ".jpeg", ".png"}
 CLIPS = {".mp4", ".mkv", ".mov", ".webm"}
@@ -30,43 +30,85 @@ WINDOW = 5
 KERNEL = 13  # side of the blur kernel
 BLUR = 8     # high-resolution pixels round a region that the blur may reach
 MARGIN = 8   # low-resolution pixels round a patch that the motion may reach
+FRAMES_APART = 25  # frames of a clip that stand in for stills
 
 
 @dataclass
 class Batch:
-    """frames N x 5 x 3 x P x P; target N x 3 x 4P x 4P; kernel N x 1 x 13 x 13; flow of the first K, K x 4 x 2 x P x P."""
+    """frames N x 5 x 3 x P x P; target N x 3 x 4P x 4P; flow of the first K, K x 4 x 2 x P x P; kernel N x 1 x 13 x 13."""
     frames: Tensor
     target: Tensor
     flow: Tensor
     kernel: Tensor
 
 
-def decode_folder(folder: pathlib.Path, cache: pathlib.Path, ffmpeg: str) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """Stills (H x W x 3, full and half size) and clips (N x H x W x 3, reduced), memory-mapped from the cache."""
-    cache.mkdir(parents=True, exist_ok=True)
+def files_of(paths: Sequence[pathlib.Path]) -> list[pathlib.Path]:
+    """The stills and clips among the files given and in the folders given, in order."""
+    found = []
+    for path in paths:
+        if path.is_dir():
+            found += sorted(p for p in path.iterdir() if p.suffix.lower() in STILLS | CLIPS)
+        elif path.exists():
+            found.append(path)
+        else:
+            raise ClipError(f"{path}: no such file or folder")
+    if not found:
+        raise ClipError(f"{paths[0]}: no photographs and no clips in there")
+    return found
+
+
+def decoded(path: pathlib.Path, cache: pathlib.Path, ffmpeg: str, factor: float = 1.0,
+            limit: Optional[int] = None) -> np.ndarray:
+    """A clip or still, N x H x W x 3 uint8, scaled by factor, its first `limit` frames; memory-mapped from the cache,
+    where it is known by its place, size and date."""
+    status = path.stat()
+    identity = f"{path.resolve()} {status.st_size} {status.st_mtime_ns} {factor} {limit}"
+    stored = cache / f"{path.name}.{zlib.crc32(identity.encode()):08x}.npy"
+    if not stored.exists():
+        cache.mkdir(parents=True, exist_ok=True)
+        width, height, _ = probe(str(path), ffmpeg)
+        size = None if factor == 1 else (max(1, round(width * factor)), max(1, round(height * factor)))
+        partial = stored.with_suffix(".part.npy")
+        np.save(partial, read_clip(str(path), ffmpeg, size, limit))
+        partial.replace(stored)
+    return np.load(stored, mmap_mode="r")
+
+
+def decode_sharp(paths: Sequence[pathlib.Path], cache: pathlib.Path,
+                 ffmpeg: str) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Stills, H x W x 3, at full and half size, and clips, N x H x W x 3, at half size. Without stills, single frames
+    of the clips stand in for them."""
     stills, clips = [], []
-    for path in sorted(folder.iterdir()):
+    for path in files_of(paths):
         still = path.suffix.lower() in STILLS
-        if not still and path.suffix.lower() not in CLIPS:
-            continue
-        for factor in ((1.0, 0.5) if still else (0.5,)):
-            stored = cache / f"{path.name}.{factor}.npy"
-            if not stored.exists():
-                width, height, _ = probe(str(path), ffmpeg)
-                size = None if factor == 1 else (round(width * factor), round(height * factor))
-                partial = stored.with_suffix(".part.npy")
-                np.save(partial, read_clip(str(path), ffmpeg, size))
-                partial.rename(stored)
-            frames = np.load(stored, mmap_mode="r")
-            if min(frames.shape[1:3]) < 240:
-                continue
+        for factor in (1.0, 0.5) if still else (0.5,):
+            frames = decoded(path, cache, ffmpeg, factor)
             if still:
                 stills.append(frames[0])
             elif len(frames) >= WINDOW:
                 clips.append(frames)
+    stills = stills or [frame for clip in clips for frame in clip[::FRAMES_APART]]
     if not stills:
-        raise ValueError(f"no photograph in {folder}")
+        raise ClipError(f"{paths[0]}: no photograph, and no clip of {WINDOW} frames or more")
     return stills, clips
+
+
+def decode_clips(paths: Sequence[pathlib.Path], cache: pathlib.Path, ffmpeg: str, window: int,
+                 limit: int) -> list[np.ndarray]:
+    """Clips as they are, N x H x W x 3, at most `limit` frames of each. A folder without clips is a clip of images."""
+    files: list[pathlib.Path] = []
+    for path in paths:
+        clips = sorted(p for p in path.iterdir() if p.suffix.lower() in CLIPS) if path.is_dir() else []
+        files += clips or [path]
+    clips = []
+    for path in files:
+        if not path.exists():
+            raise ClipError(f"{path}: no such file or folder")
+        clip = decoded(path, cache, ffmpeg, limit=limit)
+        if len(clip) < window:
+            raise ClipError(f"{path}: {len(clip)} frames, at least {window} are needed")
+        clips.append(clip)
+    return clips
 
 
 @dataclass
@@ -102,18 +144,10 @@ def blurred(planes: Tensor, blur: Blur, stride: int = 1) -> Tensor:
 
 def through_codec(frames: np.ndarray, crf: int, ffmpeg: str) -> np.ndarray:
     """Windows, N x 5 x H x W x 3 uint8 with H and W multiples of 16, as H.264 gives them back."""
-    count, length, height, width = frames.shape[:4]
-    size = f"{width}x{count * height}"
-    raw = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", size]
-    stack = np.ascontiguousarray(frames.swapaxes(0, 1)).tobytes()
-    matrix = ["-vf", "scale=out_color_matrix=bt709:flags=bicubic+accurate_rnd"]
-    encode = [ffmpeg, "-v", "error", *raw, "-i", "-", *matrix, "-c:v", "libx264", "-preset", "veryfast", "-threads", "1",
-              "-bf", "2", "-pix_fmt", "yuv420p", "-crf", str(crf), "-f", "h264", "-"]
-    back = ["-vf", "scale=in_color_matrix=bt709:flags=bicubic+accurate_rnd+full_chroma_int"]
-    decode = [ffmpeg, "-v", "error", "-threads", "1", "-f", "h264", "-i", "-", *back, *raw, "-"]
-    stream = subprocess.run(encode, input=stack, capture_output=True, check=True).stdout
-    pixels = subprocess.run(decode, input=stream, capture_output=True, check=True).stdout
-    return np.frombuffer(pixels, np.uint8).reshape(length, count, height, width, 3).swapaxes(0, 1)
+    # one above the other, so that no macroblock belongs to two
+    stacks = frames.swapaxes(0, 1).reshape(frames.shape[1], -1, *frames.shape[3:])
+    coded = np.stack(list(compressed(stacks, crf, ffmpeg, preset="veryfast")))
+    return coded.reshape(frames.shape[1], frames.shape[0], *frames.shape[2:]).swapaxes(0, 1)
 
 
 class Motion:
@@ -158,6 +192,7 @@ class TrainingSet:
                  codec: float = 0.0, ffmpeg: str = "ffmpeg") -> None:
         self.patch, self.codec, self.ffmpeg = patch, codec, ffmpeg
         self.rng = np.random.default_rng(seed)
+        self.generator = torch.Generator().manual_seed(seed)
         self.region = SCALE * (patch + 2 * MARGIN) + 2 * BLUR
         self.stills = [still for still in stills if min(still.shape[:2]) >= self.region]
         self.clips = [clip for clip in clips if min(clip.shape[1:3]) >= SCALE * patch + 2 * BLUR]
@@ -275,7 +310,8 @@ class TrainingSet:
                           blur.kernel())
         if noise:
             strength = np.where(self.rng.random(len(batch.frames)) < 0.15, self.rng.uniform(0, 2 / 255), 0)
-            batch.frames += torch.randn_like(batch.frames) * torch.from_numpy(strength).float().view(-1, 1, 1, 1, 1)
+            noise_field = torch.randn(batch.frames.shape, generator=self.generator)
+            batch.frames += noise_field * torch.from_numpy(strength).float().view(-1, 1, 1, 1, 1)
         if noise and self.rng.random() < self.codec:
             batch.frames = self._compress(batch.frames)
         batch.frames = (batch.frames * 255).round_().clamp_(0, 255) / 255

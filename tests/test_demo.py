@@ -33,9 +33,10 @@ def test_scene(ffmpeg, models, tmp_path: Path) -> None:
     picture = tmp_path / "new/scene.png"
     done = demo("--ffmpeg", ffmpeg.folder / "ffmpeg", "--model", models.plain, "--output", picture)
     assert done.returncode == 0 and done.stderr == "", done.stderr
-    figures = [float(word) for word in re.search(r"^scene +(.*)$", done.stdout, re.M)[1].split()]
+    bicubic, model = ([float(word) for word in re.search(rf"^scene +{way} +([0-9. ]*)", done.stdout, re.M)[1].split()]
+                      for way in ("bicubic", "model"))
     # This model enlarges bilinearly, which is a little worse than bicubic.
-    assert 18 < figures[2] < figures[0] < 25 and 0.5 < figures[3] < figures[1] < 0.9
+    assert 18 < model[0] < bicubic[0] < 25 and 0.5 < model[1] < bicubic[1] < 0.9
     assert struct.unpack(">II", picture.read_bytes()[16:24]) == (4 * 384 + 3 * 6, 384 + 28)
     assert [path.name for path in picture.parent.iterdir()] == ["scene.png"]
 

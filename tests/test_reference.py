@@ -14,9 +14,10 @@ GOLDEN = ROOT / "tests" / "golden"
 SHARED = pathlib.Path(os.environ.get("SBV_SHARED", ROOT.parent / "shared")) / "golden"
 sys.path.insert(0, str(ROOT / "model"))
 
-import degrade  # noqa: E402
-import evaluate  # noqa: E402
+import blur  # noqa: E402
 import modelfile  # noqa: E402
+import quality  # noqa: E402
+import scalers  # noqa: E402
 
 try:
     import torch
@@ -24,7 +25,7 @@ except ImportError:
     torch = None
 else:
     import reference
-    import train
+    import trainee
     torch.set_num_threads(1)
 
 needs_torch = pytest.mark.skipif(torch is None, reason="torch is not installed")
@@ -140,19 +141,19 @@ def test_expanded_tail_equals_the_direct_one() -> None:
     weight, bias = (torch.randn(*shape, generator=rng) * 0.1 for shape in ((48, 12, 3, 3), (48,)))
     x = torch.randn(1, 12, 5, 6, generator=rng)
     net = reference.SelfBlindVSR(reference.Architecture(n_feat=12, extra_blocks=0, recons_blocks=0, kernel=None))
-    net.load_state_dict(train.expand_tail(weight, bias), strict=False)
+    net.load_state_dict(trainee.expand_tail(weight, bias), strict=False)
     direct = torch.pixel_shuffle(torch.conv2d(x, weight, bias, padding=1), 4)
     with torch.no_grad():
         assert (net.tail(x) - direct).abs().max() < 1e-5
 
 
-def small_trainee() -> "train.Trainee":
+def small_trainee() -> "trainee.Trainee":
     torch.manual_seed(5)
     arch = reference.Architecture(3, 14, 2, 2, 5, 4, (4, 6), ((5, 4, 4, 3, 3),), (4, 4, 4, 4, 3, 3, 2), None)
-    net = train.Trainee(arch)
+    net = trainee.Trainee(arch)
     with torch.no_grad():
         net.tail.weight.normal_(0, 0.1)
-        net.difference.copy_((net.filters() / train.FILTER_GRID).round() * train.FILTER_GRID)
+        net.difference.copy_((net.filters() / trainee.FILTER_GRID).round() * trainee.FILTER_GRID)
         net.difference[:, :, 1, 1] -= net.difference.sum((2, 3))
     return net
 
@@ -160,10 +161,10 @@ def small_trainee() -> "train.Trainee":
 @needs_torch
 def test_exported_network_equals_the_trained_one() -> None:
     net = small_trainee()
-    written = reference.SelfBlindVSR.from_state_dict(train.export(net))
+    written = reference.SelfBlindVSR.from_state_dict(net.export())
     frames = torch.rand(1, 5, 3, 16, 20)
     with torch.no_grad():
-        output = net(frames, net.flows(net.pyramids(frames))[-1])
+        output = net.restored(frames)
         assert (written(frames) - output).abs().max() < 2e-5
         assert (output - reference.resize(frames[:, 2], 64, 80)).abs().max() > 0.01
 
@@ -173,7 +174,7 @@ def test_exported_network_equals_the_trained_one() -> None:
 @pytest.mark.parametrize("network", ["trained", "default.bin"])
 def test_flat_colours_come_back_exactly(network: str, colour: tuple) -> None:
     if network == "trained":
-        state = train.export(small_trainee())
+        state = small_trainee().export()
     else:
         state = modelfile.read(str(ROOT / "model" / network))[0]
     frames = torch.tensor(colour).view(1, 1, 3, 1, 1).expand(1, 5, 3, 9, 13).contiguous()
@@ -185,45 +186,45 @@ def test_flat_colours_come_back_exactly(network: str, colour: tuple) -> None:
 def test_degradation_by_hand() -> None:
     # sigma so small that only the nearest pixels count: one of them top-left, four of equal weight in the centre
     image = np.arange(64, dtype=np.uint8).reshape(8, 8)[:, :, None].repeat(3, 2)
-    assert degrade.gaussian_degrade(image, 0.1, "topleft")[..., 0].tolist() == [[0, 4], [32, 36]]
+    assert blur.gaussian_degrade(image, 0.1, "topleft")[..., 0].tolist() == [[0, 4], [32, 36]]
     # the mean of rows 1, 2 and columns 1, 2 is 13.5, which rounds to even
-    assert degrade.gaussian_degrade(image, 0.1, "center")[..., 0].tolist() == [[14, 18], [46, 50]]
+    assert blur.gaussian_degrade(image, 0.1, "center")[..., 0].tolist() == [[14, 18], [46, 50]]
     # an edge in the middle of the block: the nearest taps, at half a pixel, on both sides
-    offsets, weights = degrade.gaussian_taps(1.0, "center", 4)
+    offsets, weights = blur.gaussian_taps(1.0, "center", 4)
     assert offsets.tolist() == list(range(-2, 6))
     assert weights == pytest.approx(np.exp(-(offsets - 1.5) ** 2 / 2) / np.exp(-(offsets - 1.5) ** 2 / 2).sum())
     edge = np.zeros((4, 4, 3), np.uint8)
     edge[:, 2:] = 254
-    assert degrade.gaussian_degrade(edge, 1.0, "center").ravel().tolist() == [127] * 3
+    assert blur.gaussian_degrade(edge, 1.0, "center").ravel().tolist() == [127] * 3
 
 
 def test_degradation_shifts_by_the_phase() -> None:
     ramp = np.arange(0, 160, 2, dtype=np.uint8)[None, :, None].repeat(8, 0).repeat(3, 2)
     inner = slice(4, -4)
-    assert degrade.gaussian_degrade(ramp, 1.2, "topleft")[0, inner, 0].tolist() == ramp[0, ::4, 0][inner].tolist()
-    assert degrade.gaussian_degrade(ramp, 1.2, "center")[0, inner, 0].tolist() == [
+    assert blur.gaussian_degrade(ramp, 1.2, "topleft")[0, inner, 0].tolist() == ramp[0, ::4, 0][inner].tolist()
+    assert blur.gaussian_degrade(ramp, 1.2, "center")[0, inner, 0].tolist() == [
         v + 3 for v in ramp[0, ::4, 0][inner]]
 
 
 def test_degradation_refuses_an_unknown_phase() -> None:
     with pytest.raises(ValueError, match="'middle'.*center, topleft"):
-        degrade.gaussian_degrade(np.zeros((4, 4, 3), np.uint8), 1.2, "middle")
+        blur.gaussian_degrade(np.zeros((4, 4, 3), np.uint8), 1.2, "middle")
 
 
 def test_measures() -> None:
     rng = np.random.default_rng(6)
     a = rng.integers(0, 256, (40, 44, 3), dtype=np.uint8)
-    assert evaluate.psnr(a, a) == float("inf")
+    assert quality.psnr(a, a) == float("inf")
     b = np.where(a < 255, a + 1, a - 1).astype(np.uint8)
-    assert evaluate.psnr(a, b) == pytest.approx(20 * np.log10(255))
+    assert quality.psnr(a, b) == pytest.approx(20 * np.log10(255))
     c = a.copy()
     c[:4], c[:, -4:] = 0, 0
-    assert evaluate.psnr(a, c) == float("inf")
-    assert evaluate.ssim(a, a) == pytest.approx(1)
-    assert evaluate.ssim(a, b) < 1
-    assert abs(evaluate.ssim(a, rng.integers(0, 256, a.shape, dtype=np.uint8))) < 0.1
+    assert quality.psnr(a, c) == float("inf")
+    assert quality.ssim(a, a) == pytest.approx(1)
+    assert quality.ssim(a, b) < 1
+    assert abs(quality.ssim(a, rng.integers(0, 256, a.shape, dtype=np.uint8))) < 0.1
 
 
 def test_filter_argument_is_quoted() -> None:
-    assert evaluate.filter_argument("plain.bin") == "plain.bin"
-    assert evaluate.filter_argument("a:b,c.bin") == "a\\\\:b\\,c.bin"
+    assert scalers.filter_argument("plain.bin") == "plain.bin"
+    assert scalers.filter_argument("a:b,c.bin") == "a\\\\:b\\,c.bin"

@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Blur kernels and the reduction that samples through them, as in the Self-Blind-VSR paper. Needs numpy only.
+
+A kernel is a square of odd side. It is anchored on the top-left pixel of a block: low-resolution sample (i, j) is the
+sum of kernel[y, x] * picture[scale * i + y - half, scale * j + x - half], the picture continued by its edge. In phase
+"topleft" the kernel is centred on its middle entry, in phase "center" (scale - 1) / 2 pixels further right and down,
+in the middle of the block.
+"""
+from __future__ import annotations
+
+import numpy as np
+
+PHASES = ("center", "topleft")
+KERNEL_SIDE = 13      # of the network's kernels, high-resolution pixels
+REALISTIC_SIDE = 31   # of the realistic kernels before they are reduced to KERNEL_SIDE
+REALISTIC_EIGENVALUES = (0.6 * 4, 5 * 4)
+REALISTIC_NOISE = 0.25
+CUBIC = -0.75         # of the cubic convolution; the value of OpenCV and PyTorch
+
+
+def phase_offset(phase: str, scale: int) -> float:
+    """How far right of and below the top-left pixel of its block a sample sits, high-resolution pixels."""
+    if phase not in PHASES:
+        raise ValueError(f"phase {phase!r}: expected one of {', '.join(PHASES)}")
+    return 0.0 if phase == "topleft" else (scale - 1) / 2
+
+
+def gaussian_taps(sigma: float, phase: str, scale: int) -> tuple[np.ndarray, np.ndarray]:
+    """Offsets of the pixels that sample 0 is made of, and their weights, along one axis."""
+    centre = phase_offset(phase, scale)
+    radius = int(np.ceil(3 * sigma))
+    offsets = np.arange(int(np.floor(centre)) - radius, int(np.ceil(centre)) + radius + 1)
+    weights = np.exp(-(offsets - centre) ** 2 / (2 * sigma ** 2))
+    return offsets, (weights / weights.sum()).astype(np.float32)
+
+
+def gaussian_kernel(sigma: tuple[float, float], angle: float, phase: str, scale: int) -> np.ndarray:
+    """A Gaussian with two standard deviations, the first along a direction `angle` radians from right towards down.
+
+    Its side is 2 * ceil(3 * sigma) + 1 in phase topleft, and what covers the same range about the middle in phase
+    center, where it is zero outside that range.
+    """
+    offsets, _ = gaussian_taps(max(sigma), phase, scale)
+    half = int(np.abs(offsets).max())
+    centre = phase_offset(phase, scale)
+    axis = np.arange(-half, half + 1)
+    x, y = axis - centre, axis[:, None] - centre
+    along, across = np.cos(angle) * x + np.sin(angle) * y, np.cos(angle) * y - np.sin(angle) * x
+    inside = np.isin(axis, offsets)
+    kernel = np.exp(-0.5 * ((along / sigma[0]) ** 2 + (across / sigma[1]) ** 2)) * inside * inside[:, None]
+    return kernel / kernel.sum()
+
+
+def centre_of_mass(kernel: np.ndarray) -> np.ndarray:
+    """Row and column of the centre of mass."""
+    rows, columns = np.indices(kernel.shape)
+    return np.array([(rows * kernel).sum(), (columns * kernel).sum()]) / kernel.sum()
+
+
+def cubic_matrix(positions: np.ndarray, size: int, edge: str) -> np.ndarray:
+    """Rows that interpolate `size` samples at positions; outside lies the edge sample ("edge") or nothing ("zero")."""
+    matrix = np.zeros((len(positions), size))
+    for row, position in enumerate(positions):
+        for index in range(int(np.floor(position)) - 1, int(np.floor(position)) + 3):
+            t = abs(position - index)
+            weight = ((CUBIC + 2) * t ** 3 - (CUBIC + 3) * t ** 2 + 1 if t <= 1
+                      else CUBIC * (t ** 3 - 5 * t ** 2 + 8 * t - 4))
+            if edge == "edge" or 0 <= index < size:
+                matrix[row, min(max(index, 0), size - 1)] += weight
+    return matrix
+
+
+def moved(kernel: np.ndarray, centre: np.ndarray) -> np.ndarray:
+    """The kernel with its centre of mass moved to (row, column) `centre`, clipped at 0 and normalised."""
+    shift = centre_of_mass(kernel) - centre
+    down, across = (cubic_matrix(np.arange(n) + s, n, "zero") for n, s in zip(kernel.shape, shift))
+    result = (down @ kernel @ across.T).clip(0)
+    return result / result.sum()
+
+
+def reduced(kernel: np.ndarray, side: int = KERNEL_SIDE) -> np.ndarray:
+    """The kernel resized (cubic, centres of pixels in proportion), clipped at 0 and normalised."""
+    matrix = cubic_matrix((np.arange(side) + 0.5) * len(kernel) / side - 0.5, len(kernel), "edge")
+    result = (matrix @ kernel @ matrix.T).clip(0)
+    return result / result.sum()
+
+
+def realistic_kernel(rng: np.random.Generator, phase: str, scale: int) -> np.ndarray:
+    """A kernel of the paper's "realistic" set, 13 x 13: an anisotropic Gaussian on a 31 x 31 grid, made uneven by
+    noise, re-centred and reduced. In phase center the centre of mass is brought to the middle of the block exactly."""
+    eigenvalues, angle = rng.uniform(*REALISTIC_EIGENVALUES, 2), rng.uniform(0, np.pi)
+    axis = np.arange(REALISTIC_SIDE) - REALISTIC_SIDE // 2
+    along = np.cos(angle) * axis + np.sin(angle) * axis[:, None]
+    across = np.cos(angle) * axis[:, None] - np.sin(angle) * axis
+    kernel = np.exp(-0.5 * (along ** 2 / eigenvalues[0] + across ** 2 / eigenvalues[1]))
+    kernel *= 1 + rng.uniform(-REALISTIC_NOISE, REALISTIC_NOISE, kernel.shape)
+    middle = np.full(2, REALISTIC_SIDE // 2, float)
+    offset = phase_offset(phase, scale)
+    if not offset:
+        return reduced(moved(kernel, middle))
+    wanted, ratio = KERNEL_SIDE // 2 + offset, REALISTIC_SIDE / KERNEL_SIDE
+    aim = middle + offset * ratio
+    for _ in range(8):  # what the reduction cuts off moves the centre a little
+        result = reduced(moved(kernel, aim))
+        aim = aim + (wanted - centre_of_mass(result)) * ratio
+    return result
+
+
+def decimate(image: np.ndarray, axis: int, offsets: np.ndarray, weights: np.ndarray, scale: int) -> np.ndarray:
+    """Filters and subsamples along one axis; pixels outside are those of the edge."""
+    size = image.shape[axis]
+    starts = np.arange(0, size, scale)
+    total = 0.0
+    for offset, weight in zip(offsets, weights):
+        total = total + np.take(image, np.clip(starts + offset, 0, size - 1), axis) * weight
+    return total
+
+
+def rounded(image: np.ndarray) -> np.ndarray:
+    return np.rint(image).clip(0, 255).astype(np.uint8)
+
+
+def blur_down(frames: np.ndarray, kernel: np.ndarray, scale: int) -> np.ndarray:
+    """Blurs and subsamples: ... x H x W x 3 to ... x ceil(H/scale) x ceil(W/scale) x 3 float32, not rounded."""
+    half = len(kernel) // 2
+    rows, columns = (np.arange(0, n, scale) for n in frames.shape[-3:-1])
+    total = np.zeros(frames.shape[:-3] + (len(rows), len(columns), frames.shape[-1]), np.float32)
+    for y, x in np.argwhere(kernel):
+        lines = np.take(frames, np.clip(rows + y - half, 0, frames.shape[-3] - 1), -3)
+        total += np.take(lines, np.clip(columns + x - half, 0, frames.shape[-2] - 1), -2) * np.float32(kernel[y, x])
+    return total
+
+
+def gaussian_down(frames: np.ndarray, sigma: float, phase: str, scale: int) -> np.ndarray:
+    """blur_down through an isotropic Gaussian, which is separable: the same in a fraction of the time."""
+    taps = gaussian_taps(sigma, phase, scale)
+    rows = decimate(frames.astype(np.float32), -3, *taps, scale)
+    return decimate(rows, -2, *taps, scale)
+
+
+def gaussian_degrade(frames: np.ndarray, sigma: float, phase: str = "center", scale: int = 4) -> np.ndarray:
+    """Blurs, subsamples and rounds: ... x H x W x 3 uint8 to ... x ceil(H/scale) x ceil(W/scale) x 3 uint8."""
+    return rounded(gaussian_down(frames, sigma, phase, scale))
