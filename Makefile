@@ -58,8 +58,19 @@ LIBS := -ljansson -lm -lpthread -ldl
 # The CUDA backend needs nothing of CUDA but nvcc, and that for the kernels alone.
 CUDA_HOST := $(filter-out kernels/cuda/absent.c,$(wildcard kernels/cuda/*.c))
 CUDA_SOURCES := $(if $(filter yes,$(CONFIG_CUDA)),$(CUDA_HOST),kernels/cuda/absent.c)
-SOURCES := $(sort $(wildcard model/*.c kernels/c/*.c) $(CUDA_SOURCES))
-OBJECTS := $(SOURCES:%.c=$(B)/obj/%.o)
+SOURCES := $(sort $(wildcard model/*.c kernels/c/*.c) kernels/cpu/cpu.c $(CUDA_SOURCES))
+
+# What is compiled once for each instruction set of the processor family; there products may be fused with sums.
+FAMILY := $(firstword $(subst -, ,$(shell $(CC) -dumpmachine 2>/dev/null)))
+INSTRUCTION_SETS := $(if $(filter x86_64,$(FAMILY)),sse2 avx2 avx512)$(if $(filter aarch64,$(FAMILY)),neon)
+ISA_CFLAGS_sse2   := -DSBV_LANES=4 -msse2
+ISA_CFLAGS_avx2   := -DSBV_LANES=8 -mavx2 -mfma
+ISA_CFLAGS_avx512 := -DSBV_LANES=16 -mavx512f -mavx512vl -mprefer-vector-width=512
+ISA_CFLAGS_neon   := -DSBV_LANES=4
+ISA_SOURCES := kernels/cpu/conv_f32
+ISA_OBJECTS := $(foreach isa,$(INSTRUCTION_SETS),$(ISA_SOURCES:%=%_$(isa).o))
+
+OBJECTS := $(SOURCES:%.c=$(B)/obj/%.o) $(addprefix $(B)/obj/,$(ISA_OBJECTS))
 
 library: $(LIBRARY) $(STATIC) $(HEADER) $(PKGCONFIG) $(if $(wildcard model/default.bin),$(DEFAULT_MODEL))
 .PHONY: library
@@ -87,6 +98,15 @@ $(B)/obj/fatbin/%.fatbin: kernels/cuda/%.cu config.mak Makefile
 
 $(B)/obj/kernels/cuda/fatbin.o: $(FATBINS)
 $(B)/obj/kernels/cuda/fatbin.o: BASE_CFLAGS += $(if $(FATBINS),-DSBV_FATBINS='"$(B)/obj/fatbin"')
+
+# $(1): folder, $(2): flags, $(3): source, $(4): instruction set
+define isa_rule
+$(1)/$(3)_$(4).o: $(3).c config.mak Makefile
+	@mkdir -p $$(@D)
+	@echo "  CC    $$< ($(4))"
+	@$$(CC) $$(BASE_CFLAGS) -ffp-contract=fast $(2) $$(ISA_CFLAGS_$(4)) -DSBV_ISA=$(4) $$(CFLAGS) -MMD -MP -c $$< -o $$@
+endef
+$(foreach isa,$(INSTRUCTION_SETS),$(foreach source,$(ISA_SOURCES),$(eval $(call isa_rule,$(B)/obj,-O3 $(CONFIG_CFLAGS),$(source),$(isa)))))
 
 # The list of objects is a prerequisite too, so that a file taken away is taken out of the library.
 $(B)/obj/list: FORCE

@@ -1,6 +1,7 @@
 # The tests. Each tests/test_*.c is a program of its own that speaks TAP; exit status 77 means: skipped, for the reason it
-# gave. A tests/x.c with a tests/x.h is linked into every program; any other tests/x.c is a tool of the Python tests,
-# build/tests/x. tests/test_*.py are run by pytest and find the FFmpegs of the tests as build/lean-SERIES/ffmpeg.
+# gave. A tests/x.c with a tests/x.h is linked into every program; tests/cuda_cases_*.c are parts of test_cuda_ops; any
+# other tests/x.c is a tool of the Python tests, build/tests/x. tests/test_*.py are run by pytest and find the FFmpegs of
+# the tests as build/lean-SERIES/ffmpeg.
 #
 # This file is part of Self-Blind-VSR for FFmpeg. SPDX-License-Identifier: LGPL-2.1-or-later
 
@@ -10,10 +11,12 @@ COMPILE_SERIES := 7.1 8.1
 
 UNIT_TESTS  := $(patsubst tests/%.c,%,$(sort $(wildcard tests/test_*.c)))
 TEST_HELPERS := $(wildcard $(patsubst %.h,%.c,$(wildcard tests/*.h)))
-TEST_TOOLS  := $(patsubst tests/%.c,$(B)/tests/%,$(filter-out tests/test_%.c $(TEST_HELPERS),$(wildcard tests/*.c)))
+TEST_TOOLS  := $(patsubst tests/%.c,$(B)/tests/%,$(filter-out tests/test_%.c tests/cuda_cases_%.c $(TEST_HELPERS),\
+                   $(wildcard tests/*.c)))
 TEST_CFLAGS  = -std=c11 -I. -g $(WARNINGS) $(CONFIG_CFLAGS) $(CFLAGS)
 SANITIZE    := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
-SANITIZE_OBJECTS := $(SOURCES:%.c=$(B)/sanitize/obj/%.o)
+SANITIZE_OBJECTS := $(SOURCES:%.c=$(B)/sanitize/obj/%.o) $(addprefix $(B)/sanitize/obj/,$(ISA_OBJECTS))
+$(foreach isa,$(INSTRUCTION_SETS),$(foreach source,$(ISA_SOURCES),$(eval $(call isa_rule,$(B)/sanitize/obj,-O1 -g $(SANITIZE),$(source),$(isa)))))
 
 # One after the other, so that the first failure is the last thing on the screen.
 check: library

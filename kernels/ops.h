@@ -45,7 +45,7 @@ static inline size_t sbv_sample_size(enum sbv_type type)
 #define SBV_RELU   0.0f
 #define SBV_LEAKY  0.1f
 
-/* Output channels are packed in groups of this many, the last group filled with zeros. */
+/* In kernels/c output channels are packed in groups of this many, the last group filled with zeros. */
 #define SBV_CONV_GROUP 8
 
 /* Convolution: out = activation(bias + weights * in) + residual, zeros outside the input. Square kernel. Computes the
@@ -53,9 +53,9 @@ static inline size_t sbv_sample_size(enum sbv_type type)
 typedef struct sbv_conv_args {
     sbv_map in, out;
     sbv_map residual;    /* data NULL: none. May be `out` itself. */
-    const void *weights; /* on the CPU [group of output channels][kernel row][kernel column][input
-                            channel][SBV_CONV_GROUP]; a device packs them in its own way */
-    const float *bias;   /* [output channels rounded up to SBV_CONV_GROUP] */
+    const void *weights; /* on the CPU [group of output channels][kernel row][kernel column][input channel][output
+                            channel of the group]; a device packs them in its own way */
+    const float *bias;   /* [output channels rounded up to a group] */
     const float *zeros;  /* at least in.c zeros: what a tap outside the input reads. Not used by devices. */
     int kernel, stride, dilation, padding;
     float slope; /* of the activation */
@@ -184,6 +184,7 @@ typedef struct sbv_colour_out_args {
     OP(colour_out, sbv_colour_out_args)
 
 typedef struct sbv_ops {
+    int conv_group; /* output channels that the weights of its convolution are packed in groups of */
 #define SBV_OP_MEMBER(name, args) void (*name)(const args *a, int begin, int end);
     SBV_OPS(SBV_OP_MEMBER)
 #undef SBV_OP_MEMBER

@@ -6,6 +6,8 @@
 #define _POSIX_C_SOURCE 200809L
 #include "model/exec.h"
 
+#include "kernels/cpu/cpu.h"
+
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -110,10 +112,26 @@ static sbv_pool *pool_open(int workers)
     return pool;
 }
 
+/* SBV_CPU=name in the environment asks for an instruction set other than the best: c is what all others are compared
+ * with. */
+static int choose_isa(sbv_exec *exec, sbv_report *report)
+{
+    const char *name = getenv("SBV_CPU");
+    int isa = name && *name ? sbv_isa_by_name(name) : (int)sbv_best_isa();
+    if (isa < 0)
+        return sbv_fail(report, SBV_ERROR_ARGUMENT, "SBV_CPU=%s: not an instruction set of this processor", name);
+    sbv_ops_init_isa(&exec->ops, (enum sbv_isa)isa);
+    exec->isa = sbv_isa_name((enum sbv_isa)isa);
+    return SBV_OK;
+}
+
 int sbv_exec_open(sbv_exec *exec, int threads, sbv_execute_fn *execute, void *opaque, sbv_report *report)
 {
+    int ret;
     memset(exec, 0, sizeof(*exec));
     sbv_ops_init(&exec->ops);
+    if ((ret = choose_isa(exec, report)) < 0)
+        return ret;
     if (threads < 0 || threads > MAX_THREADS)
         return sbv_fail(report, SBV_ERROR_ARGUMENT, "threads %d: out of range 0 to %d", threads, MAX_THREADS);
     if (threads == 0) {

@@ -13,6 +13,7 @@ typedef struct sbv_pool sbv_pool;
 
 typedef struct sbv_exec {
     sbv_ops ops;
+    const char *isa; /* name of the instruction set that ops are for */
     int threads;
     sbv_execute_fn *execute; /* the host's, or that of the pool */
     void *opaque;

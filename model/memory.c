@@ -84,20 +84,19 @@ size_t sbv_conv_bytes(const sbv_exec *exec, int out, int in, int kernel)
 {
     if (exec->backend)
         return exec->backend->conv_bytes(exec->backend, out, in, kernel);
-    size_t groups = (size_t)(out + SBV_CONV_GROUP - 1) / SBV_CONV_GROUP;
-    return groups * SBV_CONV_GROUP * (size_t)in * (size_t)kernel * (size_t)kernel * sizeof(float);
+    const size_t group = (size_t)exec->ops.conv_group;
+    return ((size_t)out + group - 1) / group * group * (size_t)in * (size_t)kernel * (size_t)kernel * sizeof(float);
 }
 
-/* Into the layout of kernels/c: see sbv_conv_args. */
-static void pack_groups(const float *raw, int out, int in, int kernel, float *packed)
+/* Into the layout of the CPU: see sbv_conv_args. */
+static void pack_groups(int group, const float *raw, int out, int in, int kernel, float *packed)
 {
     const int taps = kernel * kernel;
     for (int o = 0; o < out; o++)
         for (int i = 0; i < in; i++)
             for (int t = 0; t < taps; t++) {
-                size_t group = (size_t)(o / SBV_CONV_GROUP);
-                size_t at = ((group * (size_t)taps + (size_t)t) * (size_t)in + (size_t)i) * SBV_CONV_GROUP;
-                packed[at + (size_t)(o % SBV_CONV_GROUP)] =
+                size_t row = ((size_t)(o / group) * (size_t)taps + (size_t)t) * (size_t)in + (size_t)i;
+                packed[row * (size_t)group + (size_t)(o % group)] =
                     raw[((size_t)o * (size_t)in + (size_t)i) * (size_t)taps + (size_t)t];
             }
 }
@@ -108,5 +107,5 @@ void sbv_pack_conv(const sbv_exec *exec, const float *raw, int out, int in, int 
     if (exec->backend)
         exec->backend->pack_conv(exec->backend, raw, out, in, kernel, packed);
     else
-        pack_groups(raw, out, in, kernel, packed);
+        pack_groups(exec->ops.conv_group, raw, out, in, kernel, packed);
 }

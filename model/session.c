@@ -183,7 +183,7 @@ int sbv_open_stream(sbv_session *s)
                                       s->config.max_memory, &s->report)) < 0)
             return ret;
         sbv_say(&s->report, SBV_LOG_VERBOSE, "%dx%d: %zu MiB, tiles of %d, %s", stream->width, stream->height,
-                (s->ws.bytes >> 20) + 1, s->ws.tile, b ? b->name : "cpu");
+                (s->ws.bytes >> 20) + 1, s->ws.tile, b ? b->name : s->exec.isa);
     }
     if (b && (ret = b->describe(b, stream, s->network.scale)) < 0)
         return sbv_fail(&s->report, ret, "%s", sbv_backend_message(&s->exec));

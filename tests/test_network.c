@@ -106,7 +106,7 @@ static sbv_map run_layer(const sbv_session *s, const sbv_weights *weights, const
     const sbv_tensor *b = sbv_weights_find(weights, full);
     assert_true(w && b);
     const int out = (int)w->shape[0];
-    float *raw = malloc(sizeof(float) * (size_t)w->count), *bias = calloc((size_t)out + SBV_CONV_GROUP, sizeof(float));
+    float *raw = malloc(sizeof(float) * (size_t)w->count), *bias = calloc((size_t)out + SBV_BIAS_GROUP, sizeof(float));
     float *packed = malloc(sbv_conv_bytes(&s->exec, out, in.c, 3));
     sbv_layer layer = {.in = in.c, .out = out, .kernel = 3, .weights = packed, .bias = bias};
     sbv_map result = sbv_map_of(malloc(sizeof(float) * (size_t)(in.w * in.h * out)), in.w, in.h, out);

@@ -1,7 +1,7 @@
 /*
- * Every operation of the plain C table against its definition, written here once more in double precision and without
- * any blocking: odd sizes, guard bands of NaN round every input (a value read there spoils the result) and of a pattern
- * round every output (checked afterwards), jobs cut into uneven ranges.
+ * Every operation, as plain C and for every instruction set, against its definition, written here once more in double
+ * precision and without any blocking: odd sizes, guard bands of NaN round every input (a value read there spoils the
+ * result) and of a pattern round every output (checked afterwards), jobs cut into uneven ranges.
  *
  * Limit: the float result may be off by 1e-5 of the sum of the magnitudes that were added, about 100 roundings.
  *
@@ -11,12 +11,13 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
 
-#include "kernels/ops.h"
+#include "kernels/cpu/cpu.h"
 
 #define GUARD   64 /* floats before and after each map */
 #define PATTERN 12345.5f
@@ -119,13 +120,12 @@ static double conv_at(const sbv_conv_args *a, const float *raw, int x, int y, in
 /* Packs as kernels/ops.h describes, independently of the library. */
 static float *pack(const float *raw, int out, int in, int kernel)
 {
-    int groups = (out + SBV_CONV_GROUP - 1) / SBV_CONV_GROUP, taps = kernel * kernel;
-    float *packed = calloc((size_t)(groups * SBV_CONV_GROUP * in * taps), sizeof(float));
+    int group = ops.conv_group, groups = (out + group - 1) / group, taps = kernel * kernel;
+    float *packed = calloc((size_t)(groups * group * in * taps), sizeof(float));
     for (int o = 0; o < out; o++)
         for (int i = 0; i < in; i++)
             for (int t = 0; t < taps; t++)
-                packed[((o / SBV_CONV_GROUP * taps + t) * in + i) * SBV_CONV_GROUP + o % SBV_CONV_GROUP] =
-                    raw[(o * in + i) * taps + t];
+                packed[((o / group * taps + t) * in + i) * group + o % group] = raw[(o * in + i) * taps + t];
     return packed;
 }
 
@@ -136,7 +136,7 @@ static void run_conv_case(const struct conv_case *c)
     const int h = (c->h + 2 * padding - c->dilation * (c->kernel - 1) - 1) / c->stride + 1;
     struct guarded in = guarded(c->w, c->h, c->in, 1), out = guarded(w, h, c->out, 0), add = guarded(w, h, c->out, 1);
     float *raw = malloc((size_t)weights * sizeof(float)), *zeros = calloc((size_t)c->in, sizeof(float));
-    float *bias = calloc((size_t)c->out + SBV_CONV_GROUP, sizeof(float));
+    float *bias = calloc((size_t)(c->out + ops.conv_group), sizeof(float));
     for (int i = 0; i < weights; i++)
         raw[i] = uniform();
     for (int i = 0; i < c->out; i++)
@@ -510,13 +510,6 @@ static void test_linear_softmax_attention(void **unused)
     free(z.memory);
 }
 
-static int fill_table(void **unused)
-{
-    (void)unused;
-    sbv_ops_init(&ops);
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -533,5 +526,15 @@ int main(void)
         cmocka_unit_test(test_adaptive_pool),
         cmocka_unit_test(test_linear_softmax_attention),
     };
-    return cmocka_run_group_tests(tests, fill_table, NULL);
+    int failed = 0;
+    for (int isa = SBV_ISA_C; isa < SBV_ISA_COUNT; isa++) {
+        if (sbv_isa_by_name(sbv_isa_name(isa)) < 0) {
+            printf("# skip %s: this processor, or this build, does not have it\n", sbv_isa_name(isa));
+            continue;
+        }
+        sbv_ops_init(&ops);
+        sbv_ops_init_isa(&ops, isa);
+        failed += cmocka_run_group_tests_name(sbv_isa_name(isa), tests, NULL, NULL);
+    }
+    return failed;
 }

@@ -1,0 +1,36 @@
+/*
+ * Vectorised operations for the CPU, over the same maps as the plain C ones of kernels/c, which they are tested
+ * against. The instruction set is chosen at run time.
+ *
+ * This file is part of Self-Blind-VSR for FFmpeg. SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#ifndef SBV_KERNELS_CPU_CPU_H
+#define SBV_KERNELS_CPU_CPU_H
+
+#include "kernels/ops.h"
+
+enum sbv_isa { SBV_ISA_C, SBV_ISA_SSE2, SBV_ISA_AVX2, SBV_ISA_AVX512, SBV_ISA_NEON, SBV_ISA_COUNT };
+
+/* The best instruction set of this processor that the library was built for. */
+enum sbv_isa sbv_best_isa(void);
+
+/* "c", "sse2", ... and back: negative for an unknown name, and for one that this processor or this build lacks. */
+const char *sbv_isa_name(enum sbv_isa isa);
+int sbv_isa_by_name(const char *name);
+
+/* Replaces the operations of a table, filled by sbv_ops_init, with those for an instruction set that is there. */
+void sbv_ops_init_isa(sbv_ops *ops, enum sbv_isa isa);
+
+/* What a source that is compiled once per instruction set calls its functions: sbv_<name>_<isa>. */
+#define SBV_JOIN_(a, b)    a##b
+#define SBV_JOIN(a, b)     SBV_JOIN_(a, b)
+#define SBV_CPU_NAME(name) SBV_JOIN(sbv_##name##_, SBV_ISA)
+
+#define SBV_CPU_CONV(isa) void sbv_conv_##isa(const sbv_conv_args *a, int begin, int end);
+SBV_CPU_CONV(sse2)
+SBV_CPU_CONV(avx2)
+SBV_CPU_CONV(avx512)
+SBV_CPU_CONV(neon)
+#undef SBV_CPU_CONV
+
+#endif /* SBV_KERNELS_CPU_CPU_H */
