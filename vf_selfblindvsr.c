@@ -558,21 +558,39 @@ static int copy_props(AVFrame *out, const AVFrame *in, int scale)
 }
 
 #if CONFIG_CUDA
+#define CHECK_CU(call) FF_CUDA_CHECK_DL(ctx, cu, call)
+
 /* Fills the whole first plane of a CUDA frame, in the order of the stream. */
 static int fill_cuda(AVFilterContext *ctx, AVFrame *frame, int value)
 {
     const SelfBlindVSRContext *s = ctx->priv;
     const AVCUDADeviceContext *cuda = cuda_of(s->device);
     CudaFunctions *cu = cuda->internal->cuda_dl;
-    const CUdeviceptr plane = (CUdeviceptr)frame->data[0];
     const size_t size = (size_t)frame->linesize[0] * frame->height;
     CUcontext popped;
-    int ret = FF_CUDA_CHECK_DL(ctx, cu, cu->cuCtxPushCurrent(cuda->cuda_ctx));
+    int ret = CHECK_CU(cu->cuCtxPushCurrent(cuda->cuda_ctx));
 
     if (ret < 0)
         return ret;
-    ret = FF_CUDA_CHECK_DL(ctx, cu, cu->cuMemsetD8Async(plane, value, size, cuda->stream));
-    FF_CUDA_CHECK_DL(ctx, cu, cu->cuCtxPopCurrent(&popped));
+    ret = CHECK_CU(cu->cuMemsetD8Async((CUdeviceptr)frame->data[0], value, size, cuda->stream));
+    CHECK_CU(cu->cuCtxPopCurrent(&popped));
+    return ret;
+}
+
+/* Waits until the pictures given out are there. A GPU may fail after the last call of the library has returned, and
+ * hwdownload passes on what it could not download. */
+static int wait_cuda(AVFilterContext *ctx)
+{
+    const SelfBlindVSRContext *s = ctx->priv;
+    const AVCUDADeviceContext *cuda = cuda_of(s->device);
+    CudaFunctions *cu = cuda->internal->cuda_dl;
+    CUcontext popped;
+    int ret = CHECK_CU(cu->cuCtxPushCurrent(cuda->cuda_ctx));
+
+    if (ret < 0)
+        return ret;
+    ret = CHECK_CU(cu->cuStreamSynchronize(cuda->stream));
+    CHECK_CU(cu->cuCtxPopCurrent(&popped));
     return ret;
 }
 #endif
@@ -643,6 +661,13 @@ static int finish(AVFilterContext *ctx)
     if (s->status == AVERROR_EOF && s->sent && !s->returned)
         av_log(ctx, AV_LOG_WARNING, "No frame came out: border=none needs at least %d frames, there were %" PRId64 "\n",
                sbv_model(s->session)->sequence, s->sent);
+#if CONFIG_CUDA
+    if (s->device) {
+        const int ret = wait_cuda(ctx);
+        if (ret < 0)
+            return ret;
+    }
+#endif
     ff_outlink_set_status(ctx->outputs[0], s->status, s->status_pts);
     return 0;
 }
