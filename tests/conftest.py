@@ -4,9 +4,10 @@ SPDX-License-Identifier: LGPL-2.1-or-later
 """
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
@@ -37,13 +38,15 @@ class FFmpeg:
     """One of the FFmpegs the filter was built into."""
     series: str
     folder: Path
+    environment: dict[str, str] = field(default_factory=dict)  # besides that of the tests
 
     def run(self, *arguments: str | Path, data: bytes | None = None, program: str = "ffmpeg",
             before: tuple[str, ...] = ()) -> subprocess.CompletedProcess[bytes]:
         """Runs it, silent but for errors unless the arguments say otherwise."""
         command = [*before, self.folder / program, "-hide_banner", "-v", "error", *arguments]
         return subprocess.run([str(word) for word in command], input=data, capture_output=True, timeout=TIMEOUT,
-                              check=False, **({} if data is not None else {"stdin": subprocess.DEVNULL}))
+                              check=False, env={**os.environ, **self.environment},
+                              **({} if data is not None else {"stdin": subprocess.DEVNULL}))
 
     def output(self, *arguments: str | Path, data: bytes | None = None) -> bytes:
         """What it writes to standard output. It must succeed and have nothing to say."""
@@ -55,7 +58,7 @@ class FFmpeg:
         """Output packets by framecrc."""
         text = self.output(*arguments, "-f", "framecrc", "-", data=data).decode()
         rows = [line.split(",") for line in text.splitlines() if not line.startswith("#")]
-        return [Packet(*(int(field) for field in row[:5]), row[5].strip()) for row in rows]
+        return [Packet(*(int(word) for word in row[:5]), row[5].strip()) for row in rows]
 
     def log(self, *arguments: str | Path, data: bytes | None = None, level: str = "verbose") -> str:
         """What it logs at a level, writing frames nowhere. It must succeed."""

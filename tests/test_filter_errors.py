@@ -91,10 +91,16 @@ def test_small_tiles(ffmpeg: FFmpeg, models: Models) -> None:
     assert "tile 15" in line and "16 to 8192" in line
 
 
-@pytest.mark.parametrize("option", ["border=mirror", "scene=yes", "colour=red"])
+@pytest.mark.parametrize("option", ["border=mirror", "scene=yes", "colour=red", "backend=gpu", "backend=3",
+                                    "precision=fp8"])
 def test_unknown_option(ffmpeg: FFmpeg, models: Models, option: str) -> None:
     said = refused(ffmpeg, f"model={models.plain}:{option}")
     assert option.split("=")[0 if option.startswith("colour") else 1] in said
+
+
+def test_half_precision_needs_a_gpu(ffmpeg: FFmpeg, models: Models) -> None:
+    line = only_line(refused(ffmpeg, f"model={models.plain}:backend=cpu:precision=fp16"))
+    assert "fp16" in line and "GPU" in line
 
 
 def test_too_little_memory(ffmpeg: FFmpeg, models: Models) -> None:
@@ -134,7 +140,8 @@ def test_phase_is_warned_of(ffmpeg: FFmpeg, models: Models) -> None:
 
 def test_help(ffmpeg: FFmpeg) -> None:
     text = ffmpeg.output("-h", f"filter={TAG}").decode()
-    for word in ("model", "border", "replicate", "reflect", "none", "scene", "tile", "max_memory", "slice threading"):
+    for word in ("model", "backend", "auto", "cuda", "cpu", "precision", "fp32", "fp16", "border", "replicate", "reflect",
+                 "none", "scene", "tile", "max_memory", "slice threading"):
         assert word in text, word
 
 
