@@ -80,6 +80,17 @@ __device__ __forceinline__ void tma_load4(void *shared, const TensorMap *map, MB
                  : "memory");
 }
 
+/* ---- Transposing stores ---- */
+
+/* Stores four 8x8 matrices of halves, the inverse of ldmatrix_x4_trans: lane 8 * i + j gives the address of row j of
+ * matrix i (16 bytes, a multiple of 16), lane l has in r[i] column l / 4, rows 2 * (l % 4) and 2 * (l % 4) + 1. */
+__device__ __forceinline__ void stmatrix_x4_trans(void *row, const uint32_t (&r)[4])
+{
+    asm volatile("stmatrix.sync.aligned.m8n8.x4.trans.shared.b16 [%0], {%1, %2, %3, %4};" ::"r"(smem_address(row)),
+                 "r"(r[0]), "r"(r[1]), "r"(r[2]), "r"(r[3])
+                 : "memory");
+}
+
 /* ---- wgmma ---- */
 
 /* A matrix in shared memory: rows of 64 halves (128 bytes), 128-byte swizzle, beginning at a multiple of 1024 bytes; k
@@ -119,7 +130,7 @@ template <int N> __device__ __forceinline__ void wgmma_wait()
     "+f"(d[i]), "+f"(d[i + 1]), "+f"(d[i + 2]), "+f"(d[i + 3]), "+f"(d[i + 4]), "+f"(d[i + 5]), "+f"(d[i + 6]),        \
         "+f"(d[i + 7])
 
-/* d += a * transpose(b): a has 64 rows, b 64 or 128, both 16 columns. Thread t of the warpgroup holds, with
+/* d += a * transpose(b): a has 64 rows, b 64, 128 or 256, both 16 columns. Thread t of the warpgroup holds, with
  * row = t / 32 * 16 + t % 32 / 4 and column = 2 * (t % 4): d[4 * j + 0..1] = D(row, 8 * j + column..column + 1) and
  * d[4 * j + 2..3] = D(row + 8, 8 * j + column..). */
 __device__ __forceinline__ void wgmma_m64n64k16(float (&d)[32], WDesc a, WDesc b)
@@ -142,6 +153,25 @@ __device__ __forceinline__ void wgmma_m64n128k16(float (&d)[64], WDesc a, WDesc 
                  "%64, %65, 1, 1, 1, 0, 0;"
                  : SBV_ACCUMULATE8(d, 0), SBV_ACCUMULATE8(d, 8), SBV_ACCUMULATE8(d, 16), SBV_ACCUMULATE8(d, 24),
                    SBV_ACCUMULATE8(d, 32), SBV_ACCUMULATE8(d, 40), SBV_ACCUMULATE8(d, 48), SBV_ACCUMULATE8(d, 56)
+                 : "l"(a), "l"(b));
+}
+
+__device__ __forceinline__ void wgmma_m64n256k16(float (&d)[128], WDesc a, WDesc b)
+{
+    asm volatile("wgmma.mma_async.sync.aligned.m64n256k16.f32.f16.f16 "
+                 "{%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15,"
+                 " %16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31,"
+                 " %32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47,"
+                 " %48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63,"
+                 " %64, %65, %66, %67, %68, %69, %70, %71, %72, %73, %74, %75, %76, %77, %78, %79,"
+                 " %80, %81, %82, %83, %84, %85, %86, %87, %88, %89, %90, %91, %92, %93, %94, %95,"
+                 " %96, %97, %98, %99, %100, %101, %102, %103, %104, %105, %106, %107, %108, %109, %110, %111,"
+                 " %112, %113, %114, %115, %116, %117, %118, %119, %120, %121, %122, %123, %124, %125, %126, %127}, "
+                 "%128, %129, 1, 1, 1, 0, 0;"
+                 : SBV_ACCUMULATE8(d, 0), SBV_ACCUMULATE8(d, 8), SBV_ACCUMULATE8(d, 16), SBV_ACCUMULATE8(d, 24),
+                   SBV_ACCUMULATE8(d, 32), SBV_ACCUMULATE8(d, 40), SBV_ACCUMULATE8(d, 48), SBV_ACCUMULATE8(d, 56),
+                   SBV_ACCUMULATE8(d, 64), SBV_ACCUMULATE8(d, 72), SBV_ACCUMULATE8(d, 80), SBV_ACCUMULATE8(d, 88),
+                   SBV_ACCUMULATE8(d, 96), SBV_ACCUMULATE8(d, 104), SBV_ACCUMULATE8(d, 112), SBV_ACCUMULATE8(d, 120)
                  : "l"(a), "l"(b));
 }
 

@@ -7,14 +7,20 @@
 #ifndef SBV_KERNELS_CUDA_KERNELS_H
 #define SBV_KERNELS_CUDA_KERNELS_H
 
+#include "kernels/cuda/conv_wgmma.h"
+
 /* conv_mma.cu, conv_f32.cu */
 #define SBV_KERNELS_CONV(K)
 
 /* conv_wgmma.cu */
-#define SBV_KERNELS_WGMMA(K)
+#define SBV_KERNELS_WGMMA(K)                                                                                           \
+    K(CONV_WGMMA_64, "sbv_conv_wgmma_64", SBV_WGMMA_SHARED(64))                                                        \
+    K(CONV_WGMMA_128, "sbv_conv_wgmma_128", SBV_WGMMA_SHARED(128))
 
 /* blas_conv.cu */
-#define SBV_KERNELS_BLAS(K)
+#define SBV_KERNELS_BLAS(K)                                                                                            \
+    K(CONV_PAD, "sbv_conv_pad", 0)                                                                                     \
+    K(CONV_FINISH, "sbv_conv_finish", 0)
 
 /* flow.cu */
 #define SBV_KERNELS_FLOW(K)

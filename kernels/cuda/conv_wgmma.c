@@ -1,0 +1,96 @@
+/*
+ * This file is part of Self-Blind-VSR for FFmpeg. SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#include "kernels/cuda/conv_wgmma.h"
+
+#include "kernels/cuda/conv.h"
+#include "kernels/cuda/cuda.h"
+
+/* Whether the channels of every pixel begin at a multiple of 16 bytes. */
+static int is_aligned(const sbv_map *map)
+{
+    return map->type == SBV_MAP_F16 && (uintptr_t)map->data % 16 == 0 && map->pixel % 8 == 0 && map->row % 8 == 0;
+}
+
+/* The shape of the layer decides and the size of the image does not, so that a tile of an image gets the same bits as
+ * the whole. */
+static int is_supported(const sbv_cuda *c, const sbv_conv_args *a)
+{
+    enum sbv_kernel_id kernel = a->out.c == 64 ? SBV_KERNEL_CONV_WGMMA_64 : SBV_KERNEL_CONV_WGMMA_128;
+    return c->base.type == SBV_MAP_F16 && c->cu->cuTensorMapEncodeTiled && sbv_cuda_has(c, kernel) && a->kernel == 3 &&
+           a->stride == 1 && a->dilation == 1 && a->in.c % SBV_WGMMA_CHANNELS == 0 &&
+           (a->out.c == 64 || a->out.c == 128) && is_aligned(&a->in) && is_aligned(&a->out) &&
+           (!a->residual.data || is_aligned(&a->residual));
+}
+
+/* A tensor of halves, innermost dimension first, and the box that is loaded of it at a time. Strides of the outer
+ * dimensions in bytes. */
+static int encode(sbv_cuda *c, CUtensorMap *map, const void *data, const uint64_t size[3], const uint64_t stride[2],
+                  const uint32_t box[3])
+{
+    static const uint32_t every[3] = {1, 1, 1};
+    return !SBV_CUDA_CHECK(
+        c, c->cu->cuTensorMapEncodeTiled(map, CU_TENSOR_MAP_DATA_TYPE_FLOAT16, 3, (void *)(uintptr_t)data, size, stride,
+                                         box, every, CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B,
+                                         CU_TENSOR_MAP_L2_PROMOTION_L2_256B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE));
+}
+
+static int encode_pixels(sbv_cuda *c, CUtensorMap *map, const sbv_map *in)
+{
+    const uint64_t size[3] = {(uint64_t)in->c, (uint64_t)in->w, (uint64_t)in->h};
+    const uint64_t stride[2] = {(uint64_t)in->pixel * 2, (uint64_t)in->row * 2};
+    const uint32_t box[3] = {SBV_WGMMA_CHANNELS, SBV_WGMMA_WIDTH, SBV_WGMMA_ROWS};
+    return encode(c, map, in->data, size, stride, box);
+}
+
+/* Packed weights: [tap][output][input]. */
+static int encode_weights(sbv_cuda *c, CUtensorMap *map, const sbv_conv_args *a)
+{
+    const uint64_t in = (uint64_t)a->in.c, out = (uint64_t)a->out.c;
+    const uint64_t size[3] = {in, out, 9}, stride[2] = {in * 2, in * out * 2};
+    const uint32_t box[3] = {SBV_WGMMA_CHANNELS, (uint32_t)out, 1};
+    return encode(c, map, a->weights, size, stride, box);
+}
+
+int sbv_cuda_conv_wgmma_blocks(sbv_cuda *c, const sbv_conv_args *a, int rows, int most_blocks)
+{
+    const int tile_w = a->out.c == 64 ? 2 * SBV_WGMMA_WIDTH : SBV_WGMMA_WIDTH;
+    CUtensorMap pixels, weights;
+    if (!is_supported(c, a))
+        return 0;
+    if (rows <= 0 || a->x1 <= a->x0 || c->status < 0)
+        return 1;
+    sbv_conv_wgmma_args args = {.out = a->out,
+                                .residual = a->residual,
+                                .bias = a->bias,
+                                .slope = a->slope,
+                                .x0 = a->x0,
+                                .x1 = a->x1,
+                                .y0 = a->y0,
+                                .y1 = a->y0 + rows,
+                                .padding = a->padding,
+                                .chunks = a->in.c / SBV_WGMMA_CHANNELS,
+                                .tiles_x = (a->x1 - a->x0 + tile_w - 1) / tile_w};
+    args.tiles = args.tiles_x * ((rows + SBV_WGMMA_HEIGHT - 1) / SBV_WGMMA_HEIGHT);
+    if (!encode_pixels(c, &pixels, &a->in) || !encode_weights(c, &weights, a))
+        return 1;
+    const unsigned blocks = (unsigned)(args.tiles < most_blocks ? args.tiles : most_blocks);
+    void *params[] = {&args, &pixels, &weights};
+    if (a->out.c == 64)
+        sbv_cuda_launch(c, SBV_KERNEL_CONV_WGMMA_64, blocks, 1, 1, SBV_WGMMA_THREADS, SBV_WGMMA_SHARED(64), params);
+    else
+        sbv_cuda_launch(c, SBV_KERNEL_CONV_WGMMA_128, blocks, 1, 1, SBV_WGMMA_THREADS, SBV_WGMMA_SHARED(128), params);
+    return 1;
+}
+
+/* A block takes a whole multiprocessor: as many blocks as there are of those. */
+int sbv_cuda_conv_wgmma(sbv_cuda *c, const sbv_conv_args *a, int rows)
+{
+    int processors = 0;
+    if (!is_supported(c, a))
+        return 0;
+    if (SBV_CUDA_CHECK(c,
+                       c->cu->cuDeviceGetAttribute(&processors, CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT, c->device)))
+        return 1;
+    return sbv_cuda_conv_wgmma_blocks(c, a, rows, processors);
+}
