@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "kernels/cuda/conv.h"
+#include "kernels/cuda/conv_blas.h"
 #include "kernels/cuda/record.h"
 
 /* Channels of a feature map begin and end at 16 bytes, maps at the width of a memory transaction. */
@@ -187,6 +188,7 @@ static void cuda_close(sbv_backend *b)
     if (c->context && (c->entered || push(c))) {
         sbv_cuda_forget(b);
         sbv_staging_close(&c->staging);
+        sbv_cuda_blas_close(c);
         if (c->capture)
             c->cu->cuStreamDestroy(c->capture);
         while (c->modules > 0)

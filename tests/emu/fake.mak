@@ -5,9 +5,10 @@
 
 EMU_KERNELS  := $(sort $(wildcard kernels/cuda/*.cu))
 EMU_DRIVER   := $(filter-out tests/emu/fake_cublas.cpp,$(sort $(wildcard tests/emu/*.cpp)))
-# Kernels look at one piece of memory as several types, which nvcc allows.
-EMU_CXXFLAGS := -std=c++17 -O3 -g -march=native -fno-strict-aliasing -fPIC -fvisibility=hidden -pthread -I. -Itests/emu \
-                -Wall -Wextra -Wno-unknown-pragmas
+# Kernels look at one piece of memory as several types, which nvcc allows. Products that they want rounded by themselves
+# (__fmul_rn) are.
+EMU_CXXFLAGS := -std=c++17 -O3 -g -march=native -fno-strict-aliasing -ffp-contract=off -fPIC -fvisibility=hidden -pthread \
+                -I. -Itests/emu -Wall -Wextra -Wno-unknown-pragmas -Wno-psabi
 EMU_ASAN     := -DEMU_ASAN -fsanitize=address -fno-omit-frame-pointer
 
 fake-cuda: $(B)/emu/libcuda.so.1 $(B)/emu/libcublas.so.13

@@ -1,0 +1,216 @@
+/*
+ * This file is part of Self-Blind-VSR for FFmpeg. SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#include "kernels/cuda/conv_blas.h"
+
+#include <stdlib.h>
+
+#include "kernels/cuda/blas.h"
+#include "kernels/cuda/conv.h"
+#include "kernels/cuda/cuda.h"
+
+/* The memory for a tile, of whatever shape, and what cuBLAS may use for itself. */
+#define TILE_BYTES      ((size_t)64 << 20)
+#define WORKSPACE_BYTES ((size_t)16 << 20)
+#define ALIGNMENT       256
+
+struct sbv_cuda_blas {
+    sbv_cublas library;
+    cublasHandle_t handle;
+    CUdeviceptr memory; /* 0: cuBLAS cannot be loaded */
+};
+
+/* A tile of the output and the sizes that follow from its own. */
+typedef struct tile {
+    int w, h;
+    int span;                      /* pixels that the taps of one output pixel span */
+    int padded_w, padded_h;        /* of the zero-padded input */
+    int pitch;                     /* pixels between rows of the sums */
+    int in_channels, out_channels; /* rounded up to 8 */
+} tile;
+
+static size_t align(size_t bytes)
+{
+    return (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+}
+
+static int round_up(int value, int to)
+{
+    return (value + to - 1) / to * to;
+}
+
+static tile make_tile(const sbv_conv_args *a, int w, int h)
+{
+    tile t = {.w = w, .h = h, .span = (a->kernel - 1) * a->dilation + 1};
+    t.padded_w = (w - 1) * a->stride + t.span;
+    t.padded_h = (h - 1) * a->stride + t.span;
+    t.pitch = a->stride == 1 ? t.padded_w : w;
+    t.in_channels = round_up(a->in.c, 8);
+    t.out_channels = round_up(a->out.c, 8);
+    return t;
+}
+
+static size_t padded_bytes(const tile *t)
+{
+    return align((size_t)t->padded_w * (size_t)t->padded_h * (size_t)t->in_channels * 2);
+}
+
+static size_t sums_bytes(const tile *t)
+{
+    return (size_t)t->pitch * (size_t)t->h * (size_t)t->out_channels * sizeof(float);
+}
+
+/* The largest tile that fits: all columns, and as many rows as there is memory for, or fewer columns where that leaves
+ * so few rows that most of the input would be read for the taps above and below. */
+static tile choose_tile(const sbv_conv_args *a, int rows)
+{
+    int w = a->x1 - a->x0;
+    for (;;) {
+        int h = rows;
+        tile t = make_tile(a, w, h);
+        while (h > 1 && padded_bytes(&t) + sums_bytes(&t) > TILE_BYTES) {
+            h = (h + 1) / 2;
+            t = make_tile(a, w, h);
+        }
+        if (w == 1 || h >= t.span || (h == rows && padded_bytes(&t) + sums_bytes(&t) <= TILE_BYTES))
+            return t;
+        w = (w + 1) / 2;
+    }
+}
+
+/* Loads cuBLAS on the first call. Returns 0 where it cannot be used. */
+static int open_blas(sbv_cuda *c)
+{
+    char message[256];
+    struct sbv_cuda_blas *blas = c->blas;
+    if (blas)
+        return blas->memory != 0;
+    blas = c->blas = calloc(1, sizeof(*blas));
+    if (!blas) {
+        sbv_cuda_fail(c, SBV_ERROR_MEMORY, "%zu bytes for cuBLAS cannot be allocated", sizeof(*blas));
+        return 0;
+    }
+    if (sbv_cublas_open(&blas->library, message, sizeof(message)))
+        return 0;
+    cublasStatus_t status = blas->library.cublasCreate(&blas->handle);
+    if (status == CUBLAS_STATUS_NOT_INITIALIZED || status == CUBLAS_STATUS_ARCH_MISMATCH)
+        return 0;
+    if (status) {
+        sbv_cuda_fail(c, status == CUBLAS_STATUS_ALLOC_FAILED ? SBV_ERROR_MEMORY : SBV_ERROR_DEVICE,
+                      "cublasCreate: status %d", status);
+        return 0;
+    }
+    if (SBV_CUDA_CHECK(c, c->cu->cuMemAlloc(&blas->memory, TILE_BYTES + WORKSPACE_BYTES)))
+        return 0;
+    /* No setting of these is needed for the results to be right. */
+    blas->library.cublasSetWorkspace(blas->handle, (void *)(uintptr_t)(blas->memory + TILE_BYTES), WORKSPACE_BYTES);
+    blas->library.cublasSetMathMode(blas->handle, CUBLAS_MATH_DISALLOW_REDUCED_PRECISION_REDUCTION);
+    return 1;
+}
+
+void sbv_cuda_blas_close(sbv_cuda *c)
+{
+    struct sbv_cuda_blas *blas = c->blas;
+    if (!blas)
+        return;
+    if (blas->handle)
+        blas->library.cublasDestroy(blas->handle);
+    if (blas->memory)
+        c->cu->cuMemFree(blas->memory);
+    sbv_cublas_close(&blas->library);
+    free(blas);
+    c->blas = NULL;
+}
+
+/* Whether the pixels of an fp16 map begin at multiples of 16 bytes. */
+static int is_wide(const sbv_map *map)
+{
+    return map->type == SBV_MAP_F16 && (uintptr_t)map->data % 16 == 0 && map->pixel % 8 == 0 && map->row % 8 == 0;
+}
+
+static unsigned blocks(int pixels, int channels)
+{
+    return ((unsigned)pixels * (unsigned)channels / 8 + SBV_CONV_BLAS_THREADS - 1) / SBV_CONV_BLAS_THREADS;
+}
+
+/* The products of all taps, added up in `sums`. The first column of a product is the tile's first pixel. With stride 1
+ * rows follow each other at the pitch of the padded input, so that one product covers the tile; what it computes
+ * between the end of a row and the next one is not looked at. Otherwise there is one product for each row. */
+static cublasStatus_t multiply(sbv_cuda *c, const sbv_conv_args *a, const tile *t, const uint16_t *padded, float *sums)
+{
+    const sbv_cublas *library = &c->blas->library;
+    const int in_packed = round_up(a->in.c, a->in.c > 32 ? 64 : 16), out_packed = round_up(a->out.c, 64);
+    const int columns = a->stride == 1 ? (t->h - 1) * t->pitch + t->w : t->w;
+    const int products = a->stride == 1 ? 1 : t->h;
+    const long long padded_row = (long long)t->padded_w * t->in_channels;
+    const float one = 1, zero = 0;
+    for (int ky = 0; ky < a->kernel; ky++)
+        for (int kx = 0; kx < a->kernel; kx++) {
+            const int tap = ky * a->kernel + kx;
+            const uint16_t *weights = (const uint16_t *)a->weights + (ptrdiff_t)tap * out_packed * in_packed;
+            const uint16_t *shifted = padded + ky * a->dilation * padded_row + kx * a->dilation * t->in_channels;
+            cublasStatus_t status = library->cublasGemmStridedBatchedEx(
+                c->blas->handle, CUBLAS_OP_T, CUBLAS_OP_N, t->out_channels, columns, t->in_channels, &one, weights,
+                CUDA_R_16F, in_packed, 0, shifted, CUDA_R_16F, a->stride * t->in_channels, a->stride * padded_row,
+                tap ? &one : &zero, sums, CUDA_R_32F, t->out_channels, (long long)t->pitch * t->out_channels, products,
+                CUBLAS_COMPUTE_32F, CUBLAS_GEMM_DEFAULT);
+            if (status)
+                return status;
+        }
+    return CUBLAS_STATUS_SUCCESS;
+}
+
+/* The tile whose first output pixel is (x, y). */
+static void convolve_tile(sbv_cuda *c, const sbv_conv_args *a, const tile *t, int x, int y)
+{
+    uint16_t *padded = (uint16_t *)(uintptr_t)c->blas->memory;
+    float *sums = (float *)(uintptr_t)(c->blas->memory + padded_bytes(t));
+    sbv_conv_pad_args pad = {.in = a->in,
+                             .padded = padded,
+                             .x0 = x * a->stride - a->padding,
+                             .y0 = y * a->stride - a->padding,
+                             .w = t->padded_w,
+                             .h = t->padded_h,
+                             .channels = t->in_channels,
+                             .wide = is_wide(&a->in)};
+    sbv_conv_finish_args finish = {.out = a->out,
+                                   .residual = a->residual,
+                                   .sums = sums,
+                                   .bias = a->bias,
+                                   .slope = a->slope,
+                                   .x0 = x,
+                                   .y0 = y,
+                                   .w = t->w,
+                                   .h = t->h,
+                                   .pitch = t->pitch,
+                                   .channels = t->out_channels,
+                                   .wide = is_wide(&a->out) && (!a->residual.data || is_wide(&a->residual))};
+    sbv_cuda_launch(c, SBV_KERNEL_CONV_PAD, blocks(pad.w * pad.h, pad.channels), 1, 1, SBV_CONV_BLAS_THREADS, 0,
+                    (void *[]){&pad});
+    cublasStatus_t status = c->status ? CUBLAS_STATUS_SUCCESS : multiply(c, a, t, padded, sums);
+    if (status)
+        sbv_cuda_fail(c, SBV_ERROR_DEVICE, "cublasGemmStridedBatchedEx: status %d", status);
+    sbv_cuda_launch(c, SBV_KERNEL_CONV_FINISH, blocks(t->w * t->h, t->out_channels), 1, 1, SBV_CONV_BLAS_THREADS, 0,
+                    (void *[]){&finish});
+}
+
+int sbv_cuda_conv_blas(sbv_cuda *c, const sbv_conv_args *a, int rows)
+{
+    if (c->base.type != SBV_MAP_F16 || !sbv_cuda_has(c, SBV_KERNEL_CONV_PAD) ||
+        !sbv_cuda_has(c, SBV_KERNEL_CONV_FINISH) || !open_blas(c))
+        return 0;
+    if (rows <= 0 || a->x1 <= a->x0)
+        return 1;
+    cublasStatus_t status = c->blas->library.cublasSetStream(c->blas->handle, c->stream);
+    if (status) {
+        sbv_cuda_fail(c, SBV_ERROR_DEVICE, "cublasSetStream: status %d", status);
+        return 1;
+    }
+    const tile whole = choose_tile(a, rows);
+    for (int y = 0; y < rows; y += whole.h)
+        for (int x = a->x0; x < a->x1; x += whole.w) {
+            tile t = make_tile(a, a->x1 - x < whole.w ? a->x1 - x : whole.w, rows - y < whole.h ? rows - y : whole.h);
+            convolve_tile(c, a, &t, x, a->y0 + y);
+        }
+    return 1;
+}
