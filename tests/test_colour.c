@@ -14,61 +14,13 @@
 #include <cmocka.h>
 
 #include "kernels/ops.h"
+#include "tests/colour_layouts.h"
 
 #define GUARD      64 /* bytes before, after and between the rows that nobody may touch */
 #define GUARD_BYTE 0xA5
 #define MAX_PLANE  (64 * 1024)
 #define PIXEL      4 /* floats from one pixel of the map to the next, one of them nobody's */
 #define NOBODY     -77.0f
-
-typedef struct layout {
-    const char *name;
-    int components, rgb, w_log2, h_log2;
-    sbv_component component[3];
-} layout;
-
-#define PLANAR(depth)                                                                                                  \
-    {                                                                                                                  \
-        {0, (depth > 8) + 1, 0, 0, depth}, {1, (depth > 8) + 1, 0, 0, depth},                                          \
-        {                                                                                                              \
-            2, (depth > 8) + 1, 0, 0, depth                                                                            \
-        }                                                                                                              \
-    }
-#define PACKED(step, r, g, b)                                                                                          \
-    {                                                                                                                  \
-        {0, step, r, 0, 8}, {0, step, g, 0, 8},                                                                        \
-        {                                                                                                              \
-            0, step, b, 0, 8                                                                                           \
-        }                                                                                                              \
-    }
-
-static const layout layouts[] = {
-    {"yuv420p", 3, 0, 1, 1, PLANAR(8)},
-    {"yuv422p", 3, 0, 1, 0, PLANAR(8)},
-    {"yuv440p", 3, 0, 0, 1, PLANAR(8)},
-    {"yuv444p", 3, 0, 0, 0, PLANAR(8)},
-    {"yuv420p10", 3, 0, 1, 1, PLANAR(10)},
-    {"yuv422p10", 3, 0, 1, 0, PLANAR(10)},
-    {"yuv444p10", 3, 0, 0, 0, PLANAR(10)},
-    {"yuv420p12", 3, 0, 1, 1, PLANAR(12)},
-    {"yuv444p16", 3, 0, 0, 0, PLANAR(16)},
-    {"nv12", 3, 0, 1, 1, {{0, 1, 0, 0, 8}, {1, 2, 0, 0, 8}, {1, 2, 1, 0, 8}}},
-    {"nv21", 3, 0, 1, 1, {{0, 1, 0, 0, 8}, {1, 2, 1, 0, 8}, {1, 2, 0, 0, 8}}},
-    {"p010", 3, 0, 1, 1, {{0, 2, 0, 6, 10}, {1, 4, 0, 6, 10}, {1, 4, 2, 6, 10}}},
-    {"p016", 3, 0, 1, 1, {{0, 2, 0, 0, 16}, {1, 4, 0, 0, 16}, {1, 4, 2, 0, 16}}},
-    {"yuyv422", 3, 0, 1, 0, {{0, 2, 0, 0, 8}, {0, 4, 1, 0, 8}, {0, 4, 3, 0, 8}}},
-    {"gray", 1, 0, 0, 0, {{0, 1, 0, 0, 8}}},
-    {"gray10", 1, 0, 0, 0, {{0, 2, 0, 0, 10}}},
-    {"gbrp", 3, 1, 0, 0, {{2, 1, 0, 0, 8}, {0, 1, 0, 0, 8}, {1, 1, 0, 0, 8}}},
-    {"gbrp10", 3, 1, 0, 0, {{2, 2, 0, 0, 10}, {0, 2, 0, 0, 10}, {1, 2, 0, 0, 10}}},
-    {"gbrp16", 3, 1, 0, 0, {{2, 2, 0, 0, 16}, {0, 2, 0, 0, 16}, {1, 2, 0, 0, 16}}},
-    {"rgb24", 3, 1, 0, 0, PACKED(3, 0, 1, 2)},
-    {"bgr24", 3, 1, 0, 0, PACKED(3, 2, 1, 0)},
-    {"0rgb", 3, 1, 0, 0, PACKED(4, 1, 2, 3)},
-    {"bgr0", 3, 1, 0, 0, PACKED(4, 2, 1, 0)},
-};
-
-#define LAYOUTS ((int)(sizeof(layouts) / sizeof(layouts[0])))
 
 /* The last two do not fit into one piece of a row. */
 static const int sizes[][2] = {{1, 1}, {1, 5}, {6, 1}, {2, 2}, {3, 3}, {7, 5}, {16, 10}, {257, 3}, {515, 2}};
@@ -90,26 +42,6 @@ static const layout *find_layout(const char *name)
     return NULL;
 }
 
-static sbv_stream make_stream(const layout *l, int w, int h)
-{
-    sbv_stream s = {.width = w, .height = h, .components = l->components, .rgb = l->rgb};
-    s.chroma_w_log2 = l->w_log2;
-    s.chroma_h_log2 = l->h_log2;
-    memcpy(s.component, l->component, sizeof(s.component));
-    s.matrix = SBV_MATRIX_BT709;
-    return s;
-}
-
-static int component_w(const sbv_stream *s, int c)
-{
-    return !s->rgb && c ? (s->width + s->chroma_w_log2) >> s->chroma_w_log2 : s->width;
-}
-
-static int component_h(const sbv_stream *s, int c)
-{
-    return !s->rgb && c ? (s->height + s->chroma_h_log2) >> s->chroma_h_log2 : s->height;
-}
-
 /* A frame and the map of its pixels, in fixed buffers. */
 typedef struct picture {
     sbv_frame frame;
@@ -125,7 +57,7 @@ static void make_picture(picture *p, const sbv_stream *s)
     for (int c = 0; c < s->components; c++) {
         const int plane = s->component[c].plane;
         p->frame.data[plane] = p->plane[plane] + GUARD;
-        p->frame.linesize[plane] = (s->width + 1) * 4 + GUARD;
+        p->frame.linesize[plane] = (s->width + 1) * 8 + GUARD;
         assert_true(p->frame.linesize[plane] * s->height + 2 * GUARD <= MAX_PLANE);
     }
 }

@@ -16,6 +16,7 @@
  */
 #include <string.h>
 
+#include "kernels/colour_codes.h"
 #include "kernels/ops.h"
 
 /* Pixels in a piece of a row; even, so that a piece starts at a chroma sample. */
@@ -23,15 +24,6 @@
 
 /* Adding and subtracting it rounds a float below 2^22 to an integer, half to even (IEEE 754 default rounding). */
 #define ROUNDER 12582912.0f
-
-typedef struct luma_weights {
-    float r, g, b;
-} luma_weights;
-
-/* sample = zero + unit * value: the sample of value 0, and the distance to that of value 1. */
-typedef struct code_range {
-    float zero, unit;
-} code_range;
 
 static inline int min_int(int a, int b)
 {
@@ -44,61 +36,16 @@ static inline int clamp_int(int v, int low, int high)
 }
 
 /* Y' of a pixel, exactly v where R = G = B = v. */
-static inline float luma_of(luma_weights k, const float *rgb)
+static inline float luma_of(sbv_luma_weights k, const float *rgb)
 {
     return rgb[1] + k.r * (rgb[0] - rgb[1]) + k.b * (rgb[2] - rgb[1]);
-}
-
-static luma_weights luma_weights_of(enum sbv_matrix matrix)
-{
-    switch (matrix) {
-    case SBV_MATRIX_BT601:
-        return (luma_weights){0.299f, 0.587f, 0.114f};
-    case SBV_MATRIX_BT2020:
-        return (luma_weights){0.2627f, 0.6780f, 0.0593f};
-    default:
-        return (luma_weights){0.2126f, 0.7152f, 0.0722f};
-    }
-}
-
-static code_range code_range_of(const sbv_stream *s, int component)
-{
-    const int extra = s->component[component].depth - 8;
-    const int chroma = !s->rgb && component > 0;
-    const float zero = (float)(128 << extra), full = (float)((256 << extra) - 1);
-
-    if (s->rgb || s->full_range)
-        return (code_range){chroma ? zero : 0.0f, full};
-    if (chroma)
-        return (code_range){zero, (float)(224 << extra)};
-    return (code_range){(float)(16 << extra), (float)(219 << extra)};
-}
-
-/* Where chroma sits between the luma samples 2i and 2i + 1, in halves: 0, 1 or 2. */
-static int site_x(enum sbv_chroma_site site)
-{
-    return site == SBV_CHROMA_CENTER || site == SBV_CHROMA_TOP || site == SBV_CHROMA_BOTTOM;
-}
-
-static int site_y(enum sbv_chroma_site site)
-{
-    switch (site) {
-    case SBV_CHROMA_TOPLEFT:
-    case SBV_CHROMA_TOP:
-        return 0;
-    case SBV_CHROMA_BOTTOMLEFT:
-    case SBV_CHROMA_BOTTOM:
-        return 2;
-    default:
-        return 1;
-    }
 }
 
 /* Values of the samples first .. first + count - 1 of row y. */
 static void load(float *value, const sbv_stream *s, const sbv_frame *frame, int component, int y, int first, int count)
 {
     const sbv_component c = s->component[component];
-    const code_range range = code_range_of(s, component);
+    const sbv_code_range range = sbv_code_range_of(s, component);
     const uint8_t *sample = frame->data[c.plane] + y * frame->linesize[c.plane] + c.offset + (ptrdiff_t)first * c.step;
     const float gain = 1.0f / range.unit;
 
@@ -119,7 +66,7 @@ static void store(const float *value, const sbv_stream *s, const sbv_frame *fram
                   int count)
 {
     const sbv_component c = s->component[component];
-    const code_range range = code_range_of(s, component);
+    const sbv_code_range range = sbv_code_range_of(s, component);
     uint8_t *sample = frame->data[c.plane] + y * frame->linesize[c.plane] + c.offset + (ptrdiff_t)first * c.step;
     const float top = (float)((1 << c.depth) - 1);
 
@@ -149,7 +96,7 @@ static void load_chroma(float *value, const sbv_stream *s, const sbv_frame *fram
     float next_weight = 0.0f;
 
     if (sub_h) {
-        const float quarters = 0.25f * (float)site_y(s->chroma_site);
+        const float quarters = 0.25f * (float)sbv_site_y(s->chroma_site);
         row = y & 1 ? y / 2 : y / 2 - 1;
         next = clamp_int(row + 1, 0, h - 1);
         row = clamp_int(row, 0, h - 1);
@@ -175,14 +122,14 @@ static void load_chroma(float *value, const sbv_stream *s, const sbv_frame *fram
     for (int i = last; i < end; i++)
         line[i - begin] = line[last - 1 - begin];
 
-    const float quarters = 0.25f * (float)site_x(s->chroma_site);
+    const float quarters = 0.25f * (float)sbv_site_x(s->chroma_site);
     for (int i = 0; i < count; i++) {
         const float *pair = line + (i + 1) / 2;
         value[i] = pair[0] + (pair[1] - pair[0]) * (i & 1 ? 0.5f - quarters : 1.0f - quarters);
     }
 }
 
-static void rgb_from_ycbcr(float *rgb[3], const float *luma, const float *cb, const float *cr, luma_weights k,
+static void rgb_from_ycbcr(float *rgb[3], const float *luma, const float *cb, const float *cr, sbv_luma_weights k,
                            int count)
 {
     const float r_cr = 2.0f * (1.0f - k.r), b_cb = 2.0f * (1.0f - k.b);
@@ -198,7 +145,7 @@ static void rgb_from_ycbcr(float *rgb[3], const float *luma, const float *cb, co
 void sbv_colour_in_c(const sbv_colour_in_args *a, int begin, int end)
 {
     const sbv_stream *s = a->stream;
-    const luma_weights k = luma_weights_of(s->matrix);
+    const sbv_luma_weights k = sbv_luma_weights_of(s->matrix);
     float luma[PIECE], cb[PIECE], cr[PIECE], red[PIECE], green[PIECE], blue[PIECE];
 
     for (int y = begin; y < end; y++) {
@@ -225,7 +172,7 @@ void sbv_colour_in_c(const sbv_colour_in_args *a, int begin, int end)
     }
 }
 
-static void store_luma(const sbv_colour_out_args *a, luma_weights k, int y)
+static void store_luma(const sbv_colour_out_args *a, sbv_luma_weights k, int y)
 {
     float luma[PIECE];
 
@@ -252,20 +199,13 @@ static void store_rgb(const sbv_colour_out_args *a, int y)
         }
 }
 
-/* Weights of the luma positions 2i - 1 .. 2i + 2 in chroma sample i, by site. */
-static const float site_filter[3][4] = {
-    {0.25f, 0.5f, 0.25f, 0.0f},
-    {0.0f, 0.5f, 0.5f, 0.0f},
-    {0.0f, 0.25f, 0.5f, 0.25f},
-};
-
 /* Cb and Cr of the columns first .. first + count - 1, outermost repeated, filtered vertically to chroma row `row`. */
-static void filter_vertically(const sbv_colour_out_args *a, luma_weights k, int row, int first, int count, float *cb,
-                              float *cr)
+static void filter_vertically(const sbv_colour_out_args *a, sbv_luma_weights k, int row, int first, int count,
+                              float *cb, float *cr)
 {
     static const float alone[4] = {0.0f, 1.0f, 0.0f, 0.0f};
     const int sub_h = a->stream->chroma_h_log2;
-    const float *filter = sub_h ? site_filter[site_y(a->stream->chroma_site)] : alone;
+    const float *filter = sub_h ? sbv_site_filter[sbv_site_y(a->stream->chroma_site)] : alone;
     const float cb_gain = 0.5f / (1.0f - k.b), cr_gain = 0.5f / (1.0f - k.r);
     const int begin = clamp_int(first, 0, a->in.w - 1) - first, end = clamp_int(first + count, 1, a->in.w) - first;
 
@@ -292,10 +232,10 @@ static void filter_vertically(const sbv_colour_out_args *a, luma_weights k, int 
     }
 }
 
-static void store_chroma(const sbv_colour_out_args *a, luma_weights k, int row)
+static void store_chroma(const sbv_colour_out_args *a, sbv_luma_weights k, int row)
 {
     const int sub_w = a->stream->chroma_w_log2, w = (a->in.w + sub_w) >> sub_w;
-    const float *filter = site_filter[site_x(a->stream->chroma_site)];
+    const float *filter = sbv_site_filter[sbv_site_x(a->stream->chroma_site)];
     float cb[PIECE], cr[PIECE];
 
     /* A piece of PIECE columns gives PIECE / 2 - 1 subsampled values: those at its ends need a column more. */
@@ -324,7 +264,7 @@ static void store_chroma(const sbv_colour_out_args *a, luma_weights k, int row)
 void sbv_colour_out_c(const sbv_colour_out_args *a, int begin, int end)
 {
     const sbv_stream *s = a->stream;
-    const luma_weights k = luma_weights_of(s->matrix);
+    const sbv_luma_weights k = sbv_luma_weights_of(s->matrix);
     const int rows_end = min_int(2 * end, a->in.h);
 
     for (int y = 2 * begin; y < rows_end; y++) {
