@@ -383,7 +383,7 @@ __device__ __forceinline__ void convert_tile(const sbv_colour_out_params &p, con
 } // namespace
 
 /* Grid: groups of threads in a row, rows. */
-KERNEL(sbv_colour_in, const sbv_colour_in_params a)
+KERNEL(LAUNCH_BOUNDS(SBV_COLOUR_THREADS, 4) sbv_colour_in, const sbv_colour_in_params a)
 {
     const int x = blockIdx.x * SBV_COLOUR_THREADS + threadIdx.x, y = blockIdx.y;
     if (x >= a.w)
@@ -405,7 +405,7 @@ KERNEL(sbv_colour_in, const sbv_colour_in_params a)
 }
 
 /* Grid of the rest: tiles in a row, rows of tiles. */
-KERNEL(sbv_colour_out, const sbv_colour_map_params a)
+KERNEL(LAUNCH_BOUNDS(SBV_COLOUR_THREADS, 4) sbv_colour_out, const sbv_colour_map_params a)
 {
     DYN_SMEM();
     SMEM_ARRAY(float, blue, 0, SBV_COLOUR_SHARED_ROWS *SBV_COLOUR_SHARED_ROW);
@@ -413,7 +413,7 @@ KERNEL(sbv_colour_out, const sbv_colour_map_params a)
     convert_tile(a.colour, map_pixels{a}, differences{blue, red});
 }
 
-KERNEL(sbv_picture_2, const sbv_colour_picture_params a)
+KERNEL(LAUNCH_BOUNDS(SBV_COLOUR_THREADS, 4) sbv_picture_2, const sbv_colour_picture_params a)
 {
     DYN_SMEM();
     SMEM_ARRAY(float, blue, 0, SBV_COLOUR_SHARED_ROWS *SBV_COLOUR_SHARED_ROW);
@@ -421,7 +421,7 @@ KERNEL(sbv_picture_2, const sbv_colour_picture_params a)
     convert_tile(a.colour, enlarged_pixels<2>{a}, differences{blue, red});
 }
 
-KERNEL(sbv_picture_4, const sbv_colour_picture_params a)
+KERNEL(LAUNCH_BOUNDS(SBV_COLOUR_THREADS, 4) sbv_picture_4, const sbv_colour_picture_params a)
 {
     DYN_SMEM();
     SMEM_ARRAY(float, blue, 0, SBV_COLOUR_SHARED_ROWS *SBV_COLOUR_SHARED_ROW);

@@ -63,16 +63,6 @@ static sbv_staging_layout layout_of(const sbv_stream *s, int w, int h)
     return l;
 }
 
-static size_t in_bytes(const sbv_stream *stream)
-{
-    return layout_of(stream, stream->width, stream->height).bytes;
-}
-
-size_t sbv_staging_bytes(const sbv_stream *s, int scale)
-{
-    return SBV_STAGING_INPUTS * in_bytes(s) + layout_of(s, s->width * scale, s->height * scale).bytes;
-}
-
 /* ---- Buffers ---- */
 
 static int open_pair(sbv_staging *s, sbv_staging_pair *pair, const sbv_staging_layout *l)
@@ -102,10 +92,11 @@ static void close_pair(sbv_staging *s, sbv_staging_pair *pair)
         s->cuda->cu->cuMemFreeHost(pair->host);
 }
 
+/* The host sleeps while it waits for one: it can be the whole network that has to run before. */
 static int open_event(sbv_staging *s, CUevent *event)
 {
-    return SBV_CUDA_CHECK(s->cuda, s->cuda->cu->cuEventCreate(event, CU_EVENT_DISABLE_TIMING)) ? s->cuda->status
-                                                                                               : SBV_OK;
+    const unsigned flags = CU_EVENT_DISABLE_TIMING | CU_EVENT_BLOCKING_SYNC;
+    return SBV_CUDA_CHECK(s->cuda, s->cuda->cu->cuEventCreate(event, flags)) ? s->cuda->status : SBV_OK;
 }
 
 static int open_stream(sbv_staging *s, CUstream *stream)

@@ -63,9 +63,6 @@ typedef struct sbv_staging {
     int bands; /* of the picture being downloaded */
 } sbv_staging;
 
-/* Bytes of device memory that sbv_staging_open takes; as many bytes of pinned memory come on top. */
-size_t sbv_staging_bytes(const sbv_stream *stream, int scale);
-
 /* Allocates what frames of `stream` in host memory need, and pictures `scale` times as wide and high. All zeros, or
  * closed, before. The context must be current here and below. Errors: DEVICE, MEMORY, recorded by sbv_cuda_fail; there
  * is nothing to close then. */
