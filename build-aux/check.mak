@@ -9,7 +9,7 @@
 RUN_SERIES     := 5.1 9.0
 COMPILE_SERIES := 7.1 8.1
 
-UNIT_TESTS  := $(patsubst tests/%.c,%,$(sort $(wildcard tests/test_*.c)))
+UNIT_TESTS  := $(filter-out test_cuda_ops,$(patsubst tests/%.c,%,$(sort $(wildcard tests/test_*.c))))
 TEST_HELPERS := $(wildcard $(patsubst %.h,%.c,$(wildcard tests/*.h)))
 TEST_TOOLS  := $(patsubst tests/%.c,$(B)/tests/%,$(filter-out tests/test_%.c tests/cuda_cases_%.c $(TEST_HELPERS),\
                    $(wildcard tests/*.c)))
