@@ -3,7 +3,7 @@
 #
 # This file is part of Self-Blind-VSR for FFmpeg. SPDX-License-Identifier: LGPL-2.1-or-later
 
-EMU_KERNELS  := $(sort $(wildcard kernels/cuda/*.cu))
+EMU_KERNELS  := $(sort $(wildcard kernels/cuda/*.cu)) tests/emu/fake_kernels.cu
 EMU_DRIVER   := $(filter-out tests/emu/fake_cublas.cpp,$(sort $(wildcard tests/emu/*.cpp)))
 # Kernels look at one piece of memory as several types, which nvcc allows. Products that they want rounded by themselves
 # (__fmul_rn) are.
@@ -39,3 +39,23 @@ $(B)/$(1)/libcublas.so.13: $(B)/$(1)/tests/emu/fake_cublas.o $(B)/$(1)/libcuda.s
 endef
 $(eval $(call emu_rules,emu,))
 $(eval $(call emu_rules,emu-asan,$(EMU_ASAN)))
+
+# ---- Tests of the fake driver ----
+
+FAKE_TEST := $(sort $(wildcard tests/emu/fake_test*.c)) kernels/cuda/driver.c kernels/cuda/blas.c
+FAKE_TEST_FLAGS := -std=c11 -O1 -g -I. -Wall -Wextra -pthread
+
+$(B)/emu/fake_test: $(FAKE_TEST) $(wildcard tests/emu/fake*.h) kernels/cuda/driver.h kernels/cuda/blas.h
+	@mkdir -p $(@D)
+	@echo "  TEST  $@"
+	@$(CC) $(FAKE_TEST_FLAGS) $(FAKE_TEST) -ldl -lm -o $@
+$(B)/emu-asan/fake_test: $(FAKE_TEST) $(wildcard tests/emu/fake*.h) kernels/cuda/driver.h kernels/cuda/blas.h
+	@mkdir -p $(@D)
+	@echo "  TEST  $@"
+	@$(CC) $(FAKE_TEST_FLAGS) -fsanitize=address,undefined -fno-sanitize-recover=all $(FAKE_TEST) -ldl -lm -o $@
+
+check-fake-cuda: $(B)/emu/fake_test fake-cuda
+	@LD_LIBRARY_PATH=$(B)/emu $<
+check-fake-cuda-asan: $(B)/emu-asan/fake_test fake-cuda-asan
+	@LD_LIBRARY_PATH=$(B)/emu-asan $<
+.PHONY: check-fake-cuda check-fake-cuda-asan

@@ -87,6 +87,12 @@ void set_access(const Allocation &a, bool access)
 
 /* ---- Faults ---- */
 
+#ifdef __SANITIZE_ADDRESS__
+/* The sanitizer explains faults itself. */
+void catch_faults()
+{
+}
+#else
 struct sigaction previous_action;
 
 /* Says whose mistake a fault in device memory is; then the process ends as it would have. */
@@ -109,7 +115,6 @@ void on_fault(int, siginfo_t *info, void *)
 
 void catch_faults()
 {
-#ifndef __SANITIZE_ADDRESS__
     static bool done;
     if (done)
         return;
@@ -118,8 +123,8 @@ void catch_faults()
     action.sa_sigaction = on_fault;
     action.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER;
     sigaction(SIGSEGV, &action, &previous_action);
-#endif
 }
+#endif
 
 /* ---- Allocation ---- */
 

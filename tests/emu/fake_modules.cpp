@@ -97,12 +97,13 @@ bool is_valid(const Launch &l, const CUfunc_st *function)
     return false;
 }
 
-/* Whether a word could be a pointer into memory of this process that a GPU does not have. */
+/* Whether a word could be a pointer into memory of this process that a GPU does not have. Programs, libraries, stacks
+ * and the heap lie above 2^44; below it are pairs of small numbers, and shadow memory of the address sanitizer. */
 bool is_host_address(uint64_t word)
 {
     const uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
     unsigned char resident;
-    if (word < 65536 || word >> 47 || is_device_address(word) || is_pinned((const void *)(uintptr_t)word))
+    if (word >> 44 == 0 || word >> 48 || is_device_address(word) || is_pinned((const void *)(uintptr_t)word))
         return false;
     return mincore((void *)(uintptr_t)(word / page * page), 1, &resident) == 0;
 }
