@@ -140,7 +140,7 @@ def main() -> int:
                                      formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("input", metavar="IN", help="sharp clip, or folder of images")
     parser.add_argument("output", metavar="OUT",
-                        help="clip to write; .mkv, .avi and .nut are lossless, a name without ending is a folder of PNGs")
+                        help="clip to write; .mkv, .avi and .nut are lossless, a name without ending is a folder")
     parser.add_argument("--scale", type=int, choices=range(1, 9), default=4, help="how many times smaller")
     add_degradation(parser)
     try:

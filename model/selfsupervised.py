@@ -94,8 +94,9 @@ class SelfSupervised(Method):
         frames = batch.to(self.device, non_blocking=True)
         kernel, restored, cycle = self.stages(net, frames)
         centre = frames[:, self.window // 2]
-        terms = {"restored": F.l1_loss(restored, centre), "cycle": F.l1_loss(cycle, centre),
-                 **kernel_terms(kernel, self.offset)}
+        with torch.autocast(frames.device.type, enabled=False):
+            terms = {"restored": F.l1_loss(restored, centre), "cycle": F.l1_loss(cycle, centre),
+                     **kernel_terms(kernel, self.offset)}
         return terms | {"sum": sum(terms.values())}
 
     @torch.no_grad()

@@ -112,6 +112,8 @@ def provenance(args: argparse.Namespace, before: dict[str, str]) -> dict[str, st
 def method_of(args: argparse.Namespace, net: Network) -> Any:
     if args.method == "self":
         clips = decode_clips(args.data, args.cache, args.ffmpeg, net.arch.n_sequence, args.clip_frames)
+        if net.arch.kernel.ksize % 2 == 0:
+            raise ValueError(f"{args.init}: kernels of {net.arch.kernel.ksize} pixels, an odd number is needed")
         # a flow network that is trained already is hardly touched, as in the paper
         flow_rate = args.flow_rate if args.flow_rate is not None else 0.01 if args.init or args.flow_init else 1.0
         return SelfSupervised(args, net, clips, flow_rate)

@@ -35,7 +35,8 @@ FRAMES_APART = 25  # frames of a clip that stand in for stills
 
 @dataclass
 class Batch:
-    """frames N x 5 x 3 x P x P; target N x 3 x 4P x 4P; flow of the first K, K x 4 x 2 x P x P; kernel N x 1 x 13 x 13."""
+    """frames N x 5 x 3 x P x P; target N x 3 x 4P x 4P; flow, of the first K windows, K x 4 x 2 x P x P; kernel
+    N x 1 x 13 x 13."""
     frames: Tensor
     target: Tensor
     flow: Tensor
