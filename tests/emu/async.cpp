@@ -99,7 +99,7 @@ void mbar_init(MBar *bar, int count, int line)
     bar->count = bar->pending = (int16_t)count;
     bar->phase = 0;
     bar->bytes = 0;
-    engine.bars.push_back(bar);
+    engine.bars.push(bar);
     engine.bars_fenced = false;
 }
 
@@ -187,9 +187,47 @@ static void load_row(const TmaLoad &l, size_t offset, const int *position)
     }
 }
 
-static void load_now(TmaLoad &l)
+/* The object that tells ThreadSanitizer what came before a load; what comes after is told by the mbarrier itself. */
+static void *issue_order(MBar *bar)
 {
+    return (char *)bar + 1;
+}
+
+/* To ThreadSanitizer the copy engine is a thread of its own, which knows only of what came before the load. */
+#ifdef EMU_TSAN
+static void *copier;
+#endif
+
+void create_copier()
+{
+#ifdef EMU_TSAN
+    copier = __tsan_create_fiber(0);
+#endif
+}
+
+struct AsCopier {
+#ifdef EMU_TSAN
+    void *self;
+    AsCopier() : self(__tsan_get_current_fiber())
+    {
+        __tsan_switch_to_fiber(copier, 1);
+    }
+    ~AsCopier()
+    {
+        __tsan_switch_to_fiber(self, 1);
+    }
+#else
+    AsCopier()
+    {
+    }
+#endif
+};
+
+static void load_now(const TmaLoad &l)
+{
+    const AsCopier as_copier;
     const TensorMap &map = l.map;
+    order_acquire(issue_order(l.bar));
     const size_t bytes = box_bytes(map), row = (size_t)map.box[0] * map.element_size;
     int index[5] = {}, position[5];
     statistics.tma_loads++;
@@ -208,49 +246,42 @@ static void load_now(TmaLoad &l)
 
 void tma_load(void *shared, const TensorMap *map, MBar *bar, int rank, const int *coordinates, int line)
 {
-    TmaLoad *l = new TmaLoad();
-    l->shared = (char *)shared;
-    l->map = *map;
-    l->bar = bar;
-    l->line = line;
-    memcpy(l->coordinates, coordinates, sizeof(int) * (size_t)rank);
+    TmaLoad l = {};
+    l.shared = (char *)shared;
+    l.map = *map;
+    l.bar = bar;
+    l.line = line;
+    memcpy(l.coordinates, coordinates, sizeof(int) * (size_t)rank);
     check_bar(bar, "TMA load", line);
     if (!engine.bars_fenced)
         fail(line, "TMA load: mbar_fence() is missing after mbar_init()");
-    check_load(*l, rank);
-    if (engine.lazy) {
-        order_release(&l->sync);
-        engine.loads.push_back(l);
-    } else {
-        load_now(*l);
-        delete l;
-    }
+    check_load(l, rank);
+    order_release(issue_order(bar));
+    if (engine.lazy)
+        engine.loads.push(l);
+    else
+        load_now(l);
 }
 
 bool run_one_tma_load()
 {
-    if (engine.loads.empty())
+    if (!engine.loads.count)
         return false;
-    size_t i = 0;
+    int i = 0;
     if (engine.order == REVERSE)
-        i = engine.loads.size() - 1;
+        i = engine.loads.count - 1;
     else if (engine.order == RANDOM)
-        i = next_random() % engine.loads.size();
-    TmaLoad *l = engine.loads[i];
-    /* not by erase(): ThreadSanitizer takes the memmove in it for an access of the kernel's thread */
-    for (TmaLoad *volatile *p = engine.loads.data() + i; p + 1 < engine.loads.data() + engine.loads.size(); p++)
-        p[0] = p[1];
-    engine.loads.pop_back();
-    order_acquire(&l->sync);
-    load_now(*l);
-    delete l;
+        i = (int)(next_random() % (unsigned)engine.loads.count);
+    const TmaLoad l = engine.loads.items[i];
+    engine.loads.remove_in_order(i);
+    load_now(l);
     return true;
 }
 
 void check_async_at_block_end()
 {
-    if (!engine.loads.empty())
-        fail(engine.loads[0]->line, "the block has ended before its TMA loads have");
+    if (engine.loads.count)
+        fail(engine.loads.items[0].line, "the block has ended before its TMA loads have");
     for (const MBar *bar : engine.bars)
         if (bar->bytes)
             fail(0, "wrong mbarrier transaction count: at the end of the block it waits for %d bytes", (int)bar->bytes);

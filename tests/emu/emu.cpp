@@ -60,6 +60,11 @@ void fail(int line, const char *format, ...)
     abort();
 }
 
+void list_is_full()
+{
+    fail(0, "more shared arrays, mbarriers or TMA loads at a time than the emulator has room for");
+}
+
 uint32_t next_random()
 {
     engine.random = engine.random * 1664525u + 1013904223u;
@@ -136,10 +141,22 @@ static void make_progress()
         fail_deadlock();
 }
 
+/* In random order other warps, and copies under way, come in between at any moment. */
+static void disturb()
+{
+    const uint32_t chance = next_random();
+    if (chance % 4 == 0)
+        next_turn();
+    if (chance / 4 % 256 == 0)
+        run_one_tma_load();
+}
+
 /* The next thread to run, or a null pointer at the end of the block. */
 static Thread *choose_thread()
 {
     while (engine.alive) {
+        if (engine.order == RANDOM)
+            disturb();
         const uint32_t lanes = engine.turn->ready & engine.turn_lanes;
         if (lanes) {
             const unsigned lane = choose_lane(lanes);
@@ -327,8 +344,8 @@ static SharedArray *add_array(const char *name, size_t offset, size_t bytes, siz
     __asan_unpoison_memory_region(data, bytes);
 #endif
     engine.arena_used = begin + bytes;
-    engine.arrays.push_back({name, offset, bytes, data});
-    return &engine.arrays.back();
+    engine.arrays.push({name, offset, bytes, data});
+    return &engine.arrays.last();
 }
 
 void *shared_array(const char *name, size_t offset, size_t bytes, size_t align, int line)
@@ -352,31 +369,45 @@ void check_shared(const void *p, size_t bytes, const char *what, int line)
     fail(line, "%s outside the shared arrays", what);
 }
 
+/* The first byte of the arena from begin on that is not UNSET; end if there is none. */
+static size_t first_written(size_t begin, size_t end)
+{
+    size_t i = begin;
+    for (uint64_t word = ~0ull; i + 8 <= end && word == ~0ull; i += 8)
+        memcpy(&word, arena + i, 8);
+    for (i = i >= begin + 8 ? i - 8 : begin; i < end && arena[i] == UNSET; i++)
+        ;
+    return i;
+}
+
 /* The guard bands as they must be still, then everything as it was before the block. */
 static void check_and_clear_arena()
 {
     size_t begin = 0;
-    const size_t end = engine.arrays.empty() ? 0 : engine.arena_used + BAND;
+    const size_t end = engine.arrays.count ? engine.arena_used + BAND : 0;
 #ifdef EMU_ASAN
     __asan_unpoison_memory_region(arena, end);
 #endif
+    const char *previous = nullptr;
     engine.thread = nullptr;
     for (const SharedArray &a : engine.arrays) {
         const size_t data = (size_t)((unsigned char *)a.data - arena);
-        for (size_t i = begin; i < data; i++)
-            if (arena[i] != UNSET)
-                fail(0, "shared memory overrun: byte %td before array %s was written", (ptrdiff_t)(data - i), a.name);
+        const size_t i = first_written(begin, data);
+        if (i < data && previous && i < begin + BAND)
+            fail(0, "shared memory overrun: byte %zu behind array %s was written", i - begin, previous);
+        if (i < data)
+            fail(0, "shared memory overrun: byte %td before array %s was written", (ptrdiff_t)(data - i), a.name);
+        previous = a.name;
         begin = data + a.bytes;
     }
-    for (size_t i = begin; i < end; i++)
-        if (arena[i] != UNSET)
-            fail(0, "shared memory overrun: byte %zu behind array %s was written", i - begin,
-                 engine.arrays.back().name);
+    const size_t i = first_written(begin, end);
+    if (i < end)
+        fail(0, "shared memory overrun: byte %zu behind array %s was written", i - begin, previous);
     fill_arena(0, end);
 #ifdef EMU_ASAN
     __asan_poison_memory_region(arena, end);
 #endif
-    engine.arrays.clear();
+    engine.arrays.count = 0;
     engine.arena_used = 0;
 }
 
@@ -410,7 +441,7 @@ static void reset_block()
         const unsigned lanes = n - w * 32;
         engine.warps[w].number = w;
         engine.warps[w].alive = engine.warps[w].ready = lanes >= 32 ? ~0u : (1u << lanes) - 1;
-        engine.warps[w].collectives.clear();
+        engine.warps[w].collectives.count = 0;
     }
     for (unsigned i = 0; i < n; i++)
         reset_thread(i);
@@ -418,7 +449,7 @@ static void reset_block()
     engine.at_barrier = 0;
     for (NamedBarrier &b : engine.named)
         b.arrived = 0;
-    engine.bars.clear();
+    engine.bars.count = 0;
     engine.bars_fenced = true;
     /* The first turn is that of the warp after this one, or before it. */
     engine.turn = &engine.warps[engine.order == REVERSE ? 0 : engine.warp_count - 1];
@@ -476,6 +507,7 @@ int launch(const Kernel *kernel, Dim3 grid, Dim3 block, size_t shared_bytes, voi
     if (!kernel || !launch_is_valid(grid, block, shared_bytes))
         return -1;
     if (!engine.threads) {
+        create_copier();
         engine.threads = new Thread[MAX_THREADS]();
         engine.warps = new Warp[MAX_WARPS]();
         create_arena();

@@ -21,6 +21,43 @@ namespace emu
 
 enum { MAX_THREADS = 1024, MAX_WARPS = MAX_THREADS / 32, MAX_SHARED = 227 * 1024, NAMED_BARRIERS = 16 };
 
+[[noreturn]] void list_is_full();
+
+/* A list of fixed size. What several fibers share must not come from the heap: ThreadSanitizer takes a list that one
+ * fiber frees after another has allocated it for a race. */
+template <class T, int N> struct List {
+    int count;
+    T items[N];
+    void push(const T &item)
+    {
+        if (count == N)
+            list_is_full();
+        items[count++] = item;
+    }
+    void remove(T *item) /* changes the order */
+    {
+        *item = items[--count];
+    }
+    void remove_in_order(int i)
+    {
+        count--;
+        for (; i < count; i++)
+            items[i] = items[i + 1];
+    }
+    T *begin()
+    {
+        return items;
+    }
+    T *end()
+    {
+        return items + count;
+    }
+    T &last()
+    {
+        return items[count - 1];
+    }
+};
+
 struct AsyncCopy {
     char *shared;
     const char *global;
@@ -76,7 +113,7 @@ struct Warp {
     unsigned number;
     uint32_t ready; /* lanes that can run and do not */
     uint32_t alive; /* lanes that have not exited */
-    std::vector<Collective> collectives;
+    List<Collective, 32> collectives;
     char sync[2], wgmma_sync; /* objects for ThreadSanitizer */
     /* What lanes bring to a collective and take from it. Outputs are written when the last lane arrives, and every lane
      * has fetched its own before it can arrive at the next collective. */
@@ -113,7 +150,6 @@ struct TmaLoad {
     MBar *bar;
     int coordinates[5];
     int line;
-    char sync; /* object for ThreadSanitizer */
 };
 
 struct NamedBarrier {
@@ -144,11 +180,11 @@ struct Engine {
     std::vector<Fiber *> idle;
 
     size_t shared_bytes;
-    std::vector<SharedArray> arrays;
+    List<SharedArray, 64> arrays;
     size_t arena_used;
 
-    std::vector<TmaLoad *> loads; /* lazy: not done yet */
-    std::vector<MBar *> bars;     /* initialized in this block */
+    List<TmaLoad, 256> loads; /* lazy: not done yet */
+    List<MBar *, 64> bars;    /* initialized in this block */
     bool bars_fenced;
     char sync_begin, sync_end, sync_barrier[2]; /* objects for ThreadSanitizer */
 };
@@ -169,9 +205,12 @@ inline void make_ready(Thread *t)
 
 uint32_t next_random();
 
-/* asynchronous copies (async.cpp) and wgmma.cpp */
-bool run_one_tma_load(); /* 0: none is under way */
+/* async.cpp */
+void create_copier();
+bool run_one_tma_load(); /* false: none is under way */
 void check_async_at_block_end();
+
+/* wgmma.cpp */
 void reset_wgmma(Thread *t);
 void check_wgmma_at_block_end();
 
@@ -183,6 +222,9 @@ void check_shared(const void *p, size_t bytes, const char *what, int line);
 extern "C" {
 void __tsan_acquire(void *object);
 void __tsan_release(void *object);
+void *__tsan_get_current_fiber(void);
+void *__tsan_create_fiber(unsigned flags);
+void __tsan_switch_to_fiber(void *fiber, unsigned flags);
 void __tsan_read_range(void *p, size_t bytes);
 void __tsan_write_range(void *p, size_t bytes);
 }
@@ -243,8 +285,7 @@ template <class F> inline void collective(uint32_t mask, int kind, int line, F c
         wait_in(AT_WARP_COLLECTIVE, line);
         return;
     }
-    *c = warp->collectives.back();
-    warp->collectives.pop_back();
+    warp->collectives.remove(c);
     complete(warp);
     for (uint32_t others = mask & ~bit; others; others &= others - 1)
         engine.threads[warp->number * 32 + __builtin_ctz(others)].state = READY;

@@ -25,8 +25,8 @@ Collective *find_collective(Warp *warp, uint32_t mask, int kind, int line)
     if (mask & ~warp->alive)
         fail(line, "warp collective: mask %08x names lanes that have exited or never were, alive are %08x", mask,
              warp->alive);
-    warp->collectives.push_back({mask, 0, kind, line});
-    return &warp->collectives.back();
+    warp->collectives.push({mask, 0, kind, line});
+    return &warp->collectives.last();
 }
 
 void warp_barrier(unsigned mask, int line)

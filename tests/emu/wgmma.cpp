@@ -150,15 +150,18 @@ static void return_accumulators(Accumulator *a, int line)
 void wgmma(float *d, int columns, WDesc a, WDesc b, int line)
 {
     Thread *self = engine.thread;
-    if (engine.thread_count % WARPGROUP)
-        fail(line, "wgmma in a block of %u threads, which are no whole warpgroups", engine.thread_count);
+    if (self->number / WARPGROUP * WARPGROUP + WARPGROUP > engine.thread_count)
+        fail(line, "wgmma in a block of %u threads by one of no whole warpgroup", engine.thread_count);
     check_matrix(a, 64, "a", line);
     check_matrix(b, columns, "b", line);
     const MatrixProduct p = {take_accumulators(self, d, columns / 2, line), columns, a, b};
     self->products.push_back(p);
     self->products_issued++;
     if (!engine.lazy)
-        collective(~0u, WGMMA, line, [](Warp *w) { run_product(w, engine.thread->products.size() - 1); });
+        collective(~0u, WGMMA, line, [](Warp *w) {
+            run_product(w, engine.thread->products.size() - 1);
+            order_release(&w->wgmma_sync);
+        });
 }
 
 void wgmma_fence()
