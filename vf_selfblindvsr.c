@@ -557,59 +557,15 @@ static int copy_props(AVFrame *out, const AVFrame *in, int scale)
     return ret;
 }
 
-#if CONFIG_CUDA
-#define CHECK_CU(call) FF_CUDA_CHECK_DL(ctx, cu, call)
-
-/* Fills the whole first plane of a CUDA frame, in the order of the stream. */
-static int fill_cuda(AVFilterContext *ctx, AVFrame *frame, int value)
+/* The fourth byte of the pixels of 0RGB and the like, which the library does not know of: opaque. Of CUDA frames, which
+ * it writes in whole pixels, it sees to that itself. */
+static void fill_padding(const SelfBlindVSRContext *s, AVFrame *frame)
 {
-    const SelfBlindVSRContext *s = ctx->priv;
-    const AVCUDADeviceContext *cuda = cuda_of(s->device);
-    CudaFunctions *cu = cuda->internal->cuda_dl;
-    const size_t size = (size_t)frame->linesize[0] * frame->height;
-    CUcontext popped;
-    int ret = CHECK_CU(cu->cuCtxPushCurrent(cuda->cuda_ctx));
-
-    if (ret < 0)
-        return ret;
-    ret = CHECK_CU(cu->cuMemsetD8Async((CUdeviceptr)frame->data[0], value, size, cuda->stream));
-    CHECK_CU(cu->cuCtxPopCurrent(&popped));
-    return ret;
-}
-
-/* Waits until the pictures given out are there. A GPU may fail after the last call of the library has returned, and
- * hwdownload passes on what it could not download. */
-static int wait_cuda(AVFilterContext *ctx)
-{
-    const SelfBlindVSRContext *s = ctx->priv;
-    const AVCUDADeviceContext *cuda = cuda_of(s->device);
-    CudaFunctions *cu = cuda->internal->cuda_dl;
-    CUcontext popped;
-    int ret = CHECK_CU(cu->cuCtxPushCurrent(cuda->cuda_ctx));
-
-    if (ret < 0)
-        return ret;
-    ret = CHECK_CU(cu->cuStreamSynchronize(cuda->stream));
-    CHECK_CU(cu->cuCtxPopCurrent(&popped));
-    return ret;
-}
-#endif
-
-/* The fourth byte of the pixels of 0RGB and the like, which the library does not know of: opaque. */
-static int fill_padding(AVFilterContext *ctx, AVFrame *frame)
-{
-    const SelfBlindVSRContext *s = ctx->priv;
     const AVPixFmtDescriptor *desc = av_pix_fmt_desc_get(s->format);
 
-    if (desc->nb_components != 3 || desc->comp[0].step != 4)
-        return 0;
-#if CONFIG_CUDA
-    if (s->device)
-        return fill_cuda(ctx, frame, 0xFF);
-#endif
-    for (int y = 0; y < frame->height; y++)
-        memset(frame->data[0] + (ptrdiff_t)y * frame->linesize[0], 0xFF, 4 * (size_t)frame->width);
-    return 0;
+    if (!s->device && desc->nb_components == 3 && desc->comp[0].step == 4)
+        for (int y = 0; y < frame->height; y++)
+            memset(frame->data[0] + (ptrdiff_t)y * frame->linesize[0], 0xFF, 4 * (size_t)frame->width);
 }
 
 /* Restores the frame of this tag and passes it on. The held frames before it are those that border=none drops. */
@@ -632,8 +588,9 @@ static int output_frame(AVFilterContext *ctx, int64_t tag)
     }
     out->width = outlink->w;
     out->height = outlink->h;
-    if ((ret = copy_props(out, in, sbv_model(s->session)->scale)) < 0 || (ret = fill_padding(ctx, out)) < 0)
+    if ((ret = copy_props(out, in, sbv_model(s->session)->scale)) < 0)
         goto end;
+    fill_padding(s, out);
     picture_of(&picture, out);
     if ((ret = sbv_receive(s->session, &picture)) < 0) {
         ret = averror(ret);
@@ -648,11 +605,34 @@ end:
     return ret;
 }
 
+/* Waits until the pictures given out are there. A GPU may fail after the last call of the library has returned, and
+ * hwdownload passes on what it could not download. */
+static int wait_for_device(AVFilterContext *ctx)
+{
+    int ret = 0;
+#if CONFIG_CUDA
+    const SelfBlindVSRContext *s = ctx->priv;
+
+    if (s->device) {
+        const AVCUDADeviceContext *cuda = cuda_of(s->device);
+        CudaFunctions *cu = cuda->internal->cuda_dl;
+        CUcontext popped;
+
+        if ((ret = FF_CUDA_CHECK_DL(ctx, cu, cu->cuCtxPushCurrent(cuda->cuda_ctx))) < 0)
+            return ret;
+        ret = FF_CUDA_CHECK_DL(ctx, cu, cu->cuStreamSynchronize(cuda->stream));
+        FF_CUDA_CHECK_DL(ctx, cu, cu->cuCtxPopCurrent(&popped));
+    }
+#endif
+    return ret;
+}
+
 /* All frames of a description are out: the next description, or the end. */
 static int finish(AVFilterContext *ctx)
 {
     SelfBlindVSRContext *s = ctx->priv;
     AVFrame *frame = s->next;
+    int ret;
 
     if (frame) {
         s->next = NULL;
@@ -661,13 +641,8 @@ static int finish(AVFilterContext *ctx)
     if (s->status == AVERROR_EOF && s->sent && !s->returned)
         av_log(ctx, AV_LOG_WARNING, "No frame came out: border=none needs at least %d frames, there were %" PRId64 "\n",
                sbv_model(s->session)->sequence, s->sent);
-#if CONFIG_CUDA
-    if (s->device) {
-        const int ret = wait_cuda(ctx);
-        if (ret < 0)
-            return ret;
-    }
-#endif
+    if ((ret = wait_for_device(ctx)) < 0)
+        return ret;
     ff_outlink_set_status(ctx->outputs[0], s->status, s->status_pts);
     return 0;
 }
