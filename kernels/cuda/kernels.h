@@ -7,10 +7,21 @@
 #ifndef SBV_KERNELS_CUDA_KERNELS_H
 #define SBV_KERNELS_CUDA_KERNELS_H
 
+#include "kernels/cuda/conv.h"
 #include "kernels/cuda/conv_wgmma.h"
 
 /* conv_mma.cu, conv_f32.cu */
-#define SBV_KERNELS_CONV(K)
+#define SBV_KERNELS_CONV(K)                                                                                            \
+    K(CONV_F32, "sbv_conv_f32", SBV_CONV_F32_SHARED)                                                                   \
+    K(DECONV, "sbv_deconv", 0)                                                                                         \
+    K(CONV_HALO_128, "sbv_conv_halo_128", SBV_MMA_HALO_SHARED(128))                                                    \
+    K(CONV_HALO_64, "sbv_conv_halo_64", SBV_MMA_HALO_SHARED(64))                                                       \
+    K(CONV_HALO_32, "sbv_conv_halo_32", SBV_MMA_HALO_SHARED(32))                                                       \
+    K(CONV_GATHER_64, "sbv_conv_gather_64", SBV_MMA_GATHER_SHARED(128, 64))                                            \
+    K(CONV_GATHER_64_ANY, "sbv_conv_gather_64_any", SBV_MMA_GATHER_SHARED(128, 64))                                    \
+    K(CONV_GATHER_32, "sbv_conv_gather_32", SBV_MMA_GATHER_SHARED(64, 32))                                             \
+    K(CONV_GATHER_32_ANY, "sbv_conv_gather_32_any", SBV_MMA_GATHER_SHARED(64, 32))                                     \
+    K(CONV_SPLIT, "sbv_conv_split", SBV_MMA_SPLIT_SHARED)
 
 /* conv_wgmma.cu */
 #define SBV_KERNELS_WGMMA(K)                                                                                           \
@@ -23,10 +34,20 @@
     K(CONV_FINISH, "sbv_conv_finish", 0)
 
 /* flow.cu */
-#define SBV_KERNELS_FLOW(K)
+#define SBV_KERNELS_FLOW(K)                                                                                            \
+    K(COST_VOLUME, "sbv_cost_volume", 0)                                                                               \
+    K(WARP, "sbv_warp", 0)
 
 /* image.cu */
-#define SBV_KERNELS_IMAGE(K)
+#define SBV_KERNELS_IMAGE(K)                                                                                           \
+    K(RESIZE, "sbv_resize", 0)                                                                                         \
+    K(PIXEL_SHUFFLE, "sbv_pixel_shuffle", 0)                                                                           \
+    K(COPY, "sbv_copy", 0)                                                                                             \
+    K(ADAPTIVE_POOL, "sbv_adaptive_pool", 0)                                                                           \
+    K(LINEAR, "sbv_linear", 0)                                                                                         \
+    K(SOFTMAX, "sbv_softmax", 0)                                                                                       \
+    K(ATTENTION, "sbv_attention", 0)                                                                                   \
+    K(DIFFERENCE, "sbv_difference", 0)
 
 /* colour.cu */
 #define SBV_KERNELS_COLOUR(K)                                                                                          \

@@ -1,0 +1,219 @@
+/*
+ * Launches of the convolutions: which kernel takes which shape; and the packing of weights.
+ *
+ * A result depends on the layer and not on the size of the tile of the image that is computed: all kernels of a
+ * precision that a layer can get add up the same sums in the same order. The exception are layers of the flow network,
+ * which always has the whole image: see is_split().
+ *
+ * This file is part of Self-Blind-VSR for FFmpeg. SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#include "kernels/cuda/conv.h"
+
+#include <string.h>
+
+#include "kernels/cuda/cuda.h"
+
+/* As many blocks as keep a GPU of about a hundred multiprocessors busy. */
+#define ENOUGH_BLOCKS 96
+
+/* Grids are at most this high. */
+#define MAX_GRID_Y 65535
+
+static int round_up(int value, int to)
+{
+    return (value + to - 1) / to * to;
+}
+
+static int64_t tiles(int64_t size, int tile)
+{
+    return (size + tile - 1) / tile;
+}
+
+static int packed_inputs(int in)
+{
+    return round_up(in, in > 32 ? 64 : 16);
+}
+
+static int packed_outputs(int out)
+{
+    return round_up(out, 64);
+}
+
+/* Rounded to nearest, ties to even. */
+static uint16_t to_half(float value)
+{
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof(bits));
+    const uint32_t sign = bits >> 16 & 0x8000;
+    bits &= 0x7fffffff;
+    if (bits > 0x7f800000) /* not a number */
+        return (uint16_t)(sign | 0x7e00);
+    if (bits >= 0x477ff000) /* 65520 rounds to infinity */
+        return (uint16_t)(sign | 0x7c00);
+    if (bits < 0x38800000) { /* below 2^-14: multiples of 2^-24, the spacing of floats at 0.5 */
+        const float shifted = (value < 0 ? -value : value) + 0.5f;
+        memcpy(&bits, &shifted, sizeof(bits));
+        return (uint16_t)(sign | (bits - 0x3f000000));
+    }
+    bits += 0xfff + (bits >> 13 & 1);
+    return (uint16_t)(sign | (bits - 0x38000000) >> 13);
+}
+
+size_t sbv_cuda_conv_bytes(enum sbv_type type, int out, int in, int kernel)
+{
+    return (size_t)kernel * (size_t)kernel * (size_t)packed_outputs(out) * (size_t)packed_inputs(in) *
+           sbv_sample_size(type);
+}
+
+void sbv_cuda_pack_conv(enum sbv_type type, const float *raw, int out, int in, int kernel, void *packed)
+{
+    const size_t row = (size_t)packed_inputs(in), tap = (size_t)packed_outputs(out) * row;
+    memset(packed, 0, sbv_cuda_conv_bytes(type, out, in, kernel));
+    for (size_t o = 0; o < (size_t)out; o++)
+        for (size_t i = 0; i < (size_t)in; i++)
+            for (size_t t = 0; t < (size_t)(kernel * kernel); t++, raw++) {
+                const size_t at = t * tap + o * row + i;
+                if (type == SBV_MAP_F16)
+                    ((uint16_t *)packed)[at] = to_half(*raw);
+                else
+                    ((float *)packed)[at] = *raw;
+            }
+}
+
+/* Whether the channels of every pixel begin at a multiple of 16 bytes. */
+static int is_wide(const sbv_map *map)
+{
+    return map->type == SBV_MAP_F16 && (uintptr_t)map->data % 16 == 0 && map->pixel % 8 == 0 && map->row % 8 == 0;
+}
+
+static sbv_conv_cuda_args make_args(const sbv_conv_args *a, int rows, int outputs)
+{
+    return (sbv_conv_cuda_args){.conv = *a,
+                                .rows = rows,
+                                .in_packed = packed_inputs(a->in.c),
+                                .out_packed = packed_outputs(a->out.c),
+                                .tiles_x = (int)tiles(a->x1 - a->x0, SBV_MMA_TILE),
+                                .tiles_out = (int)tiles(a->out.c, outputs),
+                                .wide_out = a->out.c % 8 == 0 && is_wide(&a->out) &&
+                                            (!a->residual.data || is_wide(&a->residual))};
+}
+
+static void convolve_f32(sbv_cuda *c, const sbv_conv_args *a, int rows)
+{
+    sbv_conv_cuda_args p = make_args(a, rows, SBV_CONV_F32_OUTPUTS);
+    const int64_t pixels = (int64_t)(a->x1 - a->x0) * rows;
+    sbv_cuda_launch(c, SBV_KERNEL_CONV_F32, (unsigned)tiles(pixels, SBV_CONV_F32_PIXELS), (unsigned)p.tiles_out, 1,
+                    SBV_CONV_F32_THREADS, SBV_CONV_F32_SHARED, (void *[]){&p});
+}
+
+/* ---- mma.sync ---- */
+
+static const struct mma_kernel {
+    enum sbv_kernel_id wide, any; /* for inputs that are fp16 at multiples of 16 bytes; for others, or the same: none */
+    int pixels, outputs;          /* of a tile */
+    unsigned threads;
+    size_t shared;
+} mma_kernels[] = {
+    [SBV_MMA_HALO_128] = {SBV_KERNEL_CONV_HALO_128, SBV_KERNEL_CONV_HALO_128, 256, 128, 256, SBV_MMA_HALO_SHARED(128)},
+    [SBV_MMA_HALO_64] = {SBV_KERNEL_CONV_HALO_64, SBV_KERNEL_CONV_HALO_64, 256, 64, 256, SBV_MMA_HALO_SHARED(64)},
+    [SBV_MMA_HALO_32] = {SBV_KERNEL_CONV_HALO_32, SBV_KERNEL_CONV_HALO_32, 256, 32, 256, SBV_MMA_HALO_SHARED(32)},
+    [SBV_MMA_GATHER_64] = {SBV_KERNEL_CONV_GATHER_64, SBV_KERNEL_CONV_GATHER_64_ANY, 128, 64, 256,
+                           SBV_MMA_GATHER_SHARED(128, 64)},
+    [SBV_MMA_GATHER_32] = {SBV_KERNEL_CONV_GATHER_32, SBV_KERNEL_CONV_GATHER_32_ANY, 64, 32, 128,
+                           SBV_MMA_GATHER_SHARED(64, 32)},
+    [SBV_MMA_SPLIT] = {SBV_KERNEL_CONV_SPLIT, SBV_KERNEL_CONV_SPLIT, SBV_MMA_SPLIT_TILE, SBV_MMA_SPLIT_TILE,
+                       SBV_MMA_SPLIT_WARPS * 32, SBV_MMA_SPLIT_SHARED},
+};
+
+static int has_halo(enum sbv_mma_tile tile)
+{
+    return tile == SBV_MMA_HALO_128 || tile == SBV_MMA_HALO_64 || tile == SBV_MMA_HALO_32;
+}
+
+/* Whether the inputs of a tile fit, and there are so many taps and channels that its pipeline works. */
+static int suits_halo(const sbv_conv_args *a)
+{
+    return is_wide(&a->in) && a->stride == 1 && a->kernel > 1 && (a->kernel - 1) * a->dilation <= SBV_MMA_HALO &&
+           packed_inputs(a->in.c) >= SBV_MMA_CHANNELS;
+}
+
+static int64_t count_tiles(const sbv_conv_args *a, int rows, enum sbv_mma_tile tile)
+{
+    const int w = a->x1 - a->x0;
+    const int64_t pixels = has_halo(tile) ? tiles(w, SBV_MMA_TILE) * tiles(rows, SBV_MMA_TILE)
+                                          : tiles((int64_t)w * rows, mma_kernels[tile].pixels);
+    return pixels * tiles(a->out.c, mma_kernels[tile].outputs);
+}
+
+int sbv_cuda_conv_mma(sbv_cuda *c, const sbv_conv_args *a, int rows, enum sbv_mma_tile tile)
+{
+    const struct mma_kernel *k = &mma_kernels[tile];
+    const enum sbv_kernel_id kernel = is_wide(&a->in) ? k->wide : k->any;
+    sbv_conv_cuda_args p = make_args(a, rows, k->outputs);
+    if (c->base.type != SBV_MAP_F16 || !sbv_cuda_has(c, kernel) || (has_halo(tile) && !suits_halo(a)) ||
+        (tile == SBV_MMA_SPLIT && !is_wide(&a->in)))
+        return 0;
+    if (rows > 0 && a->x1 > a->x0)
+        sbv_cuda_launch(c, kernel, (unsigned)count_tiles(a, rows, tile), 1, 1, k->threads, k->shared, (void *[]){&p});
+    return 1;
+}
+
+/* Whether the sums of a layer may be split. It depends on the size of the output, so it is for layers that are never
+ * cut into tiles alone, those of the flow network: they read part of a wider map, or give a flow. */
+static int is_split(const sbv_conv_args *a)
+{
+    const int64_t blocks = tiles((int64_t)a->out.w * a->out.h, mma_kernels[SBV_MMA_GATHER_32].pixels) *
+                           tiles(a->out.c, mma_kernels[SBV_MMA_GATHER_32].outputs);
+    return is_wide(&a->in) && (a->in.pixel >= round_up(a->in.c, 8) + 8 || a->out.c <= 8) && a->in.c >= 64 &&
+           blocks < ENOUGH_BLOCKS;
+}
+
+/* The largest tile of which there are enough to keep the GPU busy, and of which not too much lies outside. */
+static enum sbv_mma_tile choose_tile(const sbv_conv_args *a, int rows)
+{
+    static const enum sbv_mma_tile halo[] = {SBV_MMA_HALO_128, SBV_MMA_HALO_64, SBV_MMA_HALO_32};
+    const int w = a->x1 - a->x0;
+    const int64_t covered = tiles(w, SBV_MMA_TILE) * tiles(rows, SBV_MMA_TILE) * SBV_MMA_TILE * SBV_MMA_TILE;
+    if (is_split(a))
+        return SBV_MMA_SPLIT;
+    for (size_t i = 0; i < sizeof(halo) / sizeof(halo[0]) && suits_halo(a) && covered <= (int64_t)w * rows * 3 / 2; i++)
+        if (a->out.c > mma_kernels[halo[i]].outputs / 2 && count_tiles(a, rows, halo[i]) >= ENOUGH_BLOCKS)
+            return halo[i];
+    return a->out.c > mma_kernels[SBV_MMA_GATHER_32].outputs && count_tiles(a, rows, SBV_MMA_GATHER_64) >= ENOUGH_BLOCKS
+               ? SBV_MMA_GATHER_64
+               : SBV_MMA_GATHER_32;
+}
+
+/* ---- The operations ---- */
+
+/* The fastest way that there is, or the one that was asked for; WGMMA with MMA for what it is not made for. */
+static int convolve_f16(sbv_cuda *c, const sbv_conv_args *a, int rows)
+{
+    const enum sbv_conv_path path = c->options.conv_path;
+    if (path == SBV_CONV_BLAS)
+        return sbv_cuda_conv_blas(c, a, rows);
+    return (path != SBV_CONV_MMA && sbv_cuda_conv_wgmma(c, a, rows)) ||
+           sbv_cuda_conv_mma(c, a, rows, choose_tile(a, rows)) ||
+           (path == SBV_CONV_AUTO && sbv_cuda_conv_blas(c, a, rows));
+}
+
+void sbv_conv_cuda(sbv_backend *b, const sbv_conv_args *a, int jobs)
+{
+    sbv_cuda *c = (sbv_cuda *)b;
+    if (jobs <= 0 || a->x1 <= a->x0)
+        return;
+    if (b->type == SBV_MAP_F32)
+        convolve_f32(c, a, jobs);
+    else if (!convolve_f16(c, a, jobs))
+        sbv_cuda_fail(c, SBV_ERROR_DEVICE, "%s (compute capability %d.%d): no kernel for convolutions in fp16%s",
+                      c->device_name, c->sm / 10, c->sm % 10,
+                      c->options.conv_path == SBV_CONV_AUTO ? ", and no cuBLAS" : " of the kind asked for");
+}
+
+void sbv_deconv_cuda(sbv_backend *b, const sbv_deconv_args *a, int jobs)
+{
+    sbv_deconv_cuda_args p = {*a, jobs};
+    if (jobs > 0)
+        sbv_cuda_launch((sbv_cuda *)b, SBV_KERNEL_DECONV, (unsigned)tiles(a->out.w, SBV_DECONV_WARPS),
+                        (unsigned)(jobs < MAX_GRID_Y ? jobs : MAX_GRID_Y), 1, SBV_DECONV_WARPS * 32, 0, (void *[]){&p});
+}

@@ -1,0 +1,65 @@
+/*
+ * What the convolution kernels share: samples of maps of either type, and what becomes of a sum.
+ *
+ * This file is part of Self-Blind-VSR for FFmpeg. SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#ifndef SBV_KERNELS_CUDA_CONV_DEVICE_H
+#define SBV_KERNELS_CUDA_CONV_DEVICE_H
+
+#include "kernels/cuda/conv.h"
+#include "kernels/cuda/gpu.h"
+
+__device__ __forceinline__ int64_t sample_offset(const sbv_map &map, int x, int y)
+{
+    return (int64_t)y * map.row + (int64_t)x * map.pixel;
+}
+
+__device__ __forceinline__ float load_sample(const sbv_map &map, int64_t offset)
+{
+    return map.type == SBV_MAP_F16 ? __half2float(static_cast<const __half *>(map.data)[offset])
+                                   : static_cast<const float *>(map.data)[offset];
+}
+
+__device__ __forceinline__ void store_sample(const sbv_map &map, int64_t offset, float value)
+{
+    if (map.type == SBV_MAP_F16)
+        static_cast<__half *>(map.data)[offset] = __float2half_rn(value);
+    else
+        static_cast<float *>(map.data)[offset] = value;
+}
+
+__device__ __forceinline__ float activate(float value, float slope)
+{
+    return value > 0 ? value : slope * value;
+}
+
+/* The end of the sum of one output: bias, activation, residual. */
+__device__ __forceinline__ void finish_sample(const sbv_conv_args &a, int x, int y, int channel, float sum)
+{
+    float value = activate(sum + a.bias[channel], a.slope);
+    if (a.residual.data)
+        value += load_sample(a.residual, sample_offset(a.residual, x, y) + channel);
+    store_sample(a.out, sample_offset(a.out, x, y) + channel, value);
+}
+
+/* A tap of the kernel and a channel: where the loading of a sum's factors has got to. Chunks of channels are the outer
+ * loop and taps the inner one in all kernels, so that sums are added up in the same order and have the same bits. */
+struct TapCursor {
+    int kx, ky, channel;
+
+    /* `taps` taps on, at most as many as there are in a row; behind the last one the next chunk begins. */
+    __device__ __forceinline__ void advance(int taps, int kernel, int chunk)
+    {
+        kx += taps;
+        while (kx >= kernel) {
+            kx -= kernel;
+            ky++;
+        }
+        if (ky >= kernel) {
+            ky -= kernel;
+            channel += chunk;
+        }
+    }
+};
+
+#endif /* SBV_KERNELS_CUDA_CONV_DEVICE_H */

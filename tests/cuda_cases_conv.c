@@ -1,0 +1,323 @@
+/*
+ * Cases of the convolutions (kernels/cuda/conv.c): every kernel and every shape of the network, small images and images
+ * of several tiles, parts of images, parts of wider maps at any alignment, and values that rounding or overflow would
+ * spoil.
+ *
+ * This file is part of Self-Blind-VSR for FFmpeg. SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "kernels/cuda/cuda.h"
+#include "tests/cuda_cases.h"
+
+enum residual { NO_RESIDUAL, OTHER_RESIDUAL, OWN_RESIDUAL /* the output itself */ };
+
+/* What the values are. */
+enum values {
+    RANDOM,
+    LARGE,  /* of the order of the largest fp16 number, inputs and outputs */
+    CANCEL, /* pairs of channels with equal inputs and opposite weights, whole numbers, so that sums of large products
+               are exactly zero */
+};
+
+typedef struct shape {
+    int in, out, kernel, stride, dilation;
+    int w, h; /* of the input */
+    float slope;
+    enum residual residual;
+    enum values values;
+    int in_offset, out_offset, after; /* channels of wider maps before and behind these */
+    int left, right, top, bottom;     /* output pixels at the edges that are not to be computed */
+    int valid;                        /* no padding */
+    enum sbv_type in_type, out_type;  /* in a session of fp16 */
+} shape;
+
+static float *allocate(size_t count)
+{
+    float *memory = calloc(count, sizeof(float));
+    if (!memory)
+        abort();
+    return memory;
+}
+
+/* Weights as PyTorch has them, multiples of 1/64 and so exact in fp16. */
+static float *make_weights(cuda_test *t, const shape *s)
+{
+    const int taps = s->kernel * s->kernel;
+    float *raw = allocate((size_t)s->out * (size_t)s->in * (size_t)taps);
+    for (int o = 0; o < s->out; o++)
+        for (int i = 0; i < s->in; i++)
+            for (int tap = 0; tap < taps; tap++) {
+                float *w = &raw[(o * s->in + i) * taps + tap];
+                if (s->values == CANCEL)
+                    *w = i % 2 ? -w[-taps] : (float)(int)(test_random(t) * 8);
+                else
+                    *w = (float)(int)(test_random(t) * 64) / 64;
+            }
+    return raw;
+}
+
+/* kernels/c's packing, see sbv_conv_args. */
+static float *pack(const shape *s, const float *raw)
+{
+    const int groups = (s->out + SBV_CONV_GROUP - 1) / SBV_CONV_GROUP, taps = s->kernel * s->kernel;
+    float *packed = allocate((size_t)groups * SBV_CONV_GROUP * (size_t)s->in * (size_t)taps);
+    for (int o = 0; o < s->out; o++)
+        for (int i = 0; i < s->in; i++)
+            for (int tap = 0; tap < taps; tap++)
+                packed[((o / SBV_CONV_GROUP * taps + tap) * s->in + i) * SBV_CONV_GROUP + o % SBV_CONV_GROUP] =
+                    raw[(o * s->in + i) * taps + tap];
+    return packed;
+}
+
+static void fill_input(test_map *in, const shape *s)
+{
+    /* Sums of n random products are of the order of a third of sqrt(n); half of what fp16 holds is left as room. */
+    const float large = 32768.0f / (1 + 0.34f * 5 * (float)s->kernel * sqrtf((float)s->in));
+    for (int y = 0; y < s->h; y++)
+        for (int x = 0; x < s->w; x++)
+            for (int c = 0; c < s->in; c++) {
+                float *value = test_at(in, x, y, c);
+                if (s->values == LARGE)
+                    *value *= large;
+                else if (s->values == CANCEL)
+                    *value = c % 2 ? value[-1] : (float)(int)(*value * 2048);
+            }
+}
+
+static test_buffer *make_bias(cuda_test *t, int out)
+{
+    test_buffer *bias = test_buffer_new(t, TEST_IN, (size_t)(out + 63) / 64 * 64 * sizeof(float), 0);
+    memset(bias->host, 0, bias->bytes);
+    for (int i = 0; i < out; i++)
+        ((float *)(void *)bias->host)[i] = test_random(t);
+    return bias;
+}
+
+static enum sbv_type type_of(const cuda_test *t, enum sbv_type type)
+{
+    return t->backend->type == SBV_MAP_F32 ? SBV_MAP_F32 : type;
+}
+
+/* The same for the C twin and the device, but for memory. */
+static sbv_conv_args make_args(const shape *s, int w, int padding)
+{
+    return (sbv_conv_args){.kernel = s->kernel,
+                           .stride = s->stride,
+                           .dilation = s->dilation,
+                           .padding = padding,
+                           .slope = s->slope,
+                           .x0 = s->left,
+                           .x1 = w - s->right,
+                           .y0 = s->top};
+}
+
+/* A way to convolve; returns 0 where it is not made for the shape. */
+struct way {
+    int forced; /* with `tile`, otherwise as the backend chooses */
+    enum sbv_mma_tile tile;
+};
+
+static int run(cuda_test *t, const struct way *way, const sbv_conv_args *a, int rows)
+{
+    if (way->forced)
+        return sbv_cuda_conv_mma((sbv_cuda *)t->backend, a, rows, way->tile);
+    t->backend->conv(t->backend, a, rows);
+    return 1;
+}
+
+static void convolve(cuda_test *t, const shape *s, const struct way *way)
+{
+    const int span = s->dilation * (s->kernel - 1) + 1, padding = s->valid ? 0 : span / 2;
+    const int w = (s->w + 2 * padding - span) / s->stride + 1, h = (s->h + 2 * padding - span) / s->stride + 1;
+    const int rows = h - s->top - s->bottom;
+    const enum sbv_type in_type = type_of(t, s->in_type), out_type = type_of(t, s->out_type);
+    /* Inputs that come in units of 8 channels may read what is behind the last one, and multiply it by zero. */
+    const test_layout in_layout = {.w = s->w,
+                                   .h = s->h,
+                                   .c = s->in,
+                                   .type = in_type,
+                                   .offset = s->in_offset,
+                                   .after = s->after,
+                                   .row_gap = 1,
+                                   .finite_gaps = in_type == SBV_MAP_F16 && s->in % 8 != 0};
+    const test_layout out_layout = {
+        .w = w, .h = h, .c = s->out, .type = out_type, .offset = s->out_offset, .after = s->after};
+    test_map *in = test_map_new(t, TEST_IN, in_layout);
+    test_map *out = test_map_new(t, s->residual == OWN_RESIDUAL ? TEST_INOUT : TEST_OUT, out_layout);
+    test_map *add = s->residual == OTHER_RESIDUAL ? test_map_new(t, TEST_IN, out_layout) : out;
+    test_buffer *bias = make_bias(t, s->out);
+    test_buffer *weights = test_buffer_new(t, TEST_IN, t->backend->conv_bytes(t->backend, s->out, s->in, s->kernel), 0);
+    float *raw = make_weights(t, s), *packed = pack(s, raw), *zeros = allocate((size_t)s->in);
+    t->backend->pack_conv(t->backend, raw, s->out, s->in, s->kernel, weights->host);
+    fill_input(in, s);
+
+    sbv_conv_args host = make_args(s, w, padding), device = host;
+    host.in = in->host;
+    host.out = out->host;
+    host.weights = packed;
+    host.bias = (const float *)(const void *)bias->host;
+    host.zeros = zeros;
+    device.in = in->device;
+    device.out = out->device;
+    device.weights = weights->device;
+    device.bias = (const float *)(const void *)bias->device;
+    if (s->residual != NO_RESIDUAL) {
+        host.residual = add->host;
+        device.residual = add->device;
+    }
+    test_flops(t, 2.0 * s->in * s->out * s->kernel * s->kernel * (host.x1 - host.x0) * rows);
+    test_upload(t);
+    sbv_conv_c(&host, 0, test_rows(t, rows));
+    TEST_RUN(t, if (!run(t, way, &device, rows)) test_fail(t, "the kernel does not take this shape"));
+    const int rounded = out_type == SBV_MAP_F16 || (t->backend->type == SBV_MAP_F16 && in_type == SBV_MAP_F32);
+    test_compare(t, out, rounded ? TEST_LIMIT_F16 : TEST_LIMIT_F32,
+                 rounded ? "inputs or the output are rounded to 11 bits, sums are floats in another order"
+                         : "products are exact or floats, sums are floats in another order");
+    free(raw);
+    free(packed);
+    free(zeros);
+}
+
+#define CONV(i, o, k, s, d, width, height)                                                                             \
+    .in = i, .out = o, .kernel = k, .stride = s, .dilation = d, .w = width, .h = height
+#define HALVES .in_type = SBV_MAP_F16, .out_type = SBV_MAP_F16
+#define FLOATS .in_type = SBV_MAP_F32, .out_type = SBV_MAP_F32
+
+/* Tiles of conv_mma.cu that take a shape. */
+#define HALO   (1 << SBV_MMA_HALO_128 | 1 << SBV_MMA_HALO_64 | 1 << SBV_MMA_HALO_32)
+#define GATHER (1 << SBV_MMA_GATHER_64 | 1 << SBV_MMA_GATHER_32)
+#define SPLIT  (1 << SBV_MMA_SPLIT)
+#define ALL    (HALO | GATHER | SPLIT)
+
+static const struct {
+    const char *what;
+    shape s;
+    unsigned tiles;
+} cases[] = {
+    /* Layers of the network. */
+    {"trunk", {CONV(128, 128, 3, 1, 1, 37, 19), HALVES, .slope = SBV_RELU}, ALL},
+    {"trunk", {CONV(128, 128, 3, 1, 1, 21, 33), HALVES, .slope = SBV_LINEAR, .residual = OWN_RESIDUAL}, ALL},
+    {"trunk", {CONV(64, 64, 3, 1, 1, 33, 17), HALVES, .slope = SBV_LINEAR, .residual = OTHER_RESIDUAL}, ALL},
+    {"fusion", {CONV(320, 128, 3, 1, 1, 19, 5), HALVES, .slope = SBV_LINEAR}, ALL},
+    {"tail", {CONV(128, 48, 5, 1, 1, 18, 17), .slope = SBV_LINEAR, .in_type = SBV_MAP_F16}, ALL},
+    {"tail, a column",
+     {CONV(64, 48, 5, 1, 1, 9, 35), .slope = SBV_LINEAR, .in_type = SBV_MAP_F16, .right = 8, .top = 1, .bottom = 1},
+     ALL},
+    {"tail, a corner",
+     {CONV(64, 12, 5, 1, 1, 9, 35), .slope = SBV_LINEAR, .in_type = SBV_MAP_F16, .left = 8, .top = 34},
+     ALL},
+    {"first", {CONV(3, 128, 3, 1, 1, 23, 11), .slope = SBV_LINEAR, .out_type = SBV_MAP_F16}, GATHER},
+    {"first", {CONV(15, 64, 3, 1, 1, 13, 13), .slope = SBV_LINEAR, .out_type = SBV_MAP_F16}, GATHER},
+    {"extractor", {CONV(3, 16, 3, 2, 1, 64, 32), .slope = SBV_LEAKY, .out_type = SBV_MAP_F16}, GATHER},
+    {"extractor", {CONV(16, 16, 3, 1, 1, 32, 11), HALVES, .slope = SBV_LEAKY}, GATHER | SPLIT},
+    {"extractor", {CONV(16, 32, 3, 2, 1, 33, 31), HALVES, .slope = SBV_LEAKY}, GATHER | SPLIT},
+    {"extractor", {CONV(32, 64, 3, 2, 1, 17, 31), HALVES, .slope = SBV_LEAKY}, GATHER | SPLIT},
+    {"extractor", {CONV(128, 196, 3, 2, 1, 8, 6), HALVES, .slope = SBV_LEAKY}, GATHER | SPLIT},
+    {"extractor", {CONV(196, 196, 3, 1, 1, 4, 3), HALVES, .slope = SBV_LEAKY}, ALL},
+    {"decoder", {CONV(81, 128, 3, 1, 1, 5, 3), HALVES, .slope = SBV_LEAKY, .in_offset = 448, .out_offset = 320}, ALL},
+    {"decoder", {CONV(117, 128, 3, 1, 1, 20, 18), HALVES, .slope = SBV_LEAKY, .in_offset = 8, .after = 7}, ALL},
+    {"decoder", {CONV(661, 32, 3, 1, 1, 5, 7), HALVES, .slope = SBV_LEAKY, .in_offset = 32, .out_offset = 0}, ALL},
+    {"decoder, flow", {CONV(529, 2, 3, 1, 1, 9, 5), .slope = SBV_LINEAR, .in_type = SBV_MAP_F16}, ALL},
+    {"refiner", {CONV(128, 128, 3, 1, 2, 19, 21), HALVES, .slope = SBV_LEAKY}, ALL},
+    {"refiner", {CONV(128, 128, 3, 1, 4, 11, 9), HALVES, .slope = SBV_LEAKY}, GATHER | SPLIT},
+    {"refiner", {CONV(128, 96, 3, 1, 8, 21, 19), HALVES, .slope = SBV_LEAKY}, GATHER | SPLIT},
+    {"refiner", {CONV(96, 64, 3, 1, 16, 35, 33), HALVES, .slope = SBV_LEAKY}, GATHER | SPLIT},
+    {"refiner",
+     {CONV(32, 2, 3, 1, 1, 18, 35), .slope = SBV_LINEAR, .in_type = SBV_MAP_F16, .residual = OTHER_RESIDUAL},
+     ALL},
+    {"kernel", {CONV(32, 1, 3, 1, 1, 13, 13), .slope = SBV_LINEAR, .in_type = SBV_MAP_F16}, ALL},
+    /* Sizes. */
+    {"one pixel", {CONV(64, 64, 3, 1, 1, 1, 1), HALVES, .slope = SBV_RELU}, ALL},
+    {"one pixel", {CONV(128, 48, 5, 1, 1, 1, 1), HALVES, .slope = SBV_LINEAR}, ALL},
+    {"one column", {CONV(40, 72, 3, 1, 1, 1, 67), HALVES, .slope = SBV_LINEAR}, ALL},
+    {"one row", {CONV(40, 136, 3, 1, 1, 67, 1), HALVES, .slope = SBV_LINEAR}, ALL},
+    {"one tile", {CONV(48, 128, 3, 1, 1, 16, 16), HALVES, .slope = SBV_LINEAR}, ALL},
+    {"a pixel more than a tile", {CONV(64, 130, 3, 1, 1, 17, 33), HALVES, .slope = SBV_LINEAR}, ALL},
+    {"a tap", {CONV(128, 64, 1, 1, 1, 13, 9), HALVES, .slope = SBV_LINEAR}, GATHER | SPLIT},
+    {"a tap", {CONV(7, 64, 1, 1, 1, 13, 9), HALVES, .slope = SBV_LINEAR}, GATHER | SPLIT},
+    {"two taps a row", {CONV(64, 64, 2, 1, 1, 13, 9), HALVES, .slope = SBV_LINEAR, .valid = 1}, ALL},
+    {"two taps a row", {CONV(5, 64, 2, 2, 3, 13, 9), HALVES, .slope = SBV_LINEAR, .valid = 1}, GATHER | SPLIT},
+    {"no padding", {CONV(64, 64, 3, 1, 1, 20, 37), HALVES, .slope = SBV_LINEAR, .valid = 1}, ALL},
+    {"no padding", {CONV(96, 8, 3, 1, 2, 21, 23), HALVES, .slope = SBV_LINEAR, .valid = 1}, ALL},
+    {"stride 3", {CONV(24, 40, 5, 3, 2, 31, 29), HALVES, .slope = SBV_LINEAR}, GATHER | SPLIT},
+    /* Parts of images, and of maps at any channel. */
+    {"part of the image",
+     {CONV(64, 64, 3, 1, 1, 45, 29), HALVES, .residual = OTHER_RESIDUAL, .left = 3, .right = 5, .top = 7, .bottom = 2},
+     ALL},
+    {"part of the image",
+     {CONV(64, 64, 3, 2, 1, 45, 29), HALVES, .residual = OWN_RESIDUAL, .left = 3, .right = 5, .top = 7, .bottom = 2},
+     GATHER | SPLIT},
+    {"odd channel of the input", {CONV(40, 64, 3, 1, 1, 19, 9), HALVES, .slope = SBV_LEAKY, .in_offset = 81}, GATHER},
+    {"odd channel of the input", {CONV(11, 32, 3, 2, 1, 19, 9), HALVES, .in_offset = 5, .after = 3}, GATHER},
+    {"odd channel of the output",
+     {CONV(64, 64, 3, 1, 1, 19, 9), HALVES, .residual = OWN_RESIDUAL, .out_offset = 3, .after = 2},
+     ALL},
+    {"even channel of the output",
+     {CONV(64, 40, 3, 1, 1, 19, 9), HALVES, .residual = OTHER_RESIDUAL, .out_offset = 2},
+     ALL},
+    {"few outputs", {CONV(64, 3, 3, 1, 1, 19, 9), HALVES, .residual = OTHER_RESIDUAL}, ALL},
+    {"floats", {CONV(40, 24, 3, 1, 1, 19, 9), FLOATS, .residual = OTHER_RESIDUAL, .slope = SBV_LEAKY}, GATHER},
+    /* Values. */
+    {"large", {CONV(128, 64, 3, 1, 1, 17, 5), HALVES, .slope = SBV_LINEAR, .values = LARGE}, ALL},
+    {"large", {CONV(3, 64, 3, 2, 1, 17, 5), .slope = SBV_LINEAR, .out_type = SBV_MAP_F16, .values = LARGE}, GATHER},
+    {"cancelling", {CONV(128, 64, 3, 1, 1, 17, 5), HALVES, .slope = SBV_LINEAR, .values = CANCEL}, ALL},
+    {"cancelling", {CONV(600, 16, 3, 1, 1, 7, 5), HALVES, .slope = SBV_LINEAR, .values = CANCEL}, ALL},
+    {"cancelling", {CONV(14, 16, 3, 1, 1, 7, 5), .slope = SBV_LINEAR, .values = CANCEL}, GATHER},
+};
+
+/* What a model of the published size computes on images of 960x540, and its flow network's coarse levels. */
+static const shape timed[] = {
+    {CONV(128, 128, 3, 1, 1, 960, 540), HALVES, .slope = SBV_RELU},
+    {CONV(128, 128, 3, 1, 1, 960, 540), HALVES, .slope = SBV_LINEAR, .residual = OWN_RESIDUAL},
+    {CONV(640, 128, 3, 1, 1, 960, 540), HALVES, .slope = SBV_LINEAR},
+    {CONV(128, 48, 5, 1, 1, 960, 540), .slope = SBV_LINEAR, .in_type = SBV_MAP_F16},
+    {CONV(3, 128, 3, 1, 1, 960, 540), .slope = SBV_LINEAR, .out_type = SBV_MAP_F16},
+    {CONV(64, 64, 3, 1, 1, 960, 540), HALVES, .slope = SBV_RELU},
+    {CONV(565, 128, 3, 1, 1, 240, 144), HALVES, .slope = SBV_LEAKY},
+    {CONV(128, 128, 3, 1, 4, 240, 144), HALVES, .slope = SBV_LEAKY},
+    {CONV(3, 16, 3, 2, 1, 960, 576), .slope = SBV_LEAKY, .out_type = SBV_MAP_F16},
+    {CONV(16, 16, 3, 1, 1, 480, 288), HALVES, .slope = SBV_LEAKY},
+    {CONV(533, 64, 3, 1, 1, 60, 36), HALVES, .slope = SBV_LEAKY, .in_offset = 96},
+    {CONV(433, 96, 3, 1, 1, 15, 9), HALVES, .slope = SBV_LEAKY, .in_offset = 96},
+    {CONV(529, 2, 3, 1, 1, 15, 9), .slope = SBV_LINEAR, .in_type = SBV_MAP_F16},
+};
+
+static const char *const tile_names[] = {"halo 128", "halo 64", "halo 32", "gather 64", "gather 32", "split"};
+
+static void convolve_all(cuda_test *t, const char *what, const shape *s, unsigned tiles)
+{
+    static const struct way chosen = {0, 0};
+    for (int type = 0; type < 2; type++)
+        if (test_begin(t, type ? SBV_MAP_F16 : SBV_MAP_F32, TEST_SMALL, "conv %s: %d to %d, k%d s%d d%d, %dx%d, %s",
+                       what, s->in, s->out, s->kernel, s->stride, s->dilation, s->w, s->h, type ? "fp16" : "fp32")) {
+            convolve(t, s, &chosen);
+            test_end(t);
+        }
+    for (int tile = 0; tile <= SBV_MMA_SPLIT; tile++) {
+        const struct way way = {1, (enum sbv_mma_tile)tile};
+        if (tiles >> tile & 1 &&
+            test_begin(t, SBV_MAP_F16, TEST_SMALL, "conv %s: %d to %d, k%d s%d d%d, %dx%d, %s", what, s->in, s->out,
+                       s->kernel, s->stride, s->dilation, s->w, s->h, tile_names[tile])) {
+            convolve(t, s, &way);
+            test_end(t);
+        }
+    }
+}
+
+void cuda_cases_conv(cuda_test *t)
+{
+    static const struct way chosen = {0, 0};
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+        convolve_all(t, cases[i].what, &cases[i].s, cases[i].tiles);
+    for (size_t i = 0; i < sizeof(timed) / sizeof(timed[0]); i++)
+        for (int type = 0; type < 2; type++)
+            if (test_begin(t, type ? SBV_MAP_F16 : SBV_MAP_F32, TEST_TIMED, "conv %d to %d, k%d s%d d%d, %dx%d, %s",
+                           timed[i].in, timed[i].out, timed[i].kernel, timed[i].stride, timed[i].dilation, timed[i].w,
+                           timed[i].h, type ? "fp16" : "fp32")) {
+                convolve(t, &timed[i], &chosen);
+                test_end(t);
+            }
+}
