@@ -35,7 +35,7 @@
 
 /* flow.cu */
 #define SBV_KERNELS_FLOW(K)                                                                                            \
-    K(COST_VOLUME, "sbv_cost_volume", 0)                                                                               \
+    K(COST_VOLUME, "sbv_cost_volume", 41472)                                                                           \
     K(WARP, "sbv_warp", 0)
 
 /* image.cu */
@@ -43,11 +43,11 @@
     K(RESIZE, "sbv_resize", 0)                                                                                         \
     K(PIXEL_SHUFFLE, "sbv_pixel_shuffle", 0)                                                                           \
     K(COPY, "sbv_copy", 0)                                                                                             \
-    K(ADAPTIVE_POOL, "sbv_adaptive_pool", 0)                                                                           \
-    K(LINEAR, "sbv_linear", 0)                                                                                         \
-    K(SOFTMAX, "sbv_softmax", 0)                                                                                       \
+    K(ADAPTIVE_POOL, "sbv_adaptive_pool", 512)                                                                         \
+    K(LINEAR, "sbv_linear", 512)                                                                                       \
+    K(SOFTMAX, "sbv_softmax", 512)                                                                                     \
     K(ATTENTION, "sbv_attention", 0)                                                                                   \
-    K(DIFFERENCE, "sbv_difference", 0)
+    K(DIFFERENCE, "sbv_difference", 512)
 
 /* colour.cu */
 #define SBV_KERNELS_COLOUR(K)                                                                                          \

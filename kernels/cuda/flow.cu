@@ -1,0 +1,175 @@
+/*
+ * Cost volume and warps on the device. The formulas are those of kernels/c/flow.c.
+ *
+ * This file is part of Self-Blind-VSR for FFmpeg. SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#include "kernels/cuda/image.h"
+#include "kernels/cuda/samples.h"
+
+namespace
+{
+
+/* ---- Cost volume ---- */
+
+constexpr int RADIUS = SBV_COST_RADIUS, SIDE = 2 * RADIUS + 1;
+constexpr int TILE_W = SBV_COST_TILE_W, TILE_H = SBV_COST_TILE_H, TILE = TILE_W * TILE_H;
+constexpr int HALO_W = TILE_W + 2 * RADIUS, HALO_H = TILE_H + 2 * RADIUS, HALO = HALO_W * HALO_H;
+constexpr int RUN = 4; /* pixels of a thread: one 16-byte load from shared memory */
+static_assert(SBV_COST_THREADS == TILE / RUN * SIDE, "a thread for each run of pixels and vertical displacement");
+static_assert(GROUP * (TILE + HALO) <= TILE * SBV_COST_CHANNELS, "the costs take the place of the tiles");
+
+/* Loads GROUP channels of a rectangle of a map as [channel][pixel]; zeros outside the map and behind its channels. */
+template <int W, int PIXELS>
+__device__ __forceinline__ void load_tile(const sbv_map &map, int left, int top, int rows, int channel, int wide,
+                                          float *tile)
+{
+    for (int i = threadIdx.x; i < PIXELS; i += SBV_COST_THREADS) {
+        const int x = left + i % W, y = top + i / W;
+        float value[GROUP] = {};
+        if (x >= 0 && x < map.w && y >= 0 && y < rows)
+            load_group(map, sample_offset(map, x, y) + channel, map.c - channel, wide, value);
+#pragma unroll
+        for (int c = 0; c < GROUP; c++)
+            tile[c * PIXELS + i] = value[c];
+    }
+}
+
+/* Adds the products of the channels in shared memory: sum[pixel of the run][horizontal displacement]. */
+__device__ __forceinline__ void add_products(const float *first, const float *second, float (&sum)[RUN][SIDE])
+{
+#pragma unroll 2
+    for (int c = 0; c < GROUP; c++) {
+        const float4 *from = reinterpret_cast<const float4 *>(second + c * HALO);
+        const float4 here = *reinterpret_cast<const float4 *>(first + c * TILE);
+        const float4 row[3] = {from[0], from[1], from[2]};
+        const float a[RUN] = {here.x, here.y, here.z, here.w};
+        const float b[RUN + SIDE - 1] = {row[0].x, row[0].y, row[0].z, row[0].w, row[1].x, row[1].y,
+                                         row[1].z, row[1].w, row[2].x, row[2].y, row[2].z, row[2].w};
+#pragma unroll
+        for (int i = 0; i < RUN; i++)
+#pragma unroll
+            for (int d = 0; d < SIDE; d++)
+                sum[i][d] += a[i] * b[i + d];
+    }
+}
+
+/* Writes the costs of the tile, which lie in shared memory as [pixel][channel], in the order of the output. */
+__device__ __forceinline__ void store_costs(const sbv_cost_params &p, int left, int top, const float *cost)
+{
+    for (int i = threadIdx.x; i < TILE * SBV_COST_CHANNELS; i += SBV_COST_THREADS) {
+        const int pixel = i / SBV_COST_CHANNELS, channel = i % SBV_COST_CHANNELS;
+        const int x = left + pixel % TILE_W, y = top + pixel / TILE_W;
+        if (x < p.a.first.w && y < p.rows)
+            store_sample(p.a.out, sample_offset(p.a.out, x, y) + channel, cost[i]);
+    }
+}
+
+/* ---- Warp ---- */
+
+/* The two taps of a bilinear sample along one axis: positions inside the image, and weights, zero for a tap outside. */
+struct Taps {
+    int position[2];
+    float weight[2];
+};
+
+__device__ __forceinline__ Taps find_taps(float at, int size)
+{
+    Taps t;
+    /* Beyond these bounds every tap is outside anyway; NaN becomes such a position too. */
+    at = at > -2.0f ? at : -2.0f;
+    at = at < static_cast<float>(size) + 1.0f ? at : static_cast<float>(size) + 1.0f;
+    const int whole = static_cast<int>(floorf(at));
+    const float fraction = at - static_cast<float>(whole);
+#pragma unroll
+    for (int i = 0; i < 2; i++) {
+        const bool inside = whole + i >= 0 && whole + i < size;
+        t.position[i] = inside ? whole + i : 0;
+        t.weight[i] = inside ? (i ? fraction : 1.0f - fraction) : 0.0f;
+    }
+    return t;
+}
+
+__device__ __forceinline__ float clamp_to_image(float at, int size)
+{
+    at = at > 0.0f ? at : 0.0f;
+    return at < static_cast<float>(size - 1) ? at : static_cast<float>(size - 1);
+}
+
+/* The products and sums are rounded one by one as in the C twin: the mask must fall the same way for both. */
+__device__ __forceinline__ float position(int at, float scale, float flow)
+{
+    return __fadd_rn(static_cast<float>(at), __fmul_rn(scale, flow));
+}
+
+/* Interpolates n channels, at most GROUP, from `channel` on. */
+template <class T>
+__device__ __forceinline__ void sample(const sbv_map &in, const Taps &h, const Taps &v, int channel, int n, int wide,
+                                       float (&value)[GROUP])
+{
+    const T *data = static_cast<const T *>(in.data) + channel;
+    float tap[4][GROUP];
+#pragma unroll
+    for (int i = 0; i < 4; i++)
+        load_group(data + sample_offset(in, h.position[i % 2], v.position[i / 2]), n, wide, tap[i]);
+#pragma unroll
+    for (int c = 0; c < GROUP; c++)
+        value[c] = tap[0][c] * (h.weight[0] * v.weight[0]) + tap[1][c] * (h.weight[1] * v.weight[0]) +
+                   tap[2][c] * (h.weight[0] * v.weight[1]) + tap[3][c] * (h.weight[1] * v.weight[1]);
+}
+
+} // namespace
+
+KERNEL(LAUNCH_BOUNDS(SBV_COST_THREADS, 3) sbv_cost_volume, const sbv_cost_params p)
+{
+    DYN_SMEM();
+    /* Channels of both maps, [channel][pixel], and later the costs. */
+    SMEM_ARRAY(float, shared, 0, TILE *SBV_COST_CHANNELS);
+    float *first = shared, *second = shared + GROUP * TILE;
+    const int left = blockIdx.x * TILE_W, top = blockIdx.y * TILE_H;
+    const int x = threadIdx.x % (TILE_W / RUN) * RUN, y = threadIdx.x / (TILE_W / RUN) % TILE_H;
+    const int dy = threadIdx.x / (TILE / RUN);
+    float sum[RUN][SIDE] = {};
+
+    for (int channel = 0; channel < p.a.first.c; channel += GROUP) {
+        load_tile<TILE_W, TILE>(p.a.first, left, top, p.a.first.h, channel, p.wide_first, first);
+        load_tile<HALO_W, HALO>(p.a.second, left - RADIUS, top - RADIUS, p.a.second.h, channel, p.wide_second, second);
+        __syncthreads();
+        add_products(first + y * TILE_W + x, second + (y + dy) * HALO_W + x, sum);
+        __syncthreads();
+    }
+#pragma unroll
+    for (int i = 0; i < RUN; i++)
+#pragma unroll
+        for (int d = 0; d < SIDE; d++) {
+            const float mean = sum[i][d] / static_cast<float>(p.a.first.c);
+            shared[(y * TILE_W + x + i) * SBV_COST_CHANNELS + dy * SIDE + d] = mean > 0.0f ? mean : p.a.slope * mean;
+        }
+    __syncthreads();
+    store_costs(p, left, top, shared);
+}
+
+/* A thread for `group` channels of one pixel; blockIdx.y is the row. */
+KERNEL(LAUNCH_BOUNDS(SBV_IMAGE_THREADS, 4) sbv_warp, const sbv_warp_params p)
+{
+    const int groups = (p.a.in.c + p.group - 1) / p.group, unit = blockIdx.x * SBV_IMAGE_THREADS + threadIdx.x;
+    const int x = unit / groups, y = blockIdx.y, channel = unit % groups * p.group;
+    const int n = min(p.a.in.c - channel, p.group);
+    if (x >= p.a.out.w)
+        return;
+    const int64_t flow = sample_offset(p.a.flow, p.a.x0 + x, p.a.y0 + y);
+    const float at_x = position(p.a.x0 + x, p.a.scale, load_sample(p.a.flow, flow));
+    const float at_y = position(p.a.y0 + y, p.a.scale, load_sample(p.a.flow, flow + 1));
+    Taps h = find_taps(at_x, p.a.in.w), v = find_taps(at_y, p.a.in.h);
+    float value[GROUP] = {};
+    if (__fmul_rn(h.weight[0] + h.weight[1], v.weight[0] + v.weight[1]) >= 0.999f) {
+        if (p.a.clamp) {
+            h = find_taps(clamp_to_image(at_x, p.a.in.w), p.a.in.w);
+            v = find_taps(clamp_to_image(at_y, p.a.in.h), p.a.in.h);
+        }
+        if (p.a.in.type == SBV_MAP_F16)
+            sample<__half>(p.a.in, h, v, channel, n, p.wide, value);
+        else
+            sample<float>(p.a.in, h, v, channel, n, p.wide, value);
+    }
+    store_group(p.a.out, sample_offset(p.a.out, x, y) + channel, n, p.wide, value);
+}
