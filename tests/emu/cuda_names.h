@@ -126,6 +126,13 @@ inline void mma_m16n8k16(float (&d)[4], const uint32_t (&a)[4], uint32_t b0, uin
     emu::mma_m16n8k16(d, a, b0, b1, line);
 }
 
+template <int M, int N>
+inline void mma_tiles(float (&d)[M][N][4], const uint32_t (&a)[M][4], const uint32_t (&b)[N / 2][4], EMU_LINE)
+{
+    static_assert(M <= emu::MMA_TILES_MAX && N % 2 == 0, "more products than the emulator has room for");
+    emu::mma_tiles(d[0][0], a[0], b[0], M, N, line);
+}
+
 /* ---- Hopper: mbarriers, TMA, wgmma ---- */
 
 inline void mbar_init(MBar *bar, int count, EMU_LINE)

@@ -180,11 +180,9 @@ static void run_threads();
 
 static Fiber *idle_fiber()
 {
-    if (engine.idle.empty())
+    if (!engine.idle.count)
         return fiber_new(run_threads);
-    Fiber *f = engine.idle.back();
-    engine.idle.pop_back();
-    return f;
+    return engine.idle.items[--engine.idle.count];
 }
 
 /* Leaves fiber `self` for that of `next`, which gets one if it has none; a null pointer is the end of the block. */
@@ -241,7 +239,7 @@ static void run_threads()
             continue;
         }
 #ifndef EMU_TSAN
-        engine.idle.push_back(self);
+        engine.idle.push(self);
 #endif
         go_to(self, next);
     }

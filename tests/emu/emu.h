@@ -103,6 +103,8 @@ void copy_async_wait(int pending);
 void ldmatrix(uint32_t *registers, const void *row, int matrices, bool transposed, int line);
 void stmatrix_trans(void *row, const uint32_t *registers, int matrices, int line);
 void mma_m16n8k16(float *d, const uint32_t *a, uint32_t b0, uint32_t b1, int line);
+enum { MMA_TILES_MAX = 8 }; /* rows */
+void mma_tiles(float *d, const uint32_t *a, const uint32_t *b, int rows, int columns, int line);
 
 /* An mbarrier. As on the device it takes eight bytes of shared memory. */
 struct alignas(8) MBar {

@@ -130,6 +130,10 @@ struct Warp {
             alignas(64) uint32_t a[16][8]; /* pairs of halves, [row][k / 2] */
             alignas(64) uint16_t b[16][8]; /* halves, [k][column] */
         } mma;
+        struct {
+            float *d[32];
+            const uint32_t *a[32], *b[32];
+        } tiles;
     } in;
     union {
         uint32_t word[32];
@@ -177,7 +181,7 @@ struct Engine {
     unsigned alive, at_barrier;
     NamedBarrier named[NAMED_BARRIERS];
     Fiber main; /* launch() itself */
-    std::vector<Fiber *> idle;
+    List<Fiber *, MAX_THREADS> idle;
 
     size_t shared_bytes;
     List<SharedArray, 64> arrays;
@@ -266,6 +270,7 @@ enum CollectiveKind {
     LDMATRIX_TRANSPOSED,
     STMATRIX_TRANSPOSED,
     MMA,
+    MMA_TILES,
     WGMMA,
     WGMMA_WAIT,
     SHUFFLE, /* + ShuffleKind */

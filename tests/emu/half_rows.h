@@ -33,6 +33,16 @@ static inline Row8 load_halves8(const uint16_t *halves)
 #endif
 }
 
+/* sum + factor * row, in one rounding where the processor can. */
+static inline Row8 multiply_add(const Row8 &sum, float factor, const Row8 &row)
+{
+#if defined(__FMA__)
+    return (Row8)_mm256_fmadd_ps(_mm256_set1_ps(factor), (__m256)row, (__m256)sum);
+#else
+    return sum + factor * row;
+#endif
+}
+
 static inline void store_row8(float *p, const Row8 &row)
 {
     memcpy(p, &row, sizeof(row));

@@ -159,44 +159,115 @@ void stmatrix_trans(void *row, const uint32_t *registers, int matrices, int line
     }
 }
 
-static void multiply(Warp *w)
+/* ---- mma ---- */
+
+/* The operands of one product: lanes hold pieces of them. */
+struct Tile {
+    alignas(64) uint32_t a[16][8]; /* pairs of halves, [row][k / 2] */
+    alignas(64) uint16_t b[16][8]; /* halves, [k][column] */
+};
+
+static void put_a(uint32_t (*a)[8], unsigned lane, const uint32_t *registers)
 {
-    float a[16][16];
-    Row8 b[16];
-    statistics.mma++;
+    const unsigned g = lane / 4, t = lane % 4;
+    a[g][t] = registers[0];
+    a[g + 8][t] = registers[1];
+    a[g][t + 4] = registers[2];
+    a[g + 8][t + 4] = registers[3];
+}
+
+static void put_b(uint16_t (*b)[8], unsigned lane, const uint32_t *registers)
+{
+    const unsigned g = lane / 4, k = lane % 4 * 2;
+    b[k][g] = (uint16_t)registers[0];
+    b[k + 1][g] = (uint16_t)(registers[0] >> 16);
+    b[k + 8][g] = (uint16_t)registers[1];
+    b[k + 9][g] = (uint16_t)(registers[1] >> 16);
+}
+
+static void widen_a(float (*wide)[16], const uint32_t (*a)[8])
+{
     for (int i = 0; i < 16; i++) {
-        store_row8(a[i], load_halves8((const uint16_t *)w->in.mma.a[i]));
-        store_row8(a[i] + 8, load_halves8((const uint16_t *)w->in.mma.a[i] + 8));
-        b[i] = load_halves8(w->in.mma.b[i]);
+        store_row8(wide[i], load_halves8((const uint16_t *)a[i]));
+        store_row8(wide[i] + 8, load_halves8((const uint16_t *)a[i] + 8));
     }
+}
+
+static void multiply_tile(float (*d)[8], const float (*a)[16], const Row8 *b)
+{
+    statistics.mma++;
     for (int first = 0; first < 16; first += 8) {
         Row8 sum[8] = {};
         for (int k = 0; k < 16; k++)
             for (int i = 0; i < 8; i++)
-                sum[i] += a[first + i][k] * b[k];
+                sum[i] = multiply_add(sum[i], a[first + i][k], b[k]);
         for (int i = 0; i < 8; i++)
-            store_row8(w->out.d[first + i], sum[i]);
+            store_row8(d[first + i], sum[i]);
     }
+}
+
+static void add_d(float *registers, unsigned lane, const float (*d)[8])
+{
+    const unsigned g = lane / 4, t = lane % 4 * 2;
+    registers[0] += d[g][t];
+    registers[1] += d[g][t + 1];
+    registers[2] += d[g + 8][t];
+    registers[3] += d[g + 8][t + 1];
+}
+
+static void multiply_one(Warp *w)
+{
+    float a[16][16];
+    Row8 b[16];
+    widen_a(a, w->in.mma.a);
+    for (int k = 0; k < 16; k++)
+        b[k] = load_halves8(w->in.mma.b[k]);
+    multiply_tile(w->out.d, a, b);
 }
 
 void mma_m16n8k16(float *d, const uint32_t *a, uint32_t b0, uint32_t b1, int line)
 {
     Thread *self = engine.thread;
     Warp *w = self->warp;
-    const int g = (int)self->lane / 4, t = (int)self->lane % 4;
-    w->in.mma.a[g][t] = a[0];
-    w->in.mma.a[g + 8][t] = a[1];
-    w->in.mma.a[g][t + 4] = a[2];
-    w->in.mma.a[g + 8][t + 4] = a[3];
-    w->in.mma.b[2 * t][g] = (uint16_t)b0;
-    w->in.mma.b[2 * t + 1][g] = (uint16_t)(b0 >> 16);
-    w->in.mma.b[2 * t + 8][g] = (uint16_t)b1;
-    w->in.mma.b[2 * t + 9][g] = (uint16_t)(b1 >> 16);
-    collective(~0u, MMA, line, multiply);
-    d[0] += w->out.d[g][2 * t];
-    d[1] += w->out.d[g][2 * t + 1];
-    d[2] += w->out.d[g + 8][2 * t];
-    d[3] += w->out.d[g + 8][2 * t + 1];
+    const uint32_t b[2] = {b0, b1};
+    put_a(w->in.mma.a, self->lane, a);
+    put_b(w->in.mma.b, self->lane, b);
+    collective(~0u, MMA, line, multiply_one);
+    add_d(d, self->lane, w->out.d);
+}
+
+/* The last lane works on the registers of all: one stop of the warp for all products. */
+static void multiply_tiles(Warp *w, int rows, int columns)
+{
+    float a[MMA_TILES_MAX][16][16], d[16][8];
+    Tile tile;
+    for (int i = 0; i < rows; i++) {
+        for (unsigned lane = 0; lane < 32; lane++)
+            put_a(tile.a, lane, w->in.tiles.a[lane] + i * 4);
+        widen_a(a[i], tile.a);
+    }
+    for (int j = 0; j < columns; j++) {
+        Row8 b[16];
+        for (unsigned lane = 0; lane < 32; lane++)
+            put_b(tile.b, lane, w->in.tiles.b[lane] + j * 2);
+        for (int k = 0; k < 16; k++)
+            b[k] = load_halves8(tile.b[k]);
+        for (int i = 0; i < rows; i++) {
+            multiply_tile(d, a[i], b);
+            for (unsigned lane = 0; lane < 32; lane++)
+                add_d(w->in.tiles.d[lane] + (i * columns + j) * 4, lane, d);
+        }
+    }
+}
+
+void mma_tiles(float *d, const uint32_t *a, const uint32_t *b, int rows, int columns, int line)
+{
+    Thread *self = engine.thread;
+    Warp *w = self->warp;
+    w->in.tiles.d[self->lane] = d;
+    w->in.tiles.a[self->lane] = a;
+    w->in.tiles.b[self->lane] = b;
+    collective(~0u, MMA_TILES, line, [rows, columns](Warp *warp) { multiply_tiles(warp, rows, columns); });
 }
 
 } // namespace emu

@@ -72,7 +72,7 @@ static void multiply(const MatrixProduct &p, int first_row, float (*sum)[COLUMNS
             for (int k = 0; k < DEPTH; k++) {
                 memcpy(&column, &b[k][n], sizeof(column));
                 for (int j = 0; j < 8; j++)
-                    rows[j] += a[i + j][k] * column;
+                    rows[j] = multiply_add(rows[j], a[i + j][k], column);
             }
             for (int j = 0; j < 8; j++)
                 store_row8(&sum[i + j][n], rows[j]);

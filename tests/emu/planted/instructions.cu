@@ -86,6 +86,33 @@ static __device__ void multiply(const instructions_args &p, const __half *a, con
     store_accumulators(p.product_256, e);
 }
 
+/* The address of eight halves of a row stored by store_swizzled(). */
+static __device__ const __half *swizzled(const __half *matrix, int row, int chunk)
+{
+    return matrix + row * 64 + (chunk ^ row % 8) * 8;
+}
+
+/* Two warps multiply 32 rows of a with 32 of b. */
+static __device__ void multiply_tiles(float *out, const __half *a, const __half *b)
+{
+    const int lane = threadIdx.x % 32, first = threadIdx.x / 32 * 32;
+    float d[2][4][4];
+    for (int i = 0; i < 32; i++)
+        d[i / 16][i / 4 % 4][i % 4] = 0;
+    for (int k = 0; k < 8; k += 2) {
+        uint32_t rows[2][4], columns[2][4];
+        for (int i = 0; i < 2; i++) {
+            ldmatrix_x4(rows[i], swizzled(a, first + i * 16 + lane % 16, k + lane / 16));
+            ldmatrix_x4(columns[i], swizzled(b, i * 16 + lane % 8 + lane / 16 * 8, k + lane / 8 % 2));
+        }
+        mma_tiles(d, rows, columns);
+    }
+    for (int i = 0; i < 32; i++) {
+        const int row = first + i / 16 * 16 + lane / 4 + i % 4 / 2 * 8, column = i / 4 % 4 * 8 + lane % 4 * 2 + i % 2;
+        out[row * 32 + column] = d[i / 16][i / 4 % 4][i % 4];
+    }
+}
+
 KERNEL(LAUNCH_BOUNDS(128, 1) planted_instructions, TMAP_PARAM(map), const instructions_args p)
 {
     DYN_SMEM();
@@ -111,6 +138,8 @@ KERNEL(LAUNCH_BOUNDS(128, 1) planted_instructions, TMAP_PARAM(map), const instru
     if (threadIdx.x < BOX_COLUMNS * BOX_ROWS * BOX_LAYERS)
         p.box[threadIdx.x] = box[threadIdx.x];
     multiply(p, a, b);
+    if (threadIdx.x < 64)
+        multiply_tiles(p.product_tiles, a, b);
     if (threadIdx.x < 32) {
         move_matrices(p.words, matrices, matrices + 256);
         exchange(p.words);

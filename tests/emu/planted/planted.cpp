@@ -188,7 +188,7 @@ static bool check_box(const float *box)
 static bool test_instructions()
 {
     Buffer<__half> a(64 * 64), b(256 * 64);
-    Buffer<float> product_128(64 * 128), product_256(64 * 256), tensor(12 * 4 * 5 * 3);
+    Buffer<float> product_128(64 * 128), product_256(64 * 256), product_tiles(64 * 32), tensor(12 * 4 * 5 * 3);
     Buffer<float> box(BOX_COLUMNS * BOX_ROWS * BOX_LAYERS);
     Buffer<unsigned> words(WORDS_END);
     fill_random(a);
@@ -207,10 +207,12 @@ static bool test_instructions()
         map.box[i] = boxes[i];
         map.stride[i] = i ? map.stride[i - 1] * size[i - 1] : 4;
     }
-    instructions_args args = {a.get(), b.get(), product_128.get(), product_256.get(), words.get(), box.get()};
+    instructions_args args = {a.get(),     b.get(),  product_128.get(), product_256.get(), product_tiles.get(),
+                              words.get(), box.get()};
     void *parameters[] = {&map, &args};
     launch("planted_instructions", 1, 128, INSTRUCTIONS_SHARED, parameters);
     return check_words(words.get()) && check_box(box.get()) &&
+           check_product("tiles", product_tiles.get(), a.get(), b.get(), 64, 32, 64, 1, 0) &&
            check_product("wgmma 128", product_128.get(), a.get(), b.get(), 64, 128, 64, 1, 1) &&
            check_product("wgmma 256", product_256.get(), a.get(), b.get(), 64, 256, 64, 1, 1);
 }

@@ -94,6 +94,7 @@ struct wgmma_args {
 struct instructions_args {
     const void *a, *b; /* halves (64, 64) and (256, 64) */
     float *product_128, *product_256;
+    float *product_tiles; /* (64, 32) */
     unsigned *words;
     float *box;
 };
