@@ -39,7 +39,7 @@ __device__ __forceinline__ float load(const sbv_colour_source &s, int x, int y)
     const uint8_t *at = s.data + y * s.linesize + static_cast<ptrdiff_t>(x) * s.step;
     /* Planes may begin anywhere: two bytes, not a 16-bit load that must be aligned. */
     const unsigned stored = s.wide ? at[0] | static_cast<unsigned>(at[1]) << 8 : at[0];
-    return (static_cast<float>(stored >> s.shift) - s.zero) * s.gain;
+    return product(static_cast<float>(stored >> s.shift) - s.zero, s.gain);
 }
 
 /* Chroma column `column`, interpolated between two rows. */
@@ -292,8 +292,8 @@ __device__ __forceinline__ void write_chroma(const sbv_colour_out_params &p, con
                 if (p.filter_y[v] == 0.0f)
                     continue;
                 const int at = differences::at(column, clamp_int((y << p.sub_h) - 1 + v, 0, p.h - 1) - y0);
-                column_cb += product(p.filter_y[v] * p.cb_gain, d.blue[at]);
-                column_cr += product(p.filter_y[v] * p.cr_gain, d.red[at]);
+                column_cb += product(product(p.filter_y[v], p.cb_gain), d.blue[at]);
+                column_cr += product(product(p.filter_y[v], p.cr_gain), d.red[at]);
             }
             cb += product(p.filter_x[h], column_cb);
             cr += product(p.filter_x[h], column_cr);
