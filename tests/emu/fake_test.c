@@ -9,6 +9,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "kernels/cuda/blas.h"
+#include "model/selfblindvsr.h"
+
 static const fake_case *const case_lists[] = {fake_memory_cases, fake_stream_cases, fake_module_cases};
 enum { LISTS = sizeof(case_lists) / sizeof(*case_lists) };
 
@@ -179,11 +182,65 @@ static int passes(const char *program, const fake_case *c)
     return passed;
 }
 
+/* ---- The loaders ---- */
+
+/* Libraries that cannot be loaded, or lack functions, lie in folders beside the program. */
+static const struct loader_case {
+    const char *name, *folder, *driver_message, *blas_message;
+} loader_cases[] = {
+    {"libraries that are none", "none", "libcuda.so.1 cannot be loaded: ", NULL},
+    {"libraries that lack functions", "lacking", "libcuda.so.1 has no cuInit: the driver is too old",
+     "libcublas.so.13 has no cublasCreate_v2"},
+};
+enum { LOADER_CASES = sizeof(loader_cases) / sizeof(*loader_cases) };
+
+/* In a process that looks for libraries in the folder of the case. */
+static int run_loader_case(const struct loader_case *c)
+{
+    char message[300] = "";
+    sbv_cuda_driver driver;
+    sbv_cublas blas;
+    CHECK(sbv_cuda_driver_open(&driver, message, sizeof(message)) == SBV_ERROR_DEVICE);
+    CHECK(strstr(message, c->driver_message) == message && !strchr(message, '\n'));
+    CHECK(!driver.library && !driver.cuInit);
+    sbv_cuda_driver_close(&driver);
+    if (c->blas_message) {
+        CHECK(sbv_cublas_open(&blas, message, sizeof(message)) == SBV_ERROR_DEVICE);
+        CHECK(strcmp(message, c->blas_message) == 0);
+        sbv_cublas_close(&blas);
+    }
+    return 0;
+}
+
+static int loader_passes(const char *program, const struct loader_case *c)
+{
+    char path[4096];
+    const char *slash = strrchr(program, '/');
+    snprintf(path, sizeof(path), "LD_LIBRARY_PATH=%.*s%s", (int)(slash - program + 1), program, c->folder);
+    fflush(stdout);
+    pid_t child = fork();
+    if (child == 0) {
+        putenv(path);
+        execl(program, program, c->name, (char *)NULL);
+        _exit(4);
+    }
+    int status = -1;
+    return child > 0 && waitpid(child, &status, 0) == child && status == 0;
+}
+
 int main(int argc, char **argv)
 {
     int number = 0, failed = 0;
+    for (int i = 0; i < LOADER_CASES; i++)
+        if (argc > 1 && strcmp(argv[1], loader_cases[i].name) == 0)
+            return run_loader_case(&loader_cases[i]);
     if (argc > 1)
         return run_case(argv[1]);
+    for (int i = 0; i < LOADER_CASES; i++) {
+        int passed = loader_passes(argv[0], &loader_cases[i]);
+        printf("%sok %d - %s\n", passed ? "" : "not ", ++number, loader_cases[i].name);
+        failed += !passed;
+    }
     for (int i = 0; i < LISTS; i++)
         for (const fake_case *c = case_lists[i]; c->name; c++) {
             int passed = passes(argv[0], c);

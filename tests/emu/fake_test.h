@@ -24,7 +24,8 @@ typedef struct fake_case {
     const char *dies; /* words that the process prints before it ends by a signal; NULL: it ends by itself */
 } fake_case;
 
-extern const fake_case fake_memory_cases[], fake_stream_cases[], fake_module_cases[]; /* up to one without a name */
+/* Up to one without a name. */
+extern const fake_case fake_memory_cases[], fake_stream_cases[], fake_module_cases[];
 
 #define CHECK(condition)                                                                                               \
     do {                                                                                                               \
