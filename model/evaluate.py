@@ -122,7 +122,7 @@ def parse(arguments: Optional[Sequence[str]] = None) -> argparse.Namespace:
                                      formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     add = parser.add_argument
     add("--hr", nargs="+", required=True, metavar="CLIP", help="sharp clips, or folders of images")
-    add("--lr", nargs="+", metavar="CLIP", help="low-resolution clips that belong to them, in order; nothing is degraded then")
+    add("--lr", nargs="+", metavar="CLIP", help="small clips that belong to them, in order; nothing is degraded then")
     add("--model", required=True, metavar="X.bin", help="model file")
     add_degradation(parser)
     add("--reference", action="store_true", help="measure the PyTorch definition as well, which is slow")

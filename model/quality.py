@@ -53,6 +53,9 @@ def ssim(a: np.ndarray, b: np.ndarray, crop: int = CROP) -> float:
 
 def compare_frames(sharp: np.ndarray, restored: np.ndarray) -> dict[str, list[float]]:
     """PSNR and SSIM, RGB and Y, of every frame whose window is full."""
+    least = 2 * CROP + 11  # the window of SSIM
+    if min(sharp.shape[1:3]) < least:
+        raise ValueError(f"pictures of {sharp.shape[2]} x {sharp.shape[1]}, at least {least} x {least} are needed")
     columns: dict[str, list[float]] = {"psnr": [], "ssim": [], "psnr_y": [], "ssim_y": []}
     for index in range(MARGIN, min(len(sharp), len(restored)) - MARGIN):
         a, b = sharp[index], restored[index]
