@@ -89,6 +89,9 @@ __attribute__((format(printf, 4, 5))) int test_begin(cuda_test *t, enum sbv_type
                                                      const char *name, ...);
 void test_end(cuda_test *t);
 
+/* Instead of test_end(), before anything was run: what the case is about is not to be had, for the reason given. */
+__attribute__((format(printf, 2, 3))) void test_skip(cuda_test *t, const char *reason, ...);
+
 /* Deterministic, in [-1, 1). */
 float test_random(cuda_test *t);
 
@@ -133,7 +136,7 @@ float test_found(test_map *map, int x, int y, int channel);
 __attribute__((format(printf, 2, 3))) void test_fail(cuda_test *t, const char *format, ...);
 
 /* The families, each in its own file. A program may be linked without some of them. */
-#define CUDA_CASES(FAMILY)         FAMILY(conv) FAMILY(flow) FAMILY(image) FAMILY(colour)
+#define CUDA_CASES(FAMILY)         FAMILY(conv) FAMILY(wgmma) FAMILY(blas) FAMILY(flow) FAMILY(image) FAMILY(colour)
 #define CUDA_CASES_DECLARE(family) __attribute__((weak)) void cuda_cases_##family(cuda_test *t);
 CUDA_CASES(CUDA_CASES_DECLARE)
 

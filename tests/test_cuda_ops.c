@@ -137,6 +137,8 @@ int test_begin(cuda_test *t, enum sbv_type type, enum test_size size, const char
         return 0;
     }
     t->backend = open_backend(t, type);
+    if (t->backend->enter(t->backend) < 0)
+        bail_out("the device's context cannot be entered");
     t->random = 2166136261u;
     for (const char *p = t->name; *p; p++)
         t->random = (t->random ^ (unsigned char)*p) * 16777619u;
@@ -195,8 +197,21 @@ void test_end(cuda_test *t)
     fflush(stdout);
     t->failed += t->failures != 0;
     free_buffers(t);
+    t->backend->leave(t->backend);
     if (t->backend->status(t->backend, &message) != SBV_OK)
         bail_out(message);
+}
+
+void test_skip(cuda_test *t, const char *reason, ...)
+{
+    va_list list;
+    va_start(list, reason);
+    printf("%s%d - %s # SKIP ", t->options->bench ? "# " : "ok ", t->count, t->name);
+    vprintf(reason, list);
+    printf("\n");
+    va_end(list);
+    free_buffers(t);
+    t->backend->leave(t->backend);
 }
 
 /* ---- Buffers ---- */

@@ -9,8 +9,7 @@
 #include "kernels/cuda/conv.h"
 #include "kernels/cuda/cuda.h"
 
-/* The memory for a tile, of whatever shape, and what cuBLAS may use for itself. */
-#define TILE_BYTES      ((size_t)64 << 20)
+/* What cuBLAS may use for itself. */
 #define WORKSPACE_BYTES ((size_t)16 << 20)
 #define ALIGNMENT       256
 
@@ -60,21 +59,21 @@ static size_t sums_bytes(const tile *t)
     return (size_t)t->pitch * (size_t)t->h * (size_t)t->out_channels * sizeof(float);
 }
 
+static int fits(const tile *t, size_t bytes)
+{
+    return padded_bytes(t) + sums_bytes(t) <= bytes;
+}
+
 /* The largest tile that fits: all columns, and as many rows as there is memory for, or fewer columns where that leaves
  * so few rows that most of the input would be read for the taps above and below. */
-static tile choose_tile(const sbv_conv_args *a, int rows)
+static tile choose_tile(const sbv_conv_args *a, int rows, size_t bytes)
 {
-    int w = a->x1 - a->x0;
-    for (;;) {
-        int h = rows;
-        tile t = make_tile(a, w, h);
-        while (h > 1 && padded_bytes(&t) + sums_bytes(&t) > TILE_BYTES) {
-            h = (h + 1) / 2;
-            t = make_tile(a, w, h);
-        }
-        if (w == 1 || h >= t.span || (h == rows && padded_bytes(&t) + sums_bytes(&t) <= TILE_BYTES))
+    for (int w = a->x1 - a->x0;; w = (w + 1) / 2) {
+        tile t = make_tile(a, w, rows);
+        while (t.h > 1 && !fits(&t, bytes))
+            t = make_tile(a, w, (t.h + 1) / 2);
+        if (w == 1 || (fits(&t, bytes) && (t.h == rows || t.h >= t.span)))
             return t;
-        w = (w + 1) / 2;
     }
 }
 
@@ -100,10 +99,11 @@ static int open_blas(sbv_cuda *c)
                       "cublasCreate: status %d", status);
         return 0;
     }
-    if (SBV_CUDA_CHECK(c, c->cu->cuMemAlloc(&blas->memory, TILE_BYTES + WORKSPACE_BYTES)))
+    if (SBV_CUDA_CHECK(c, c->cu->cuMemAlloc(&blas->memory, SBV_CONV_BLAS_BYTES + WORKSPACE_BYTES)))
         return 0;
     /* No setting of these is needed for the results to be right. */
-    blas->library.cublasSetWorkspace(blas->handle, (void *)(uintptr_t)(blas->memory + TILE_BYTES), WORKSPACE_BYTES);
+    blas->library.cublasSetWorkspace(blas->handle, (void *)(uintptr_t)(blas->memory + SBV_CONV_BLAS_BYTES),
+                                     WORKSPACE_BYTES);
     blas->library.cublasSetMathMode(blas->handle, CUBLAS_MATH_DISALLOW_REDUCED_PRECISION_REDUCTION);
     return 1;
 }
@@ -194,7 +194,7 @@ static void convolve_tile(sbv_cuda *c, const sbv_conv_args *a, const tile *t, in
                     (void *[]){&finish});
 }
 
-int sbv_cuda_conv_blas(sbv_cuda *c, const sbv_conv_args *a, int rows)
+int sbv_cuda_conv_blas_within(sbv_cuda *c, const sbv_conv_args *a, int rows, size_t bytes)
 {
     if (c->base.type != SBV_MAP_F16 || !sbv_cuda_has(c, SBV_KERNEL_CONV_PAD) ||
         !sbv_cuda_has(c, SBV_KERNEL_CONV_FINISH) || !open_blas(c))
@@ -206,11 +206,17 @@ int sbv_cuda_conv_blas(sbv_cuda *c, const sbv_conv_args *a, int rows)
         sbv_cuda_fail(c, SBV_ERROR_DEVICE, "cublasSetStream: status %d", status);
         return 1;
     }
-    const tile whole = choose_tile(a, rows);
-    for (int y = 0; y < rows; y += whole.h)
-        for (int x = a->x0; x < a->x1; x += whole.w) {
-            tile t = make_tile(a, a->x1 - x < whole.w ? a->x1 - x : whole.w, rows - y < whole.h ? rows - y : whole.h);
+    const tile largest = choose_tile(a, rows, bytes);
+    for (int y = 0; y < rows; y += largest.h)
+        for (int x = a->x0; x < a->x1; x += largest.w) {
+            const int w = a->x1 - x < largest.w ? a->x1 - x : largest.w;
+            const tile t = make_tile(a, w, rows - y < largest.h ? rows - y : largest.h);
             convolve_tile(c, a, &t, x, a->y0 + y);
         }
     return 1;
+}
+
+int sbv_cuda_conv_blas(sbv_cuda *c, const sbv_conv_args *a, int rows)
+{
+    return sbv_cuda_conv_blas_within(c, a, rows, SBV_CONV_BLAS_BYTES);
 }

@@ -15,6 +15,7 @@
 #include "kernels/ops.h"
 
 #define SBV_CONV_BLAS_THREADS 256
+#define SBV_CONV_BLAS_BYTES   ((size_t)64 << 20)
 
 /* padded[(y * w + x) * channels + c] = in(x0 + x, y0 + y, c), zero outside the map and beyond its channels. */
 typedef struct sbv_conv_pad_args {
@@ -42,6 +43,10 @@ struct sbv_cuda;
 
 /* Releases what the cuBLAS convolution has allocated; the context is current. */
 void sbv_cuda_blas_close(struct sbv_cuda *c);
+
+/* sbv_cuda_conv_blas of conv.h in tiles that take at most so many bytes, or are one pixel. The backend's own number, at
+ * most, is SBV_CONV_BLAS_BYTES. */
+int sbv_cuda_conv_blas_within(struct sbv_cuda *c, const sbv_conv_args *a, int rows, size_t bytes);
 #endif
 
 #endif /* SBV_KERNELS_CUDA_CONV_BLAS_H */

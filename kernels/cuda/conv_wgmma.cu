@@ -184,7 +184,6 @@ static __device__ __forceinline__ void write_piece(const sbv_conv_wgmma_args &a,
 #pragma unroll
         for (int m = 0; m < 4; m++)
             r[m] = finish_pair(a, sum[first + m * 2], sum[first + m * 2 + 1], bias[m & 1], r[m]);
-        __syncwarp();
         stmatrix_x4_trans(at, r);
     }
     __syncwarp();
