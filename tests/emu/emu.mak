@@ -38,3 +38,29 @@ $(B)/emu-check/$(1)/planted: $(patsubst %,$(B)/emu-check/$(1)/%.o,$(EMU_ENGINE) 
 -include $(patsubst %,$(B)/emu-check/$(1)/%.d,$(EMU_ENGINE) $(PLANTED))
 endef
 $(foreach build,plain asan tsan,$(eval $(call emu_check_rules,$(build))))
+
+# ---- The driver for programs that are compiled with -fsanitize=thread ----
+
+# Only kernels are seen by ThreadSanitizer: LD_LIBRARY_PATH=build/emu-tsan finds races between CUDA threads.
+EMU_TSAN_KERNELS := $(sort $(wildcard kernels/cuda/*.cu)) tests/emu/fake_kernels.cu
+EMU_TSAN_DRIVER  := $(filter-out tests/emu/fake_cublas.cpp,$(sort $(wildcard tests/emu/*.cpp)))
+EMU_TSAN_FLAGS   := $(PLANTED_FLAGS) -fPIC -fvisibility=hidden -ffp-contract=off -Wno-unknown-pragmas -Wno-psabi
+
+fake-cuda-tsan: $(B)/emu-tsan/libcuda.so.1 $(B)/emu-tsan/libcublas.so.13
+.PHONY: fake-cuda-tsan
+
+$(B)/emu-tsan/%.cu.o: %.cu
+	@mkdir -p $(@D)
+	@echo "  CXX   $< (for the host, tsan)"
+	@$(CXX) $(EMU_TSAN_FLAGS) $(EMU_CHECK_tsan) -MMD -MP -x c++ -c $< -o $@
+$(B)/emu-tsan/%.cpp.o: %.cpp
+	@mkdir -p $(@D)
+	@echo "  CXX   $< (tsan)"
+	@$(CXX) $(EMU_TSAN_FLAGS) $(EMU_CHECK_ENGINE_tsan) -MMD -MP -c $< -o $@
+$(B)/emu-tsan/libcuda.so.1: $(patsubst %,$(B)/emu-tsan/%.o,$(EMU_TSAN_DRIVER) $(EMU_TSAN_KERNELS))
+	@echo "  LINK  $@"
+	@$(CXX) -shared -pthread -fsanitize=thread -Wl,-soname,$(@F) -Wl,-z,nodelete $^ -o $@
+$(B)/emu-tsan/libcublas.so.13: $(B)/emu-tsan/tests/emu/fake_cublas.cpp.o $(B)/emu-tsan/libcuda.so.1
+	@echo "  LINK  $@"
+	@$(CXX) -shared -fsanitize=thread -Wl,-soname,$(@F) -Wl,-z,nodelete $^ -o $@
+-include $(patsubst %,$(B)/emu-tsan/%.d,$(EMU_TSAN_DRIVER) $(EMU_TSAN_KERNELS))
