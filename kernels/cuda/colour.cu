@@ -103,7 +103,7 @@ template <int FACTOR> struct enlarged_pixels {
      * pixel left of (above) it. */
     static __device__ __forceinline__ float fraction(int phase)
     {
-        const float centre = (static_cast<float>(phase) + 0.5f) / FACTOR;
+        const float centre = product(static_cast<float>(phase) + 0.5f, 1.0f / FACTOR);
         return phase < FACTOR / 2 ? centre + 0.5f : centre - 0.5f;
     }
 
