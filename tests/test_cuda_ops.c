@@ -176,9 +176,17 @@ static void free_buffers(cuda_test *t)
     t->buffers = NULL;
 }
 
-void test_end(cuda_test *t)
+static void leave_case(cuda_test *t)
 {
     const char *message = "";
+    free_buffers(t);
+    t->backend->leave(t->backend);
+    if (t->backend->status(t->backend, &message) != SBV_OK)
+        bail_out(message);
+}
+
+void test_end(cuda_test *t)
+{
     if (!t->ran)
         test_fail(t, "the operation was not run");
     for (const test_buffer *b = t->buffers; b; b = b->next)
@@ -196,10 +204,7 @@ void test_end(cuda_test *t)
     }
     fflush(stdout);
     t->failed += t->failures != 0;
-    free_buffers(t);
-    t->backend->leave(t->backend);
-    if (t->backend->status(t->backend, &message) != SBV_OK)
-        bail_out(message);
+    leave_case(t);
 }
 
 void test_skip(cuda_test *t, const char *reason, ...)
@@ -210,8 +215,7 @@ void test_skip(cuda_test *t, const char *reason, ...)
     vprintf(reason, list);
     printf("\n");
     va_end(list);
-    free_buffers(t);
-    t->backend->leave(t->backend);
+    leave_case(t);
 }
 
 /* ---- Buffers ---- */
