@@ -208,6 +208,8 @@ demo: all
 .PHONY: demo
 
 include build-aux/check.mak
+include tests/emu/emu.mak
+include tests/emu/fake.mak
 
 clean:
 	rm -rf $(B)/obj $(B)/lib $(B)/include $(B)/share $(B)/bin $(B)/tests $(B)/sanitize $(B)/ffmpeg-* $(B)/lean-* $(B)/demo*

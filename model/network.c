@@ -106,8 +106,8 @@ static int read_layers(sbv_network *network, const sbv_weights *weights, const s
     float *raw = malloc(largest * sizeof(*raw));
     char *host = NULL;
     int ret;
-    network->zeros = calloc(inputs, sizeof(*network->zeros));
-    if (!raw || !network->zeros)
+    network->zeros = exec->backend ? NULL : calloc(inputs, sizeof(*network->zeros));
+    if (!raw || (!network->zeros && !exec->backend))
         ret = sbv_fail(report, SBV_ERROR_MEMORY, "out of memory: %zu bytes of weights", total);
     else
         ret = sbv_weights_memory(exec, total, &network->memory, &host, report);

@@ -72,7 +72,7 @@ typedef struct sbv_network {
     sbv_layer tail[SBV_TAIL_SIDES][SBV_TAIL_SIDES]; /* collapsed, [vertical side][horizontal side] */
     void *memory;                                   /* of all weights but the tail's */
     void *tail_memory;
-    float *zeros; /* as many as a convolution has input channels */
+    float *zeros; /* on the CPU: as many as a convolution has input channels */
 } sbv_network;
 
 /* Reads the architecture from the names and shapes of the tensors, checks it as a whole, then reads and packs the

@@ -176,8 +176,8 @@ static int cuda_describe(sbv_backend *b, const sbv_stream *stream, int scale)
 {
     sbv_cuda *c = (sbv_cuda *)b;
     sbv_staging_close(&c->staging);
-    if (c->status >= 0 && sbv_staging_open(&c->staging, c, stream, scale) < 0)
-        sbv_cuda_fail(c, SBV_ERROR_DEVICE, "no memory for frames of %dx%d", stream->width, stream->height);
+    if (c->status >= 0 && stream->memory == SBV_MEMORY_HOST)
+        return sbv_staging_open(&c->staging, c, stream, scale);
     return c->status;
 }
 

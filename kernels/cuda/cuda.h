@@ -22,8 +22,7 @@ typedef struct sbv_recording {
 
 #define SBV_MAX_RECORDINGS 64
 
-struct sbv_cuda_blas;  /* conv_blas.c */
-struct sbv_cuda_wgmma; /* conv_wgmma.c */
+struct sbv_cuda_blas; /* conv_blas.c */
 
 typedef struct sbv_cuda {
     sbv_backend base; /* first: a pointer to it is a pointer to this */
@@ -45,7 +44,6 @@ typedef struct sbv_cuda {
     int entered;
     sbv_staging staging;
     struct sbv_cuda_blas *blas;
-    struct sbv_cuda_wgmma *wgmma;
     int status; /* the first error, SBV_OK so far */
     char message[512];
 } sbv_cuda;

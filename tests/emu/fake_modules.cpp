@@ -2,7 +2,8 @@
  * The fake driver: modules, functions, launches and tensor maps.
  *
  * The code in an image is not looked at: kernels are those that were linked with the emulator, by name. An image in PTX
- * that declares another kernel has that kernel too, but it cannot be launched.
+ * that declares other kernels has those, but they cannot be launched; one without any kernel is what the library embeds
+ * where there is no nvcc, and stands for all of the library's.
  *
  * This file is part of Self-Blind-VSR for FFmpeg. SPDX-License-Identifier: LGPL-2.1-or-later
  */
@@ -15,7 +16,7 @@
 #include "tests/emu/emu.h"
 
 struct CUmod_st : fake::Object {
-    std::string ptx; /* empty for machine code */
+    std::string ptx; /* empty for machine code, and where it has no kernel */
     std::map<std::string, CUfunction> functions;
 };
 
@@ -168,7 +169,7 @@ FAKE_EXPORT CUresult cuModuleLoadData(CUmodule *module, const void *image)
     if (machine_code && settings().sm < OLDEST_SM)
         return CUDA_ERROR_NO_BINARY_FOR_GPU;
     *module = make<CUmod_st>(MODULE, current_context());
-    if (!machine_code)
+    if (!machine_code && strstr((const char *)image, ".entry"))
         (*module)->ptx = (const char *)image;
     return CUDA_SUCCESS;
 }
