@@ -186,8 +186,11 @@ void release(Allocation &a)
     a.live = false;
     a.returned = true;
     used -= round_up(a.size, ALIGNMENT);
-    madvise(a.pages, a.pages_size, MADV_DONTNEED);
-    set_access(a, false);
+    POISON(a.pages, a.pages_size);
+    /* The memory is given back, the addresses stay taken. */
+    if (mmap(a.pages, a.pages_size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0) !=
+        a.pages)
+        abort();
 }
 
 Allocation *allocation_at(CUdeviceptr address)

@@ -168,6 +168,20 @@ static void host_reads_device_memory(const sbv_cuda_driver *cu)
     CHECK(ints[3] == 1);
 }
 
+/* So that memory used after it was freed is not somebody else's by then. */
+static void many_allocations(const sbv_cuda_driver *cu)
+{
+    CUdeviceptr a = 0, before;
+    fake_begin(cu);
+    for (int i = 0; i < 1000; i++) {
+        before = a;
+        CHECK_OK(cu->cuMemAlloc(&a, 5000));
+        CHECK(a != before);
+        CHECK_OK(cu->cuMemFree(a));
+    }
+    fake_end(cu);
+}
+
 static void memory_limit(const sbv_cuda_driver *cu)
 {
     CUdeviceptr a, b;
@@ -299,6 +313,7 @@ const fake_case fake_memory_cases[] = {
     {"copies of rows", copies_of_rows, {0}, {"bytes 1 to 81", "rows of 16 bytes are 8 bytes apart"}, 0},
     {"use after free", use_after_free, {0}, {"used after it was freed", "freed twice"}, 0},
     {"host reads device memory", host_reads_device_memory, {0}, {0}, "the host accesses device memory of"},
+    {"addresses are not used again", many_allocations, {0}, {0}, 0},
     {"memory limit", memory_limit, {"FAKE_CUDA_MEMORY=1000000"}, {0}, 0},
     {"early reuse of pinned memory", early_reuse, {0}, {"end of pinned block 1", "is no pinned memory"}, 0},
     {"leaks",
