@@ -22,7 +22,7 @@ import modelfile
 import plots
 from clips import ClipError, compressed, find_ffmpeg, read_clip, write_clip
 from degrade import add_degradation, degradation, number_in
-from quality import MARGIN, compare, compare_frames, flicker
+from quality import MARGIN, compare, flicker
 from scalers import SCALERS, enlarge, restore
 
 STILL_FRAMES = 9
@@ -78,7 +78,7 @@ def evaluate(sharp: np.ndarray, low: np.ndarray, scale: int, ffmpeg: str, phase:
         if clip.shape != sharp.shape:
             raise ClipError(f"{name}: {len(clip)} frames of {clip.shape[2]}x{clip.shape[1]}, the sharp clip has "
                             f"{len(sharp)} of {sharp.shape[2]}x{sharp.shape[1]}")
-        figures[name] = {**compare(sharp, clip), "per_frame": compare_frames(sharp, clip)["psnr"]}
+        figures[name] = compare(sharp, clip)
     return figures, {**clips, "sharp": sharp, "low": low}
 
 

@@ -6,6 +6,8 @@ compute it.
 """
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 CROP = 4    # pixels left out on each side
@@ -65,10 +67,11 @@ def compare_frames(sharp: np.ndarray, restored: np.ndarray) -> dict[str, list[fl
     return columns
 
 
-def compare(sharp: np.ndarray, restored: np.ndarray) -> dict[str, float]:
-    """Means of compare_frames(), and the number of frames."""
+def compare(sharp: np.ndarray, restored: np.ndarray) -> dict[str, Any]:
+    """Means of compare_frames(), the number of frames, and the PSNR of each as "per_frame"."""
     columns = compare_frames(sharp, restored)
-    return {name: float(np.mean(values)) for name, values in columns.items()} | {"frames": len(columns["psnr"])}
+    means = {name: float(np.mean(values)) for name, values in columns.items()}
+    return {**means, "frames": len(columns["psnr"]), "per_frame": columns["psnr"]}
 
 
 def flicker(clip: np.ndarray) -> float:

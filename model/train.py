@@ -241,6 +241,8 @@ def main() -> int:
     except (ClipError, modelfile.ModelFileError, OSError, ValueError) as error:
         print(f"train: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        return 130
     return 0
 
 

@@ -258,7 +258,10 @@ def test_flow_network_first(program, material: Path, tmp_path: Path) -> None:
 def test_self_supervised(program, material: Path, tmp_path: Path, phase: str, offset: float) -> None:
     rows = trained(program, tmp_path / "self.bin", *SELF, "--data", material / "low.mkv", "--steps", 20, "--phase",
                    phase, "--rate", "3e-3")
-    assert falls(rows, "loss") and falls(rows, "restored")
+    assert falls(rows, "loss")
+    # on the same windows before and after; the kernel that they are reduced by changes meanwhile
+    gains = [row["psnr"] - row["bicubic"] for row in (rows[0], rows[-1])]
+    assert gains[1] > gains[0] + 0.2 and rows[-1]["cycle_psnr"] > rows[0]["cycle_psnr"] + 0.2
     assert rows[-1]["kernel_offset"] == pytest.approx(offset, abs=0.1)
     tensors, metadata = modelfile.read(tmp_path / "self.bin")
     assert metadata["phase"] == phase and "kernel_net.in_conv.weight" in tensors
