@@ -99,12 +99,14 @@ bool is_valid(const Launch &l, const CUfunc_st *function)
 }
 
 /* Whether a word could be a pointer into memory of this process that a GPU does not have. Programs, libraries, stacks
- * and the heap lie above 2^44; below it are pairs of small numbers, and shadow memory of the address sanitizer. */
+ * and the heap lie above 2^44; below it are pairs of small numbers, and shadow memory of the address sanitizer. What a
+ * pointer points at is aligned, unlike a float such as 0.1 and the padding after it, which can be anything. */
 bool is_host_address(uint64_t word)
 {
     const uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
     unsigned char resident;
-    if (word >> 44 == 0 || word >> 48 || is_device_address(word) || is_pinned((const void *)(uintptr_t)word))
+    if (word % 4 || word >> 44 == 0 || word >> 48 || is_device_address(word) ||
+        is_pinned((const void *)(uintptr_t)word))
         return false;
     return mincore((void *)(uintptr_t)(word / page * page), 1, &resident) == 0;
 }
