@@ -128,7 +128,24 @@ static int run(cuda_test *t, const struct way *way, const sbv_conv_args *a, int 
     return 1;
 }
 
-static void convolve(cuda_test *t, const shape *s, const struct way *way)
+/* All ways must give the same bits. */
+static void compare_bits(cuda_test *t, test_map *const out[], int count)
+{
+    const sbv_map *map = &out[0]->host;
+    for (int i = 1; i < count; i++)
+        for (int y = 0; y < map->h; y++)
+            for (int x = 0; x < map->w; x++)
+                for (int c = 0; c < map->c; c++)
+                    if (test_found(out[i], x, y, c) != test_found(out[0], x, y, c)) {
+                        test_fail(t, "(%d, %d) channel %d: %.9g by one kernel, %.9g by another", x, y, c,
+                                  (double)test_found(out[0], x, y, c), (double)test_found(out[i], x, y, c));
+                        return;
+                    }
+}
+
+#define MAX_WAYS 8
+
+static void convolve(cuda_test *t, const shape *s, const struct way *ways, int count)
 {
     const int span = s->dilation * (s->kernel - 1) + 1, padding = s->valid ? 0 : span / 2;
     const int w = (s->w + 2 * padding - span) / s->stride + 1, h = (s->h + 2 * padding - span) / s->stride + 1;
@@ -146,8 +163,10 @@ static void convolve(cuda_test *t, const shape *s, const struct way *way)
     const test_layout out_layout = {
         .w = w, .h = h, .c = s->out, .type = out_type, .offset = s->out_offset, .after = s->after};
     test_map *in = test_map_new(t, TEST_IN, in_layout);
-    test_map *out = test_map_new(t, s->residual == OWN_RESIDUAL ? TEST_INOUT : TEST_OUT, out_layout);
-    test_map *add = s->residual == OTHER_RESIDUAL ? test_map_new(t, TEST_IN, out_layout) : out;
+    test_map *out[MAX_WAYS];
+    for (int i = 0; i < count; i++)
+        out[i] = test_map_new(t, s->residual == OWN_RESIDUAL ? TEST_INOUT : TEST_OUT, out_layout);
+    test_map *add = s->residual == OTHER_RESIDUAL ? test_map_new(t, TEST_IN, out_layout) : NULL;
     test_buffer *bias = make_bias(t, s->out);
     test_buffer *weights = test_buffer_new(t, TEST_IN, t->backend->conv_bytes(t->backend, s->out, s->in, s->kernel), 0);
     float *raw = make_weights(t, s), *packed = pack(s, raw), *zeros = allocate((size_t)s->in);
@@ -156,26 +175,31 @@ static void convolve(cuda_test *t, const shape *s, const struct way *way)
 
     sbv_conv_args host = make_args(s, w, padding), device = host;
     host.in = in->host;
-    host.out = out->host;
     host.weights = packed;
     host.bias = (const float *)(const void *)bias->host;
     host.zeros = zeros;
     device.in = in->device;
-    device.out = out->device;
     device.weights = weights->device;
     device.bias = (const float *)(const void *)bias->device;
-    if (s->residual != NO_RESIDUAL) {
-        host.residual = add->host;
-        device.residual = add->device;
-    }
     test_flops(t, 2.0 * s->in * s->out * s->kernel * s->kernel * (host.x1 - host.x0) * rows);
     test_upload(t);
-    sbv_conv_c(&host, 0, test_rows(t, rows));
-    TEST_RUN(t, if (!run(t, way, &device, rows)) test_fail(t, "the kernel does not take this shape"));
+    for (int i = 0; i < count; i++) {
+        test_map *residual = s->residual == OWN_RESIDUAL ? out[i] : add;
+        host.out = out[i]->host;
+        device.out = out[i]->device;
+        if (residual) {
+            host.residual = residual->host;
+            device.residual = residual->device;
+        }
+        sbv_conv_c(&host, 0, test_rows(t, rows));
+        TEST_RUN(t, if (!run(t, &ways[i], &device, rows)) test_fail(t, "the kernel does not take this shape"));
+    }
     const int rounded = out_type == SBV_MAP_F16 || (t->backend->type == SBV_MAP_F16 && in_type == SBV_MAP_F32);
-    test_compare(t, out, rounded ? TEST_LIMIT_F16 : TEST_LIMIT_F32,
-                 rounded ? "inputs or the output are rounded to 11 bits, sums are floats in another order"
-                         : "products are exact or floats, sums are floats in another order");
+    for (int i = 0; i < count; i++)
+        test_compare(t, out[i], rounded ? TEST_LIMIT_F16 : TEST_LIMIT_F32,
+                     rounded ? "inputs or the output are rounded to 11 bits, sums are floats in another order"
+                             : "products are exact or floats, sums are floats in another order");
+    compare_bits(t, out, count);
     free(raw);
     free(packed);
     free(zeros);
@@ -293,7 +317,7 @@ static void convolve_all(cuda_test *t, const char *what, const shape *s, unsigne
     for (int type = 0; type < 2; type++)
         if (test_begin(t, type ? SBV_MAP_F16 : SBV_MAP_F32, TEST_SMALL, "conv %s: %d to %d, k%d s%d d%d, %dx%d, %s",
                        what, s->in, s->out, s->kernel, s->stride, s->dilation, s->w, s->h, type ? "fp16" : "fp32")) {
-            convolve(t, s, &chosen);
+            convolve(t, s, &chosen, 1);
             test_end(t);
         }
     for (int tile = 0; tile <= SBV_MMA_SPLIT; tile++) {
@@ -301,10 +325,89 @@ static void convolve_all(cuda_test *t, const char *what, const shape *s, unsigne
         if (tiles >> tile & 1 &&
             test_begin(t, SBV_MAP_F16, TEST_SMALL, "conv %s: %d to %d, k%d s%d d%d, %dx%d, %s", what, s->in, s->out,
                        s->kernel, s->stride, s->dilation, s->w, s->h, tile_names[tile])) {
-            convolve(t, s, &way);
+            convolve(t, s, &way, 1);
             test_end(t);
         }
     }
+}
+
+/* A tile of an image must get the bits that it gets in the whole image, where other kernels may be chosen. */
+static void tiles_agree(cuda_test *t)
+{
+    static const struct way ways[] = {{1, SBV_MMA_GATHER_32},
+                                      {1, SBV_MMA_GATHER_64},
+                                      {1, SBV_MMA_HALO_32},
+                                      {1, SBV_MMA_HALO_64},
+                                      {1, SBV_MMA_HALO_128}};
+    static const shape shapes[] = {
+        {CONV(128, 128, 3, 1, 1, 19, 17), HALVES, .slope = SBV_RELU},
+        {CONV(320, 64, 3, 1, 1, 17, 3), HALVES, .slope = SBV_LINEAR, .residual = OTHER_RESIDUAL},
+        {CONV(128, 48, 5, 1, 1, 17, 9), .slope = SBV_LINEAR, .in_type = SBV_MAP_F16},
+        {CONV(40, 12, 5, 1, 1, 5, 9), .slope = SBV_LINEAR, .in_type = SBV_MAP_F16},
+    };
+    for (size_t i = 0; i < sizeof(shapes) / sizeof(shapes[0]); i++)
+        if (test_begin(t, SBV_MAP_F16, TEST_SMALL, "conv: all tiles agree, %d to %d, k%d", shapes[i].in, shapes[i].out,
+                       shapes[i].kernel)) {
+            convolve(t, &shapes[i], ways, 5);
+            test_end(t);
+        }
+}
+
+/* Large enough that the backend chooses a halo kernel, though of few channels. */
+static void large_images(cuda_test *t)
+{
+    static const struct way ways[] = {{0, 0}, {1, SBV_MMA_GATHER_64}};
+    static const shape shapes[] = {
+        {CONV(24, 65, 3, 1, 1, 161, 150), HALVES, .slope = SBV_RELU},
+        {CONV(24, 40, 3, 1, 1, 161, 150), HALVES, .slope = SBV_RELU},
+        {CONV(24, 12, 3, 1, 1, 161, 150), HALVES, .slope = SBV_RELU},
+        {CONV(3, 40, 3, 1, 1, 150, 90), .slope = SBV_LINEAR, .out_type = SBV_MAP_F16},
+    };
+    for (size_t i = 0; i < sizeof(shapes) / sizeof(shapes[0]); i++)
+        if (test_begin(t, SBV_MAP_F16, TEST_SMALL, "conv: large image, %d to %d", shapes[i].in, shapes[i].out)) {
+            convolve(t, &shapes[i], ways, 2);
+            test_end(t);
+        }
+}
+
+/* ---- Transposed convolution ---- */
+
+static void deconvolve(cuda_test *t, int in_channels, int out_channels, int w, int h, int offset, int rows)
+{
+    const enum sbv_type type = t->backend->type;
+    test_map *in =
+        test_map_new(t, TEST_IN, (test_layout){.w = w, .h = h, .c = in_channels, .type = type, .offset = offset});
+    test_map *out = test_map_new(
+        t, TEST_OUT,
+        (test_layout){.w = 2 * w, .h = 2 * h, .c = out_channels, .type = type, .offset = offset, .row_gap = 1});
+    test_buffer *weights = test_buffer_new(t, TEST_IN, (size_t)(16 * in_channels * out_channels) * sizeof(float), 0);
+    test_buffer *bias = test_buffer_new(t, TEST_IN, (size_t)out_channels * sizeof(float), 4);
+    for (size_t i = 0; i < weights->bytes / sizeof(float); i++)
+        ((float *)(void *)weights->host)[i] = test_random(t);
+    for (int i = 0; i < out_channels; i++)
+        ((float *)(void *)bias->host)[i] = test_random(t);
+    test_upload(t);
+    sbv_deconv_args host = {in->host, out->host, (float *)(void *)weights->host, (float *)(void *)bias->host};
+    sbv_deconv_args device = {in->device, out->device, (float *)(void *)weights->device, (float *)(void *)bias->device};
+    sbv_deconv_c(&host, 0, rows);
+    TEST_RUN(t, t->backend->deconv(t->backend, &device, rows));
+    test_compare(t, out, type == SBV_MAP_F16 ? TEST_LIMIT_F16 : TEST_LIMIT_F32,
+                 type == SBV_MAP_F16 ? "the output is rounded to 11 bits" : "sums of floats in another order");
+}
+
+static void deconvolutions(cuda_test *t)
+{
+    /* Channels in and out, size of the input, channels of wider maps before them, output rows. */
+    static const int sizes[][6] = {{2, 2, 1, 1, 0, 2},   {2, 2, 7, 5, 209, 10}, {661, 2, 3, 2, 3, 4},
+                                   {529, 2, 9, 1, 0, 2}, {40, 5, 1, 6, 1, 9},   {33, 1, 13, 3, 0, 5},
+                                   {8, 3, 2, 9, 8, 1}};
+    for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++)
+        for (int type = 0; type < 2; type++)
+            if (test_begin(t, type ? SBV_MAP_F16 : SBV_MAP_F32, TEST_SMALL, "deconv %d to %d, %dx%d, %d rows, %s",
+                           sizes[i][0], sizes[i][1], sizes[i][2], sizes[i][3], sizes[i][5], type ? "fp16" : "fp32")) {
+                deconvolve(t, sizes[i][0], sizes[i][1], sizes[i][2], sizes[i][3], sizes[i][4], sizes[i][5]);
+                test_end(t);
+            }
 }
 
 void cuda_cases_conv(cuda_test *t)
@@ -312,12 +415,15 @@ void cuda_cases_conv(cuda_test *t)
     static const struct way chosen = {0, 0};
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
         convolve_all(t, cases[i].what, &cases[i].s, cases[i].tiles);
+    tiles_agree(t);
+    large_images(t);
+    deconvolutions(t);
     for (size_t i = 0; i < sizeof(timed) / sizeof(timed[0]); i++)
         for (int type = 0; type < 2; type++)
             if (test_begin(t, type ? SBV_MAP_F16 : SBV_MAP_F32, TEST_TIMED, "conv %d to %d, k%d s%d d%d, %dx%d, %s",
                            timed[i].in, timed[i].out, timed[i].kernel, timed[i].stride, timed[i].dilation, timed[i].w,
                            timed[i].h, type ? "fp16" : "fp32")) {
-                convolve(t, &timed[i], &chosen);
+                convolve(t, &timed[i], &chosen, 1);
                 test_end(t);
             }
 }

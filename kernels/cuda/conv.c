@@ -177,7 +177,8 @@ static enum sbv_mma_tile choose_tile(const sbv_conv_args *a, int rows)
     if (is_split(a))
         return SBV_MMA_SPLIT;
     for (size_t i = 0; i < sizeof(halo) / sizeof(halo[0]) && suits_halo(a) && covered <= (int64_t)w * rows * 3 / 2; i++)
-        if (a->out.c > mma_kernels[halo[i]].outputs / 2 && count_tiles(a, rows, halo[i]) >= ENOUGH_BLOCKS)
+        if ((halo[i] == SBV_MMA_HALO_32 || a->out.c > mma_kernels[halo[i]].outputs / 2) &&
+            count_tiles(a, rows, halo[i]) >= ENOUGH_BLOCKS)
             return halo[i];
     return a->out.c > mma_kernels[SBV_MMA_GATHER_32].outputs && count_tiles(a, rows, SBV_MMA_GATHER_64) >= ENOUGH_BLOCKS
                ? SBV_MMA_GATHER_64
