@@ -6,6 +6,7 @@ and an ffmpeg with its ffprobe beside it or on PATH.
 """
 from __future__ import annotations
 
+import functools
 import os
 import pathlib
 import shutil
@@ -186,11 +187,21 @@ def _encode(target: pathlib.Path, partial: pathlib.Path, frames: Iterable[np.nda
     return count
 
 
+@functools.lru_cache(maxsize=None)
+def require_x264(ffmpeg: str) -> None:
+    """Raises ClipError where this ffmpeg has no libx264."""
+    listing = subprocess.run([ffmpeg, "-v", "error", "-encoders"], capture_output=True, check=False,
+                             stdin=subprocess.DEVNULL).stdout
+    if b" libx264 " not in listing:
+        raise ClipError(f"{ffmpeg}: has no libx264, which compression needs")
+
+
 def compressed(frames: Iterable[np.ndarray], crf: int, ffmpeg: str, preset: str = "medium",
                rate: str = "25") -> Iterator[np.ndarray]:
     """Frames, H x W x 3 uint8, as H.264 (x264, 4:2:0) gives them back. Odd sizes are padded by their edge meanwhile."""
     encode = ["-vf", TO_YUV, "-c:v", "libx264", "-preset", preset, "-threads", "1", "-pix_fmt", "yuv420p", "-crf",
               str(crf), "-f", "matroska"]
+    require_x264(ffmpeg)
     size = None
 
     def even() -> Iterator[np.ndarray]:

@@ -41,7 +41,10 @@ def restore_reference(frames: np.ndarray, model: str, scale: int, **options: boo
     except ImportError:
         raise ClipError("--reference needs PyTorch (python3-torch)") from None
     from reference import SelfBlindVSR
-    net = SelfBlindVSR.from_state_dict(modelfile.read(model)[0], **options)
+    try:
+        net = SelfBlindVSR.from_state_dict(modelfile.read(model)[0], **options)
+    except (KeyError, RuntimeError):
+        raise ClipError(f"{model}: its tensors do not make a network") from None
     if net.arch.scale != scale:
         raise ClipError(f"{model}: enlarges by {net.arch.scale}, expected {scale}")
     half = net.arch.n_sequence // 2

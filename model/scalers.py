@@ -10,7 +10,7 @@ import subprocess
 
 import numpy as np
 
-from clips import ClipError, last_line
+from clips import ClipError, first_line
 
 SCALERS = ("bilinear", "bicubic", "lanczos")
 FLAGS = "accurate_rnd+full_chroma_int"
@@ -25,7 +25,7 @@ def through_filter(frames: np.ndarray, filters: str, scale: int, ffmpeg: str) ->
                "-vf", f"format=gbrp,{filters},format=gbrp", "-f", "rawvideo", "-pix_fmt", "rgb24", "-"]
     result = subprocess.run(command, input=frames.tobytes(), capture_output=True, check=False)
     if result.returncode:
-        raise ClipError(f"{filters}: {last_line(result.stderr)}")
+        raise ClipError(f"{filters}: {first_line(result.stderr)}")
     shape = (count, height * scale, width * scale, 3)
     if len(result.stdout) != int(np.prod(shape)):
         raise ClipError(f"{filters}: {len(result.stdout)} bytes came back, expected {int(np.prod(shape))}")

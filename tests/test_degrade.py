@@ -193,6 +193,12 @@ def test_codec(x264, tmp_path: Path) -> None:
     assert np.abs(lossless[..., 1].astype(int) - plain[..., 1]).mean() < 0.5 * error
 
 
+def test_without_codec(program, sharp, tmp_path: Path) -> None:
+    """The small ffmpegs of the tests have no libx264."""
+    done = run(program, "--crf", 28, sharp[0], tmp_path / "x.mkv")
+    assert done.returncode == 1 and "has no libx264" in done.stderr and done.stderr.count("\n") == 1
+
+
 def test_folders_of_images(program, sharp, tmp_path: Path) -> None:
     folder = tmp_path / "images"
     clips.write_clip(str(folder), sharp[1], "25", program)

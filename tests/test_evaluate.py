@@ -195,6 +195,11 @@ def test_flipped_align_corners_are_measured(program, sharp, models, tmp_path: Pa
     assert list(row) == ["right", "warps flipped", "resizes flipped"]
     assert len({round(values["psnr"], 4) for values in row.values()}) == 3
     assert done.stdout.splitlines()[0].endswith("+0.00 dB")
+    modelfile.write(tmp_path / "other.bin", {"weight": np.zeros((1, 1), np.float32)}, {})
+    for path, model, words in ((tmp_path / "none.mkv", models.plain, "No such file"),
+                               (sharp[0], tmp_path / "other.bin", "do not make a network")):
+        done = run(aligncorners, "--ffmpeg", program, "--hr", path, "--model", model)
+        assert done.returncode == 1 and words in done.stderr and done.stderr.count("\n") == 1, done.stderr
 
 
 def test_refusals(program, sharp, models, tmp_path: Path) -> None:
@@ -211,7 +216,7 @@ def test_refusals(program, sharp, models, tmp_path: Path) -> None:
             (small, models.plain, (), "at least 19 x 19"),
             (sharp[0], tmp_path / "none.bin", (), "none.bin"),
             (sharp[0], text, (), "not a safetensors file"),
-            (sharp[0], empty, (), "selfblindvsr"),
+            (sharp[0], empty, (), "selfblindvsr=model="),
             (sharp[0], models.plain, ("--lr", short), "the sharp clip has"),
             (sharp[0], models.plain, ("--json", tmp_path / "no/x.json"), "No such file")):
         done = run(evaluate, "--ffmpeg", program, "--hr", path, "--model", model, "--no-temporal", *more)
