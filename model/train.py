@@ -141,10 +141,14 @@ def run(args: argparse.Namespace) -> None:
     method = method_of(args, net)
     options = Options(args.output, args.checkpoint, args.device, args.precision == "bf16", args.clip, args.report,
                       args.save_minutes, args.workers, args.seed, args.dtype)
-    training = Training(method, net, Budget(args.minutes, args.steps), options, provenance(args, before))
+    metadata = provenance(args, before)
+    identity = {"method": args.method, "phase": args.phase, "init": metadata.get("init", ""),
+                "data": ", ".join(str(path.resolve()) for path in args.data)}
+    training = Training(method, net, Budget(args.minutes, args.steps), options, metadata, identity)
     if args.checkpoint.exists():
         training.load()
-        say(f"continuing from {args.checkpoint} at step {training.step}, {training.spent / 60:.1f} minutes")
+        say(f"continuing from {args.checkpoint} at step {training.step}, {training.spent / 60:.1f} minutes"
+            + (": a finished run" if training.fraction == 1 else ""))
     kind = "flat colours come back exactly" if isinstance(net, Trainee) else "as it is"
     say(f"{sum(p.numel() for p in net.parameters())} parameters trained ({kind}), phase {args.phase}, {args.device}")
     training.run()

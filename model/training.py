@@ -135,8 +135,10 @@ class Training:
     """State of a run: the network, its average, the optimiser and the time spent."""
 
     def __init__(self, method: Method, net: Network, budget: Budget, options: Options,
-                 metadata: Mapping[str, str]) -> None:
-        self.method, self.budget, self.options, self.metadata = method, budget, options, dict(metadata)
+                 metadata: Mapping[str, str], identity: Mapping[str, str]) -> None:
+        """metadata is that of the model file; identity tells this run's checkpoint from another's."""
+        self.method, self.budget, self.options = method, budget, options
+        self.metadata, self.identity = dict(metadata), dict(identity)
         self.net = net.to(options.device, memory_format=torch.channels_last)
         self.average = copy.deepcopy(self.net)
         self.optimiser = torch.optim.Adam(parameter_groups(self.net), lr=1e-4, betas=(0.9, 0.99))
@@ -170,13 +172,14 @@ class Training:
 
     def save(self) -> None:
         state: dict[str, Any] = {"net": self.net.state_dict(), "average": self.average.state_dict(),
-                                 "optimiser": self.optimiser.state_dict(), "step": self.step, "spent": self.spent}
+                                 "optimiser": self.optimiser.state_dict(), "step": self.step, "spent": self.spent,
+                                 "identity": self.identity}
         partial = self.options.checkpoint.with_suffix(".part")
         torch.save(state, partial)
         partial.replace(self.options.checkpoint)
 
     def load(self) -> None:
-        """Continues from the checkpoint. ValueError where it is not one, or of another network."""
+        """Continues from the checkpoint. ValueError where it is not one, or of another network or run."""
         path = self.options.checkpoint
         try:
             state = torch.load(path, map_location=self.options.device, **SAFELY)
@@ -189,6 +192,10 @@ class Training:
         except Exception as error:  # whatever an unpickler finds wrong
             reason = " ".join(str(error).split())[:100]
             raise ValueError(f"{path}: not a checkpoint of this network: {reason}") from None
+        for name, value in state.get("identity", {}).items():
+            if self.identity.get(name, "") != value:
+                raise ValueError(f"{path}: a checkpoint of another run, with {name} {value or '-'}; "
+                                 "remove it, or name another with --checkpoint")
         self.rows = [row for row in read_curve(self.curve) if row["step"] <= self.step]
 
     @property

@@ -291,12 +291,15 @@ def test_resuming(program, material: Path, tmp_path: Path) -> None:
     common = (*SELF, "--data", material / "low.mkv")
     trained(program, output, *common, "--steps", 3)
     state = torch.load(tmp_path / "run.pt")
-    assert set(state) == {"net", "average", "optimiser", "step", "spent"} and state["step"] == 3
+    assert state["step"] == 3 and state["identity"]["method"] == "self"
     rows = trained(program, output, *common, "--steps", 5)
     assert [row["step"] for row in rows if "loss" in row] == [1, 2, 3, 4, 5]
     assert modelfile.read(output)[1]["steps"] == "5"
     done = run(program, *TINY, "--output", output, *common, "--features", 14)
     assert done.returncode == 1 and "run.pt: not a checkpoint of this network" in done.stderr
+    done = run(program, *TINY, "--output", output, *common, "--phase", "topleft")
+    assert done.returncode == 1 and "of another run, with phase center" in done.stderr
+    assert done.stderr.count("\n") == 1
 
 
 @pytest.mark.parametrize("dtype, size", [("F16", 2), ("F32", 4)])
