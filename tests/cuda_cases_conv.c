@@ -5,114 +5,7 @@
  *
  * This file is part of Self-Blind-VSR for FFmpeg. SPDX-License-Identifier: LGPL-2.1-or-later
  */
-#include <math.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include "kernels/cuda/cuda.h"
-#include "tests/cuda_cases.h"
-
-enum residual { NO_RESIDUAL, OTHER_RESIDUAL, OWN_RESIDUAL /* the output itself */ };
-
-/* What the values are. */
-enum values {
-    RANDOM,
-    LARGE,  /* of the order of the largest fp16 number, inputs and outputs */
-    CANCEL, /* pairs of channels with equal inputs and opposite weights, whole numbers, so that sums of large products
-               are exactly zero */
-};
-
-typedef struct shape {
-    int in, out, kernel, stride, dilation;
-    int w, h; /* of the input */
-    float slope;
-    enum residual residual;
-    enum values values;
-    int in_offset, out_offset, after; /* channels of wider maps before and behind these */
-    int left, right, top, bottom;     /* output pixels at the edges that are not to be computed */
-    int valid;                        /* no padding */
-    enum sbv_type in_type, out_type;  /* in a session of fp16 */
-} shape;
-
-static float *allocate(size_t count)
-{
-    float *memory = calloc(count, sizeof(float));
-    if (!memory)
-        abort();
-    return memory;
-}
-
-/* Weights as PyTorch has them, multiples of 1/64 and so exact in fp16. */
-static float *make_weights(cuda_test *t, const shape *s)
-{
-    const int taps = s->kernel * s->kernel;
-    float *raw = allocate((size_t)s->out * (size_t)s->in * (size_t)taps);
-    for (int o = 0; o < s->out; o++)
-        for (int i = 0; i < s->in; i++)
-            for (int tap = 0; tap < taps; tap++) {
-                float *w = &raw[(o * s->in + i) * taps + tap];
-                if (s->values == CANCEL)
-                    *w = i % 2 ? -w[-taps] : (float)(int)(test_random(t) * 8);
-                else
-                    *w = (float)(int)(test_random(t) * 64) / 64;
-            }
-    return raw;
-}
-
-/* kernels/c's packing, see sbv_conv_args. */
-static float *pack(const shape *s, const float *raw)
-{
-    const int groups = (s->out + SBV_CONV_GROUP - 1) / SBV_CONV_GROUP, taps = s->kernel * s->kernel;
-    float *packed = allocate((size_t)groups * SBV_CONV_GROUP * (size_t)s->in * (size_t)taps);
-    for (int o = 0; o < s->out; o++)
-        for (int i = 0; i < s->in; i++)
-            for (int tap = 0; tap < taps; tap++)
-                packed[((o / SBV_CONV_GROUP * taps + tap) * s->in + i) * SBV_CONV_GROUP + o % SBV_CONV_GROUP] =
-                    raw[(o * s->in + i) * taps + tap];
-    return packed;
-}
-
-static void fill_input(test_map *in, const shape *s)
-{
-    /* Sums of n random products are of the order of a third of sqrt(n); half of what fp16 holds is left as room. */
-    const float large = 32768.0f / (1 + 0.34f * 5 * (float)s->kernel * sqrtf((float)s->in));
-    for (int y = 0; y < s->h; y++)
-        for (int x = 0; x < s->w; x++)
-            for (int c = 0; c < s->in; c++) {
-                float *value = test_at(in, x, y, c);
-                if (s->values == LARGE)
-                    *value *= large;
-                else if (s->values == CANCEL)
-                    *value = c % 2 ? value[-1] : (float)(int)(*value * 2048);
-            }
-}
-
-static test_buffer *make_bias(cuda_test *t, int out)
-{
-    test_buffer *bias = test_buffer_new(t, TEST_IN, (size_t)(out + 63) / 64 * 64 * sizeof(float), 0);
-    memset(bias->host, 0, bias->bytes);
-    for (int i = 0; i < out; i++)
-        ((float *)(void *)bias->host)[i] = test_random(t);
-    return bias;
-}
-
-static enum sbv_type type_of(const cuda_test *t, enum sbv_type type)
-{
-    return t->backend->type == SBV_MAP_F32 ? SBV_MAP_F32 : type;
-}
-
-/* The same for the C twin and the device, but for memory. */
-static sbv_conv_args make_args(const shape *s, int w, int padding)
-{
-    return (sbv_conv_args){.kernel = s->kernel,
-                           .stride = s->stride,
-                           .dilation = s->dilation,
-                           .padding = padding,
-                           .slope = s->slope,
-                           .x0 = s->left,
-                           .x1 = w - s->right,
-                           .y0 = s->top};
-}
+#include "tests/cuda_conv_case.h"
 
 /* A way to convolve; returns 0 where it is not made for the shape. */
 struct way {
@@ -145,12 +38,12 @@ static void compare_bits(cuda_test *t, test_map *const out[], int count)
 
 #define MAX_WAYS 8
 
-static void convolve(cuda_test *t, const shape *s, const struct way *ways, int count)
+static void convolve(cuda_test *t, const conv_shape *s, const struct way *ways, int count)
 {
     const int span = s->dilation * (s->kernel - 1) + 1, padding = s->valid ? 0 : span / 2;
     const int w = (s->w + 2 * padding - span) / s->stride + 1, h = (s->h + 2 * padding - span) / s->stride + 1;
     const int rows = h - s->top - s->bottom;
-    const enum sbv_type in_type = type_of(t, s->in_type), out_type = type_of(t, s->out_type);
+    const enum sbv_type in_type = conv_type(t, s->in_type), out_type = conv_type(t, s->out_type);
     /* Inputs that come in units of 8 channels may read what is behind the last one, and multiply it by zero. */
     const test_layout in_layout = {.w = s->w,
                                    .h = s->h,
@@ -166,14 +59,16 @@ static void convolve(cuda_test *t, const shape *s, const struct way *ways, int c
     test_map *out[MAX_WAYS];
     for (int i = 0; i < count; i++)
         out[i] = test_map_new(t, s->residual == OWN_RESIDUAL ? TEST_INOUT : TEST_OUT, out_layout);
-    test_map *add = s->residual == OTHER_RESIDUAL ? test_map_new(t, TEST_IN, out_layout) : NULL;
-    test_buffer *bias = make_bias(t, s->out);
+    test_layout residual_layout = out_layout;
+    residual_layout.offset += s->residual_offset;
+    test_map *add = s->residual == OTHER_RESIDUAL ? test_map_new(t, TEST_IN, residual_layout) : NULL;
+    test_buffer *bias = conv_bias(t, s->out);
     test_buffer *weights = test_buffer_new(t, TEST_IN, t->backend->conv_bytes(t->backend, s->out, s->in, s->kernel), 0);
-    float *raw = make_weights(t, s), *packed = pack(s, raw), *zeros = allocate((size_t)s->in);
+    float *raw = conv_weights(t, s), *packed = conv_pack(s, raw), *zeros = conv_memory((size_t)s->in);
     t->backend->pack_conv(t->backend, raw, s->out, s->in, s->kernel, weights->host);
-    fill_input(in, s);
+    conv_fill_input(in, s);
 
-    sbv_conv_args host = make_args(s, w, padding), device = host;
+    sbv_conv_args host = conv_args(s, w, padding), device = host;
     host.in = in->host;
     host.weights = packed;
     host.bias = (const float *)(const void *)bias->host;
@@ -205,9 +100,6 @@ static void convolve(cuda_test *t, const shape *s, const struct way *ways, int c
     free(zeros);
 }
 
-#define CONV(i, o, k, s, d, width, height)                                                                             \
-    .in = i, .out = o, .kernel = k, .stride = s, .dilation = d, .w = width, .h = height
-#define HALVES .in_type = SBV_MAP_F16, .out_type = SBV_MAP_F16
 #define FLOATS .in_type = SBV_MAP_F32, .out_type = SBV_MAP_F32
 
 /* Tiles of conv_mma.cu that take a shape. */
@@ -218,7 +110,7 @@ static void convolve(cuda_test *t, const shape *s, const struct way *ways, int c
 
 static const struct {
     const char *what;
-    shape s;
+    conv_shape s;
     unsigned tiles;
 } cases[] = {
     /* Layers of the network. */
@@ -282,6 +174,9 @@ static const struct {
     {"even channel of the output",
      {CONV(64, 40, 3, 1, 1, 19, 9), HALVES, .residual = OTHER_RESIDUAL, .out_offset = 2},
      ALL},
+    {"odd channel of the residual",
+     {CONV(64, 64, 3, 1, 1, 19, 9), HALVES, .residual = OTHER_RESIDUAL, .residual_offset = 3},
+     ALL},
     {"few outputs", {CONV(64, 3, 3, 1, 1, 19, 9), HALVES, .residual = OTHER_RESIDUAL}, ALL},
     {"floats", {CONV(40, 24, 3, 1, 1, 19, 9), FLOATS, .residual = OTHER_RESIDUAL, .slope = SBV_LEAKY}, GATHER},
     /* Values. */
@@ -293,7 +188,7 @@ static const struct {
 };
 
 /* What a model of the published size computes on images of 960x540, and its flow network's coarse levels. */
-static const shape timed[] = {
+static const conv_shape timed[] = {
     {CONV(128, 128, 3, 1, 1, 960, 540), HALVES, .slope = SBV_RELU},
     {CONV(128, 128, 3, 1, 1, 960, 540), HALVES, .slope = SBV_LINEAR, .residual = OWN_RESIDUAL},
     {CONV(640, 128, 3, 1, 1, 960, 540), HALVES, .slope = SBV_LINEAR},
@@ -311,7 +206,7 @@ static const shape timed[] = {
 
 static const char *const tile_names[] = {"halo 128", "halo 64", "halo 32", "gather 64", "gather 32", "split"};
 
-static void convolve_all(cuda_test *t, const char *what, const shape *s, unsigned tiles)
+static void convolve_all(cuda_test *t, const char *what, const conv_shape *s, unsigned tiles)
 {
     static const struct way chosen = {0, 0};
     for (int type = 0; type < 2; type++)
@@ -339,7 +234,7 @@ static void tiles_agree(cuda_test *t)
                                       {1, SBV_MMA_HALO_32},
                                       {1, SBV_MMA_HALO_64},
                                       {1, SBV_MMA_HALO_128}};
-    static const shape shapes[] = {
+    static const conv_shape shapes[] = {
         {CONV(128, 128, 3, 1, 1, 19, 17), HALVES, .slope = SBV_RELU},
         {CONV(320, 64, 3, 1, 1, 17, 3), HALVES, .slope = SBV_LINEAR, .residual = OTHER_RESIDUAL},
         {CONV(128, 48, 5, 1, 1, 17, 9), .slope = SBV_LINEAR, .in_type = SBV_MAP_F16},
@@ -357,7 +252,7 @@ static void tiles_agree(cuda_test *t)
 static void large_images(cuda_test *t)
 {
     static const struct way ways[] = {{0, 0}, {1, SBV_MMA_GATHER_64}};
-    static const shape shapes[] = {
+    static const conv_shape shapes[] = {
         {CONV(24, 65, 3, 1, 1, 161, 150), HALVES, .slope = SBV_RELU},
         {CONV(24, 40, 3, 1, 1, 161, 150), HALVES, .slope = SBV_RELU},
         {CONV(24, 12, 3, 1, 1, 161, 150), HALVES, .slope = SBV_RELU},

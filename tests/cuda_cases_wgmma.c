@@ -69,6 +69,7 @@ static const struct {
     {"refused: input of floats", refused, {CONV(64, 64, 3, 1, 1, 9, 5), .out_type = SBV_MAP_F16}},
     {"refused: output of floats", refused, {CONV(64, 64, 3, 1, 1, 9, 5), .in_type = SBV_MAP_F16}},
     {"refused: unaligned input", refused, {TAPS(64, 64, 9, 5), .in_offset = 1}},
+    {"refused: unaligned residual", refused, {TAPS(64, 64, 9, 5), .residual = OTHER_RESIDUAL, .residual_offset = 4}},
     {"refused: unaligned output", refused, {TAPS(64, 64, 9, 5), .out_offset = 81}},
 };
 

@@ -1,5 +1,6 @@
 /*
- * One convolution, computed by kernels/c and on the device, in one way or another.
+ * What cases of convolutions are made of: their shapes, values and weights, and one convolution computed by kernels/c
+ * and on the device, in one way or another.
  *
  * This file is part of Self-Blind-VSR for FFmpeg. SPDX-License-Identifier: LGPL-2.1-or-later
  */
@@ -30,6 +31,7 @@ typedef struct conv_shape {
     enum conv_residual residual;
     enum conv_values values;
     int in_offset, out_offset, after; /* channels of wider maps before and behind these */
+    int residual_offset;              /* channels more than out_offset before those of another residual */
     int left, right, top, bottom;     /* output pixels at the edges that are not to be computed */
     int valid;                        /* no padding */
     enum sbv_type in_type, out_type;  /* in a session of fp16 */
@@ -42,7 +44,7 @@ typedef struct conv_shape {
 /* A way to compute it on the device. Returns 0 where it does not take this convolution. */
 typedef int conv_way(sbv_cuda *c, const sbv_conv_args *a, int rows);
 
-static float *conv_memory(size_t count)
+static inline float *conv_memory(size_t count)
 {
     float *memory = calloc(count, sizeof(float));
     if (!memory)
@@ -51,7 +53,7 @@ static float *conv_memory(size_t count)
 }
 
 /* Weights as PyTorch has them, multiples of 1/64 and so exact in fp16. */
-static float *conv_weights(cuda_test *t, const conv_shape *s)
+static inline float *conv_weights(cuda_test *t, const conv_shape *s)
 {
     const int taps = s->kernel * s->kernel;
     float *raw = conv_memory((size_t)s->out * (size_t)s->in * (size_t)taps);
@@ -68,7 +70,7 @@ static float *conv_weights(cuda_test *t, const conv_shape *s)
 }
 
 /* kernels/c's packing, see sbv_conv_args. */
-static float *conv_pack(const conv_shape *s, const float *raw)
+static inline float *conv_pack(const conv_shape *s, const float *raw)
 {
     const int groups = (s->out + SBV_CONV_GROUP - 1) / SBV_CONV_GROUP, taps = s->kernel * s->kernel;
     float *packed = conv_memory((size_t)groups * SBV_CONV_GROUP * (size_t)s->in * (size_t)taps);
@@ -80,7 +82,7 @@ static float *conv_pack(const conv_shape *s, const float *raw)
     return packed;
 }
 
-static void conv_fill_input(test_map *in, const conv_shape *s)
+static inline void conv_fill_input(test_map *in, const conv_shape *s)
 {
     /* Sums of n random products are of the order of a third of sqrt(n); half of what fp16 holds is left as room. */
     const float large = 32768.0f / (1 + 0.34f * 5 * (float)s->kernel * sqrtf((float)s->in));
@@ -95,7 +97,7 @@ static void conv_fill_input(test_map *in, const conv_shape *s)
             }
 }
 
-static test_buffer *conv_bias(cuda_test *t, int out)
+static inline test_buffer *conv_bias(cuda_test *t, int out)
 {
     test_buffer *bias = test_buffer_new(t, TEST_IN, (size_t)(out + 63) / 64 * 64 * sizeof(float), 0);
     memset(bias->host, 0, bias->bytes);
@@ -104,13 +106,13 @@ static test_buffer *conv_bias(cuda_test *t, int out)
     return bias;
 }
 
-static enum sbv_type conv_type(const cuda_test *t, enum sbv_type type)
+static inline enum sbv_type conv_type(const cuda_test *t, enum sbv_type type)
 {
     return t->backend->type == SBV_MAP_F32 ? SBV_MAP_F32 : type;
 }
 
 /* The same for the C twin and the device, but for memory. */
-static sbv_conv_args conv_args(const conv_shape *s, int w, int padding)
+static inline sbv_conv_args conv_args(const conv_shape *s, int w, int padding)
 {
     return (sbv_conv_args){.kernel = s->kernel,
                            .stride = s->stride,
@@ -122,7 +124,7 @@ static sbv_conv_args conv_args(const conv_shape *s, int w, int padding)
                            .y0 = s->top};
 }
 
-static void conv_case(cuda_test *t, const conv_shape *s, conv_way *way)
+static inline void conv_case(cuda_test *t, const conv_shape *s, conv_way *way)
 {
     const int span = s->dilation * (s->kernel - 1) + 1, padding = s->valid ? 0 : span / 2;
     const int w = (s->w + 2 * padding - span) / s->stride + 1, h = (s->h + 2 * padding - span) / s->stride + 1;
@@ -141,7 +143,9 @@ static void conv_case(cuda_test *t, const conv_shape *s, conv_way *way)
         .w = w, .h = h, .c = s->out, .type = out_type, .offset = s->out_offset, .after = s->after};
     test_map *in = test_map_new(t, TEST_IN, in_layout);
     test_map *out = test_map_new(t, s->residual == OWN_RESIDUAL ? TEST_INOUT : TEST_OUT, out_layout);
-    test_map *add = s->residual == OTHER_RESIDUAL ? test_map_new(t, TEST_IN, out_layout) : out;
+    test_layout residual_layout = out_layout;
+    residual_layout.offset += s->residual_offset;
+    test_map *add = s->residual == OTHER_RESIDUAL ? test_map_new(t, TEST_IN, residual_layout) : out;
     test_buffer *bias = conv_bias(t, s->out);
     test_buffer *weights = test_buffer_new(t, TEST_IN, t->backend->conv_bytes(t->backend, s->out, s->in, s->kernel), 0);
     float *raw = conv_weights(t, s), *packed = conv_pack(s, raw), *zeros = conv_memory((size_t)s->in);
