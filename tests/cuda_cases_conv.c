@@ -102,6 +102,17 @@ static void convolve(cuda_test *t, const conv_shape *s, const struct way *ways, 
 
 #define FLOATS .in_type = SBV_MAP_F32, .out_type = SBV_MAP_F32
 
+/* Ends the case too. */
+static void convolve_or_skip(cuda_test *t, const conv_shape *s, const struct way *ways, int count)
+{
+    if (ways[count - 1].forced && ((sbv_cuda *)t->backend)->sm < 80) {
+        test_skip(t, "tensor cores by mma.sync: compute capability 8.0 or later");
+        return;
+    }
+    convolve(t, s, ways, count);
+    test_end(t);
+}
+
 /* Tiles of conv_mma.cu that take a shape. */
 #define HALO   (1 << SBV_MMA_HALO_128 | 1 << SBV_MMA_HALO_64 | 1 << SBV_MMA_HALO_32)
 #define GATHER (1 << SBV_MMA_GATHER_64 | 1 << SBV_MMA_GATHER_32)
@@ -212,16 +223,14 @@ static void convolve_all(cuda_test *t, const char *what, const conv_shape *s, un
     for (int type = 0; type < 2; type++)
         if (test_begin(t, type ? SBV_MAP_F16 : SBV_MAP_F32, TEST_SMALL, "conv %s: %d to %d, k%d s%d d%d, %dx%d, %s",
                        what, s->in, s->out, s->kernel, s->stride, s->dilation, s->w, s->h, type ? "fp16" : "fp32")) {
-            convolve(t, s, &chosen, 1);
-            test_end(t);
+            convolve_or_skip(t, s, &chosen, 1);
         }
     for (int tile = 0; tile <= SBV_MMA_SPLIT; tile++) {
         const struct way way = {1, (enum sbv_mma_tile)tile};
         if (tiles >> tile & 1 &&
             test_begin(t, SBV_MAP_F16, TEST_SMALL, "conv %s: %d to %d, k%d s%d d%d, %dx%d, %s", what, s->in, s->out,
                        s->kernel, s->stride, s->dilation, s->w, s->h, tile_names[tile])) {
-            convolve(t, s, &way, 1);
-            test_end(t);
+            convolve_or_skip(t, s, &way, 1);
         }
     }
 }
@@ -243,8 +252,7 @@ static void tiles_agree(cuda_test *t)
     for (size_t i = 0; i < sizeof(shapes) / sizeof(shapes[0]); i++)
         if (test_begin(t, SBV_MAP_F16, TEST_SMALL, "conv: all tiles agree, %d to %d, k%d", shapes[i].in, shapes[i].out,
                        shapes[i].kernel)) {
-            convolve(t, &shapes[i], ways, 5);
-            test_end(t);
+            convolve_or_skip(t, &shapes[i], ways, 5);
         }
 }
 
@@ -260,8 +268,7 @@ static void large_images(cuda_test *t)
     };
     for (size_t i = 0; i < sizeof(shapes) / sizeof(shapes[0]); i++)
         if (test_begin(t, SBV_MAP_F16, TEST_SMALL, "conv: large image, %d to %d", shapes[i].in, shapes[i].out)) {
-            convolve(t, &shapes[i], ways, 2);
-            test_end(t);
+            convolve_or_skip(t, &shapes[i], ways, 2);
         }
 }
 
@@ -318,7 +325,6 @@ void cuda_cases_conv(cuda_test *t)
             if (test_begin(t, type ? SBV_MAP_F16 : SBV_MAP_F32, TEST_TIMED, "conv %d to %d, k%d s%d d%d, %dx%d, %s",
                            timed[i].in, timed[i].out, timed[i].kernel, timed[i].stride, timed[i].dilation, timed[i].w,
                            timed[i].h, type ? "fp16" : "fp32")) {
-                convolve(t, &timed[i], &chosen, 1);
-                test_end(t);
+                convolve_or_skip(t, &timed[i], &chosen, 1);
             }
 }
