@@ -64,9 +64,10 @@ class Supervised(Method):
 
         def source(worker: int) -> Callable[[], Batch]:
             if alone:
-                data = TrainingSet(self.stills, [], args.flow_patch, seed + 1000003 * worker)
+                data = TrainingSet(self.stills, [], args.flow_patch, seed + 1000003 * worker, noisy=args.noisy)
                 return lambda: data.draw(args.flow_batch, min(layered, args.flow_batch), 0)
-            data = TrainingSet(self.stills, self.clips, args.patch, seed + 1000003 * worker, args.codec, args.ffmpeg)
+            data = TrainingSet(self.stills, self.clips, args.patch, seed + 1000003 * worker, args.codec, args.ffmpeg,
+                               args.noisy)
             return lambda: data.draw(args.batch - from_clips, layered, from_clips)
 
         return alone, lambda: [source(worker) for worker in range(workers)]

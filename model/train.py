@@ -232,6 +232,7 @@ def add_details(add: Any, whole: Any, positive: Any) -> None:
     add("--flow-patch", type=whole, default=96, help="supervised: side of a window meanwhile (default 96)")
     add("--flow-weight", type=positive, default=0.005, help="supervised: of the flow error, per pixel (default 0.005)")
     add("--codec", type=number_in(0, 1), default=0.3, help="supervised: share of batches through x264 (default 0.3)")
+    add("--noisy", type=number_in(0, 1), default=0.3, help="supervised: share of windows with noise (default 0.3)")
     add("--hold-out", type=number_in(0, 10 ** 6, int), default=12,
         help="supervised: every so many stills one is kept for checking; 0: none (default 12)")
 

@@ -30,7 +30,9 @@ WINDOW = 5
 KERNEL = 13  # side of the blur kernel
 BLUR = 8     # high-resolution pixels round a region that the blur may reach
 MARGIN = 8   # low-resolution pixels round a patch that the motion may reach
-FRAMES_APART = 25  # frames of a clip that stand in for stills
+STILL = 0.1             # share of the planes that do not move at all
+NOISE = 3 / 255         # largest standard deviation of the noise
+FRAMES_APART = 25       # frames of a clip that stand in for stills
 
 
 @dataclass
@@ -163,6 +165,9 @@ class Motion:
         self.shift = torch.from_numpy(np.clip(shift, -8, 8)).float()
         angle = rng.normal(size=(count, 1)) * rng.choice([0, 0.008], (count, 1)) * time
         zoom = 1 + rng.normal(size=(count, 1)) * rng.choice([0, 0.008], (count, 1)) * time
+        still = rng.random(count) < STILL
+        self.shift[torch.from_numpy(still)] = 0
+        angle[still], zoom[still] = 0, 1
         matrix = np.stack((zoom * np.cos(angle), -zoom * np.sin(angle), zoom * np.sin(angle), zoom * np.cos(angle)), 2)
         self.matrix = torch.from_numpy(matrix.reshape(count, WINDOW, 2, 2)).float()
 
@@ -190,8 +195,9 @@ class TrainingSet:
     """Draws batches of still windows (the first `layered` of them with a second layer), then clip windows."""
 
     def __init__(self, stills: Sequence[np.ndarray], clips: Sequence[np.ndarray], patch: int, seed: int,
-                 codec: float = 0.0, ffmpeg: str = "ffmpeg") -> None:
-        self.patch, self.codec, self.ffmpeg = patch, codec, ffmpeg
+                 codec: float = 0.0, ffmpeg: str = "ffmpeg", noisy: float = 0.0) -> None:
+        """codec: share of the batches that go through x264; noisy: share of the windows with noise."""
+        self.patch, self.codec, self.ffmpeg, self.noisy = patch, codec, ffmpeg, noisy
         self.rng = np.random.default_rng(seed)
         self.generator = torch.Generator().manual_seed(seed)
         self.region = SCALE * (patch + 2 * MARGIN) + 2 * BLUR
@@ -310,7 +316,8 @@ class TrainingSet:
             batch = Batch(torch.cat((batch.frames, frames)), torch.cat((batch.target, target)), batch.flow,
                           blur.kernel())
         if noise:
-            strength = np.where(self.rng.random(len(batch.frames)) < 0.15, self.rng.uniform(0, 2 / 255), 0)
+            strength = np.where(self.rng.random(len(batch.frames)) < self.noisy,
+                                self.rng.uniform(0, NOISE, len(batch.frames)), 0)
             noise_field = torch.randn(batch.frames.shape, generator=self.generator)
             batch.frames += noise_field * torch.from_numpy(strength).float().view(-1, 1, 1, 1, 1)
         if noise and self.rng.random() < self.codec:

@@ -198,6 +198,33 @@ def test_clip_windows_are_windows_of_the_clip() -> None:
     assert len({turn for turn, *_ in found}) > 8 and len({t for _, t, *_ in found}) == 3
 
 
+def test_drawn_windows_obey_their_flow_and_kernel() -> None:
+    """A window without noise: its centre frame is the degradation of its target, frames that stand still are equal."""
+    picture = np.random.default_rng(1).integers(0, 256, (240, 240, 3), dtype=np.uint8)
+    picture = (blur.decimate(blur.decimate(picture.astype(np.float32), 0, np.arange(-3, 4), np.full(7, 1 / 7), 1), 1,
+                             np.arange(-3, 4), np.full(7, 1 / 7), 1) * 3 - 255).clip(0, 255).astype(np.uint8)
+    data = trainset.TrainingSet([picture], [], 16, 5)
+    still = 0
+    for _ in range(6):
+        batch = data.draw(8, 0, 0, noise=False)
+        low = losses.blur_down(batch.target, batch.kernel, 4)
+        inner = (low - batch.frames[:, 2])[..., 3:-3, 3:-3]
+        assert inner.abs().max() < 0.02  # a kernel of 13 pixels has not all of the widest blur, and 8-bit rounding
+        for frames, flow in zip(batch.frames, batch.flow):
+            if not flow.any():
+                still += 1
+                assert torch.equal(frames[0], frames[2]) and torch.equal(frames[4], frames[2])
+    assert 0 < still < 20
+
+
+def test_noise_of_windows() -> None:
+    picture = np.full((240, 240, 3), 128, np.uint8)
+    quiet, noisy = (trainset.TrainingSet([picture], [], 16, 5, noisy=share).draw(40, 0, 0) for share in (0.0, 0.5))
+    quiet, noisy = (batch.frames[:, 0].flatten(1).std(1) * 255 for batch in (quiet, noisy))
+    assert quiet.max() < 0.6  # a colour between two code values is rounded to either
+    assert 6 < (noisy > 0.6).sum() < 30 and 2 < noisy.max() < 3.2
+
+
 def test_prefetch_keeps_the_order_and_hands_errors_over() -> None:
     counters = [iter(range(0, 100, 2)), iter(range(1, 100, 2))]
     batches = training.Prefetch([lambda c=c: next(c) for c in counters])
