@@ -18,10 +18,8 @@ from typing import Callable, Iterable, Iterator, Optional
 
 import numpy as np
 
-from blur import PHASES, blur_down, gaussian_degrade, gaussian_down, gaussian_kernel, realistic_kernel, rounded
+from blur import PHASES, blur_down, gaussian_down, gaussian_kernel, realistic_kernel, rounded
 from clips import ClipError, compressed, find_ffmpeg, is_folder, probe, read_frames, write_clip
-
-__all__ = ["Degradation", "add_degradation", "gaussian_degrade", "number_in"]
 
 
 class Degradation:

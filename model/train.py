@@ -28,7 +28,7 @@ except ImportError:
 
 import modelfile
 from blur import PHASES, phase_offset
-from clips import ClipError, find_ffmpeg
+from clips import ClipError, find_ffmpeg, require_x264
 from degrade import number_in
 from reference import Architecture, KernelNet, KernelWidths
 from selfsupervised import SelfSupervised
@@ -109,6 +109,17 @@ def provenance(args: argparse.Namespace, before: dict[str, str]) -> dict[str, st
     return metadata
 
 
+def multiplies_bf16(device: str) -> bool:
+    """Whether bfloat16 is fast there; a CPU that only converts it is faster without."""
+    if device.startswith("cuda"):
+        return torch.cuda.is_bf16_supported()
+    try:
+        flags = pathlib.Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return False
+    return "avx512_bf16" in flags or "amx_bf16" in flags
+
+
 def method_of(args: argparse.Namespace, net: Network) -> Any:
     if args.method == "self":
         clips = decode_clips(args.data, args.cache, args.ffmpeg, net.arch.n_sequence, args.clip_frames)
@@ -126,6 +137,8 @@ def method_of(args: argparse.Namespace, net: Network) -> Any:
     for option, side in (("--patch", args.patch), ("--flow-patch", args.flow_patch)):
         if side % 16 or side % 2 ** len(net.arch.pyramid):
             raise ValueError(f"{option} {side}: must be a multiple of {max(16, 2 ** len(net.arch.pyramid))}")
+    if args.codec:
+        require_x264(args.ffmpeg)
     return Supervised(args, *decode_sharp(args.data, args.cache, args.ffmpeg))
 
 
@@ -139,8 +152,9 @@ def run(args: argparse.Namespace) -> None:
     args.ffmpeg = find_ffmpeg(args.ffmpeg)
     net, before = starting_network(args)
     method = method_of(args, net)
-    options = Options(args.output, args.checkpoint, args.device, args.precision == "bf16", args.clip, args.report,
-                      args.save_minutes, args.workers, args.seed, args.dtype)
+    bf16 = args.precision == "bf16" or args.precision == "auto" and multiplies_bf16(args.device)
+    options = Options(args.output, args.checkpoint, args.device, bf16, args.clip, args.report, args.save_minutes,
+                      args.workers, args.seed, args.dtype)
     metadata = provenance(args, before)
     identity = {"method": args.method, "phase": args.phase, "init": metadata.get("init", ""),
                 "data": ", ".join(str(path.resolve()) for path in args.data)}
@@ -150,7 +164,8 @@ def run(args: argparse.Namespace) -> None:
         say(f"continuing from {args.checkpoint} at step {training.step}, {training.spent / 60:.1f} minutes"
             + (": a finished run" if training.fraction == 1 else ""))
     kind = "flat colours come back exactly" if isinstance(net, Trainee) else "as it is"
-    say(f"{sum(p.numel() for p in net.parameters())} parameters trained ({kind}), phase {args.phase}, {args.device}")
+    say(f"{sum(p.numel() for p in net.parameters())} parameters trained ({kind}), phase {args.phase}, "
+        f"{args.device}, {'bf16' if bf16 else 'fp32'}")
     training.run()
     say(f"{args.output}: {args.output.stat().st_size / 1e6:.1f} MB, step {training.step}")
 
@@ -198,7 +213,8 @@ def add_run(add: Any, whole: Any, positive: Any) -> None:
     add("--checkpoint", type=pathlib.Path, metavar="X.pt",
         help="state of the run, continued from where it exists (default: beside --output)")
     add("--cache", type=pathlib.Path, metavar="DIR", help="for the decoded material (default: cache beside --output)")
-    add("--precision", choices=("bf16", "fp32"), default="bf16", help="of the convolutions (default bf16)")
+    add("--precision", choices=("auto", "bf16", "fp32"), default="auto",
+        help="of the convolutions; auto: bf16 on a GPU, and on a CPU that multiplies in it (default auto)")
     add("--seed", type=number_in(0, 2 ** 31, int), default=1, help="of the weights and the draws")
     add("--report", type=whole, default=50, help="steps between two rows of the curve (default 50)")
     add("--save-minutes", type=positive, default=4.0, help="minutes between two checkpoints (default 4)")

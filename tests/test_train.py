@@ -21,6 +21,7 @@ sys.path.insert(0, str(TOP / "model"))
 import blur  # noqa: E402
 import clips  # noqa: E402
 import modelfile  # noqa: E402
+import plots  # noqa: E402
 
 torch = pytest.importorskip("torch")
 
@@ -268,8 +269,8 @@ def test_supervised(program, ffmpeg, material: Path, tmp_path: Path) -> None:
 
 def has_matplotlib() -> bool:
     try:
-        import matplotlib  # noqa: F401
-    except ImportError:
+        plots.require()
+    except plots.PlotError:
         return False
     return True
 
@@ -355,10 +356,11 @@ def test_plain_form_equals_the_definition() -> None:
     (("--method", "self", "--data", "low.mkv", "--init", "other.bin"), "do not make a network"),
     (("--method", "self", "--data", "low.mkv", "--device", "cuda:7"), "finds no GPU"),
     (("--method", "self", "--data", "low.mkv", "--output", "nowhere/x.bin"), "no such folder"),
-    (("--method", "supervised", "--data", "empty"), "no photographs and no clips"),
-    (("--method", "supervised", "--data", "low.mkv"), "need a photograph of at least"),
+    (("--method", "supervised", "--codec", "0", "--data", "empty"), "no photographs and no clips"),
+    (("--method", "supervised", "--codec", "0", "--data", "low.mkv"), "need a photograph of at least"),
     (("--method", "supervised", "--data", "sharp.mkv", "--patch", "20"), "--patch 20: must be a multiple of 16"),
     (("--method", "supervised", "--data", "sharp.mkv", "--phase", "topleft"), "only phase center"),
+    (("--method", "supervised", "--data", "sharp.mkv", "--patch", "16"), "has no libx264"),
 ])
 def test_refusals(program, material: Path, tmp_path: Path, arguments: tuple[str, ...], words: str) -> None:
     if "cuda:7" in arguments and torch.cuda.is_available():
