@@ -5,6 +5,7 @@
  *
  * This file is part of Self-Blind-VSR for FFmpeg. SPDX-License-Identifier: LGPL-2.1-or-later
  */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -35,7 +36,7 @@ int sbv_choose_backend(sbv_session *s)
                         SBV_PRECISION_AUTO, SBV_PRECISION_FP16);
     int ret = c->backend == SBV_BACKEND_CPU ? SBV_ERROR_DEVICE : open_cuda(s, message, sizeof(message));
     if (ret >= 0) {
-        s->can_fall_back = c->backend == SBV_BACKEND_AUTO;
+        s->can_fall_back = s->report.can_fall_back = c->backend == SBV_BACKEND_AUTO;
         return SBV_OK;
     }
     if (c->backend == SBV_BACKEND_CUDA || c->cuda_context)
@@ -116,12 +117,18 @@ static void replay(sbv_session *s, const sbv_slot *before)
 
 int sbv_fall_back(sbv_session *s, int error)
 {
+    const char *failure = sbv_backend_message(&s->exec);
+    char message[sizeof(s->report.last_error)];
     sbv_slot before[SBV_MAX_SEQUENCE];
     int ret;
+    snprintf(message, sizeof(message), "%s", *failure ? failure : s->report.last_error);
+    s->report.can_fall_back = 0;
+    /* What failed while the model was read has been reported, with what it was needed for. */
+    if (!s->can_fall_back && strstr(s->report.last_error, message))
+        return error;
     if (!s->can_fall_back || s->stream.memory != SBV_MEMORY_HOST)
-        return sbv_fail(&s->report, error, "%s", sbv_backend_message(&s->exec));
-    sbv_say(&s->report, SBV_LOG_WARNING, "the GPU cannot go on (%s); going on on the CPU",
-            sbv_backend_message(&s->exec));
+        return sbv_fail(&s->report, error, "%s", message);
+    sbv_say(&s->report, SBV_LOG_WARNING, "the GPU cannot go on (%s); going on on the CPU", message);
     memcpy(before, s->ws.slot, sizeof(before));
     sbv_workspace_close(&s->ws, &s->exec);
     sbv_network_close(&s->network, &s->exec);

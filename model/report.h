@@ -11,6 +11,7 @@
 typedef struct sbv_report {
     sbv_log_fn *log; /* may be NULL */
     void *opaque;
+    int can_fall_back; /* lack of memory and failures of the device are not logged: another device is tried */
     char last_error[1024];
 } sbv_report;
 
