@@ -210,6 +210,7 @@ demo: all
 include build-aux/check.mak
 include tests/emu/emu.mak
 include tests/emu/fake.mak
+include tests/emu/library.mak
 
 clean:
 	rm -rf $(B)/obj $(B)/lib $(B)/include $(B)/share $(B)/bin $(B)/tests $(B)/sanitize $(B)/ffmpeg-* $(B)/lean-* $(B)/demo*

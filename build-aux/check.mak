@@ -82,7 +82,7 @@ check-compile: library
 check-lean: library
 	$(call for_series,lean,$(RUN_SERIES))
 
-check-python: check-lean $(TEST_TOOLS)
+check-python: check-lean $(TEST_TOOLS) fake-library
 	@echo "Python tests"
 	@$(PYTHON) -m pytest -q -rs -p no:cacheprovider tests
 
