@@ -210,6 +210,7 @@ demo: all
 include build-aux/check.mak
 include tests/emu/emu.mak
 include tests/emu/fake.mak
+include tests/emu/ops.mak
 include tests/emu/library.mak
 
 clean:

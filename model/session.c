@@ -187,8 +187,7 @@ int sbv_open_stream(sbv_session *s)
     }
     if (b && (ret = b->describe(b, stream, s->network.scale)) < 0)
         return sbv_fail(&s->report, ret, "%s", sbv_backend_message(&s->exec));
-    sbv_keep_close(s);
-    return sbv_keep_open(s);
+    return SBV_OK;
 }
 
 int sbv_describe(sbv_session *session, const sbv_stream *stream)
@@ -206,6 +205,9 @@ int sbv_describe(sbv_session *session, const sbv_stream *stream)
     if (ret < 0 && s->can_fall_back && stream->memory == SBV_MEMORY_HOST)
         ret = sbv_fall_back(s, ret);
     leave(s);
+    sbv_keep_close(s);
+    if (ret >= 0)
+        ret = sbv_keep_open(s);
     s->described = ret >= 0;
     return ret;
 }

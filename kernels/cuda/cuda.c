@@ -84,12 +84,12 @@ static int cuda_status(const sbv_backend *b, const char **message)
     return c->status;
 }
 
-/* Pushes the context without a look at what happened before: for cleaning up. */
+/* Pushes the context, if it is not, without a look at what happened before: for cleaning up. */
 static int push(sbv_cuda *c)
 {
-    if (c->entered || c->cu->cuCtxPushCurrent(c->context) != CUDA_SUCCESS)
-        return 0;
-    return c->entered = 1;
+    if (!c->entered)
+        c->entered = c->cu->cuCtxPushCurrent(c->context) == CUDA_SUCCESS;
+    return c->entered;
 }
 
 static int cuda_enter(sbv_backend *b)
@@ -120,7 +120,7 @@ static int cuda_allocate(sbv_backend *b, size_t bytes, void **memory)
     CUresult result = c->cu->cuMemAlloc(&address, bytes);
     if (result == CUDA_ERROR_OUT_OF_MEMORY)
         return SBV_ERROR_MEMORY;
-    if (SBV_CUDA_CHECK(c, result))
+    if (sbv_cuda_check(c, result, "cuMemAlloc"))
         return c->status;
     if (SBV_CUDA_CHECK(c, c->cu->cuMemsetD8Async(address, 0, bytes, (CUstream)c->options.stream))) {
         c->cu->cuMemFree(address);
@@ -133,7 +133,9 @@ static int cuda_allocate(sbv_backend *b, size_t bytes, void **memory)
 static void cuda_release(sbv_backend *b, void *memory)
 {
     sbv_cuda *c = (sbv_cuda *)b;
-    SBV_CUDA_CHECK(c, c->cu->cuMemFree((CUdeviceptr)(uintptr_t)memory));
+    /* A context that cannot be entered has taken its memory with it. */
+    if (push(c))
+        SBV_CUDA_CHECK(c, c->cu->cuMemFree((CUdeviceptr)(uintptr_t)memory));
 }
 
 static int cuda_wait(sbv_backend *b)
@@ -185,7 +187,7 @@ static int cuda_describe(sbv_backend *b, const sbv_stream *stream, int scale)
 static void cuda_close(sbv_backend *b)
 {
     sbv_cuda *c = (sbv_cuda *)b;
-    if (c->context && (c->entered || push(c))) {
+    if (c->context && push(c)) {
         sbv_cuda_forget(b);
         sbv_staging_close(&c->staging);
         sbv_cuda_blas_close(c);
@@ -240,7 +242,7 @@ static void find_kernel(sbv_cuda *c, int kernel, size_t most_shared)
         result = c->cu->cuModuleGetFunction(&c->function[kernel], c->module[i], kernels[kernel].name);
     if (result == CUDA_ERROR_NOT_FOUND || (result == CUDA_SUCCESS && kernels[kernel].shared > most_shared))
         c->function[kernel] = NULL;
-    else if (!SBV_CUDA_CHECK(c, result) && kernels[kernel].shared > STATIC_SHARED)
+    else if (!sbv_cuda_check(c, result, "cuModuleGetFunction") && kernels[kernel].shared > STATIC_SHARED)
         SBV_CUDA_CHECK(c,
                        c->cu->cuFuncSetAttribute(c->function[kernel], CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES,
                                                  (int)kernels[kernel].shared));
@@ -252,7 +254,7 @@ static void load_modules(sbv_cuda *c)
     const void *image;
     for (int i = 0; c->status >= 0 && (image = sbv_cuda_fatbin(i)); i++) {
         CUresult result = c->cu->cuModuleLoadData(&c->module[c->modules], image);
-        if (result != CUDA_ERROR_NO_BINARY_FOR_GPU && !SBV_CUDA_CHECK(c, result))
+        if (result != CUDA_ERROR_NO_BINARY_FOR_GPU && !sbv_cuda_check(c, result, "cuModuleLoadData"))
             c->modules++;
     }
 }

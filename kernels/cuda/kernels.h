@@ -14,14 +14,14 @@
 #define SBV_KERNELS_CONV(K)                                                                                            \
     K(CONV_F32, "sbv_conv_f32", SBV_CONV_F32_SHARED)                                                                   \
     K(DECONV, "sbv_deconv", 0)                                                                                         \
-    K(CONV_HALO_128, "sbv_conv_halo_128", SBV_MMA_HALO_SHARED(128))                                                    \
-    K(CONV_HALO_64, "sbv_conv_halo_64", SBV_MMA_HALO_SHARED(64))                                                       \
-    K(CONV_HALO_32, "sbv_conv_halo_32", SBV_MMA_HALO_SHARED(32))                                                       \
-    K(CONV_GATHER_64, "sbv_conv_gather_64", SBV_MMA_GATHER_SHARED(128, 64))                                            \
-    K(CONV_GATHER_64_ANY, "sbv_conv_gather_64_any", SBV_MMA_GATHER_SHARED(128, 64))                                    \
-    K(CONV_GATHER_32, "sbv_conv_gather_32", SBV_MMA_GATHER_SHARED(64, 32))                                             \
-    K(CONV_GATHER_32_ANY, "sbv_conv_gather_32_any", SBV_MMA_GATHER_SHARED(64, 32))                                     \
-    K(CONV_SPLIT, "sbv_conv_split", SBV_MMA_SPLIT_SHARED)
+    K(CONV_HALO_128, "sbv_conv_mma_halo_128", SBV_MMA_HALO_SHARED(128))                                                \
+    K(CONV_HALO_64, "sbv_conv_mma_halo_64", SBV_MMA_HALO_SHARED(64))                                                   \
+    K(CONV_HALO_32, "sbv_conv_mma_halo_32", SBV_MMA_HALO_SHARED(32))                                                   \
+    K(CONV_GATHER_64, "sbv_conv_mma_gather_64", SBV_MMA_GATHER_SHARED(128, 64))                                        \
+    K(CONV_GATHER_64_ANY, "sbv_conv_mma_gather_64_any", SBV_MMA_GATHER_SHARED(128, 64))                                \
+    K(CONV_GATHER_32, "sbv_conv_mma_gather_32", SBV_MMA_GATHER_SHARED(64, 32))                                         \
+    K(CONV_GATHER_32_ANY, "sbv_conv_mma_gather_32_any", SBV_MMA_GATHER_SHARED(64, 32))                                 \
+    K(CONV_SPLIT, "sbv_conv_mma_split", SBV_MMA_SPLIT_SHARED)
 
 /* conv_wgmma.cu */
 #define SBV_KERNELS_WGMMA(K)                                                                                           \

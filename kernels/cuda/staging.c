@@ -71,8 +71,10 @@ static int open_pair(sbv_staging *s, sbv_staging_pair *pair, const sbv_staging_l
     void *host = NULL;
     int ret = c->base.allocate(&c->base, l->bytes, &pair->device);
 
-    if (ret < 0)
+    if (ret < 0) {
+        sbv_cuda_fail(c, ret, "out of memory: %zu MiB for the pixels of frames", (l->bytes >> 20) + 1);
         return ret;
+    }
     if (SBV_CUDA_CHECK(c, c->cu->cuMemHostAlloc(&host, l->bytes, 0)))
         return c->status;
     pair->host = memset(host, 0, l->bytes); /* rows have gaps between them, which are copied too */
