@@ -16,6 +16,8 @@ KIND    full     the FFmpeg for users, in build/ffmpeg-SERIES: everything native
         lean     the FFmpeg of the tests, in build/lean-SERIES: what they use, about a minute on two processors
         compile  configure as lean and compile the filter alone, in build/lean-SERIES
 SERIES  5.1, 7.1, 8.1, 9.0 or custom
+
+Environment: SBV_FFMPEG_OPTIONS, more options for FFmpeg's configure.
 EOT
 }
 
@@ -94,6 +96,7 @@ EOT
             ;;
     esac
     [ "$nvidia" = no ] || nvidia_options
+    [ -z "${SBV_FFMPEG_OPTIONS:-}" ] || echo "$SBV_FFMPEG_OPTIONS" | tr ' ' '\n'
 }
 
 # CUDA frames, in the full FFmpeg NVIDIA's decoders and encoders too, and where there is a compiler for them FFmpeg's own
