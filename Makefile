@@ -41,7 +41,10 @@ help:
 	@echo 'make library           the library alone'
 	@echo 'make install           library, header, pkg-config file and default model under PREFIX, DESTDIR'
 	@echo 'make install-ffmpeg    ffmpeg and ffprobe under PREFIX'
-	@echo 'make check             all tests: check-unit, check-sanitize, check-compile, check-python'
+	@echo 'make check             all tests: check-unit, check-sanitize, check-compile, check-cuda, check-python'
+	@echo 'make check-cuda        the GPU kernels and their driver calls on an emulated GPU'
+	@echo 'make check-gpu         checks and measures the CUDA backend, on a machine with an NVIDIA GPU'
+	@echo 'make gpu-bundle        all that takes, to be built on that machine with nvcc, gcc, make and python3: build/gpu-bundle'
 	@echo 'make lean-5.1          a small FFmpeg for the tests, build/lean-5.1/ffmpeg; also 7.1, 8.1, 9.0'
 	@echo 'make compile-7.1       compiles the filter alone against an FFmpeg, without warnings'
 	@echo 'make clean             removes what was compiled; make distclean removes sources and settings too'
@@ -211,10 +214,11 @@ include build-aux/check.mak
 include tests/emu/emu.mak
 include tests/emu/fake.mak
 include tests/emu/ops.mak
-include tests/emu/library.mak
+include build-aux/gpu.mak
 
 clean:
-	rm -rf $(B)/obj $(B)/lib $(B)/include $(B)/share $(B)/bin $(B)/tests $(B)/sanitize $(B)/ffmpeg-* $(B)/lean-* $(B)/demo*
+	rm -rf $(B)/obj $(B)/lib $(B)/include $(B)/share $(B)/bin $(B)/tests $(B)/sanitize $(B)/ffmpeg-* $(B)/lean-* $(B)/demo* \
+	    $(B)/emu*
 distclean: clean
 	rm -rf $(B) config.mak
 .PHONY: clean distclean

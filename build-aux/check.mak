@@ -23,6 +23,7 @@ check: library
 	+@$(MAKE) check-unit
 	+@$(MAKE) check-sanitize
 	+@$(MAKE) check-compile
+	+@$(MAKE) check-cuda
 	+@$(MAKE) check-python
 	@echo "All tests passed."
 
@@ -82,8 +83,18 @@ check-compile: library
 check-lean: library
 	$(call for_series,lean,$(RUN_SERIES))
 
-check-python: check-lean $(TEST_TOOLS) fake-library
+check-python: check-lean $(TEST_TOOLS) fake-cuda
 	@echo "Python tests"
 	@$(PYTHON) -m pytest -q -rs -p no:cacheprovider tests
 
-.PHONY: check check-unit check-sanitize check-compile check-lean check-python
+# What needs a GPU runs on an emulated one: the emulator and its driver first, then the kernels. check-python has the rest.
+check-cuda:
+	@echo "The GPU kernels, on an emulated GPU"
+	+@$(MAKE) check-emu
+	+@$(MAKE) check-fake-cuda
+	+@$(MAKE) check-fake-cuda-asan
+	+@$(MAKE) check-cuda-abi
+	+@$(MAKE) check-cuda-ops
+	+@$(MAKE) check-cuda-ops-asan
+
+.PHONY: check check-unit check-sanitize check-compile check-cuda check-lean check-python
