@@ -12,6 +12,7 @@ $(GPU_TOOLS): $(B)/tests/%: tests/%.c $(STATIC) $(wildcard tests/*.h)
 	@$(CC) $(TEST_CFLAGS) -O2 $< $(STATIC) $(LIBS) -o $@
 
 gpu-programs: library $(GPU_PROGRAMS)
+check-python: $(GPU_PROGRAMS)
 
 # CHECK_GPU: options of check_gpu.py, --quick say. With an FFmpeg, the filter is checked too.
 check-gpu: gpu-programs $(if $(filter none,$(FFMPEG_SERIES)),,$(B)/bin/ffmpeg)

@@ -1,0 +1,276 @@
+"""What checks the CUDA backend on a GPU: the bundle is whole, and check_gpu.py runs its steps on the emulated GPU.
+
+SPDX-License-Identifier: LGPL-2.1-or-later
+"""
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import TOP
+
+EMULATOR = TOP / "build/emu"
+CHECK_GPU = TOP / "tests/gpu/check_gpu.py"
+MOST_BYTES = 60 << 20
+TIMEOUT = 200
+# Nothing of the make that runs the tests, and no driver but where a test gives one.
+CLEAN = {name: value for name, value in os.environ.items()
+         if name not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS", "LD_LIBRARY_PATH", "PKG_CONFIG_PATH", "CPATH", "LIBRARY_PATH")}
+
+sys.path.insert(0, str(TOP / "tests/gpu"))
+import clips  # noqa: E402
+import random_model  # noqa: E402
+
+sys.path.insert(0, str(TOP / "model"))
+import architecture  # noqa: E402
+import modelfile  # noqa: E402
+
+
+def run(*command: str | Path, path: Path | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
+    """With `path` in front of PATH."""
+    variables = {**CLEAN, **environment}
+    if path:
+        variables["PATH"] = f"{path}:{variables['PATH']}"
+    return subprocess.run([str(word) for word in command], capture_output=True, text=True, timeout=TIMEOUT, check=False,
+                          cwd=TOP, env=variables)
+
+
+def check_gpu(tmp_path: Path, *arguments: str, **environment: str) -> tuple[subprocess.CompletedProcess[str], dict]:
+    """Runs it on the emulated GPU; what it did and its figures."""
+    figures = tmp_path / "check-gpu.json"
+    done = run(sys.executable, CHECK_GPU, "--tiny", "--json", figures, *arguments,
+               **{"LD_LIBRARY_PATH": str(EMULATOR), **environment})
+    return done, json.loads(figures.read_text())
+
+
+# ---- check_gpu.py ----
+
+def test_steps_on_the_emulated_gpu(tmp_path: Path) -> None:
+    markdown = tmp_path / "RESULTS.md"
+    done, figures = check_gpu(tmp_path, "--steps", "kernels,golden,session,filter,leak,peak,frames,bench", "--markdown",
+                              str(markdown), FAKE_CUDA_SM="90", FAKE_CUDA_REPORT=str(tmp_path / "report"))
+    assert done.returncode == 0 and done.stderr == "", done.stdout + done.stderr
+    assert figures["failed"] == 0 and figures["not_run"] == 0
+    rows = {step: [row for row in figures["rows"] if row["step"] == step] for step in
+            ("kernels", "golden", "session", "filter", "leak", "peak", "frames", "bench")}
+    assert all(rows.values())
+    for row in figures["rows"]:
+        assert re.search(rf"^{row['step']} +{re.escape(row['name'])} +ok ", done.stdout, re.M)
+    assert all(row["data"]["passed"] > 0 for row in rows["kernels"])
+    assert figures["device"]["name"] == "Emulated GPU (sm_90)" and figures["device"]["capability"] == "9.0"
+    text = markdown.read_text()
+    assert text.startswith("# Emulated GPU (sm_90)\n")
+    assert f"| {rows['frames'][0]['name']} |" in text and f"| {rows['bench'][0]['name']} |" in text
+    report = (tmp_path / "report").read_text()
+    assert not re.search(r"^(leak|misuse) .*", report, re.M), report
+
+
+@pytest.mark.parametrize("steps, fault, row", [
+    ("golden", "cuLaunchKernel:30:719", "three, even, fp32"),
+    ("session", "cuGraphLaunch:2:700:sticky", "cuda frames, recording on"),
+    ("peak", "cublasGemmEx:2:13", "fp16 matrix product by cuBLAS"),
+])
+def test_a_failure_is_seen(tmp_path: Path, steps: str, fault: str, row: str) -> None:
+    done, figures = check_gpu(tmp_path, "--steps", steps, FAKE_CUDA_FAIL=fault)
+    assert done.returncode == 1
+    assert [each["name"] for each in figures["rows"] if each["result"] == "FAILED"][0] == row
+    assert f"FAILED: {steps}, {row}: " in done.stdout
+
+
+def test_growing_memory_is_seen(tmp_path: Path) -> None:
+    """bench as it would be if every frame cost a page, which no figure of the others shows."""
+    tree = tmp_path / "tree"
+    shutil.copytree(TOP / "tests/gpu", tree / "tests/gpu")
+    (tree / "build/tests").mkdir(parents=True)
+    bench = tree / "build/tests/bench"
+    bench.write_text("#!/bin/sh\necho '{\"device_growth_bytes\": 4096, \"rss_growth_bytes\": 0, \"steady_frames\": 9}'\n")
+    bench.chmod(0o755)
+    done = run(sys.executable, tree / "tests/gpu/check_gpu.py", "--tiny", "--steps", "leak",
+               LD_LIBRARY_PATH=str(EMULATOR))
+    assert done.returncode == 1 and "FAILED: leak, " in done.stdout and "device +4096 bytes" in done.stdout
+
+
+SANITIZER = """#!/bin/sh
+# As compute-sanitizer, whose last argument is a part of a name.
+while [ $# -gt 2 ]; do shift; done
+echo "ok 1 - $2"
+case $2 in
+    *warp*) echo "========= Invalid __global__ read of size 4 bytes"; echo "========= ERROR SUMMARY: 1 error"; exit 99 ;;
+    *cost*) echo "========= RACECHECK SUMMARY: 2 hazards displayed (2 errors, 0 warnings)"; exit 99 ;;
+    *Hopper*) echo "========= Error: Device not supported. Please refer to the documentation"; exit 255 ;;
+    *) echo "========= ERROR SUMMARY: 0 errors" ;;
+esac
+"""
+
+
+def test_the_sanitizer_is_understood(tmp_path: Path) -> None:
+    (tmp_path / "compute-sanitizer").write_text(SANITIZER)
+    (tmp_path / "compute-sanitizer").chmod(0o755)
+    done, figures = check_gpu(tmp_path, "--steps", "sanitizer", PATH=f"{tmp_path}:{os.environ['PATH']}")
+    results = {row["name"]: (row["result"], row["detail"]) for row in figures["rows"]}
+    assert done.returncode == 1
+    assert results["memcheck: conv trunk"] == ("ok", "0 errors, 1 cases")
+    assert results["memcheck: warp"][0] == "FAILED" and "Invalid __global__ read" in results["memcheck: warp"][1]
+    assert results["racecheck: cost_volume"][0] == "FAILED" and "2 hazards" in results["racecheck: cost_volume"][1]
+    assert results["memcheck: conv on Hopper"][0] == "not run"
+
+
+def test_what_cannot_run_says_why(tmp_path: Path) -> None:
+    done, figures = check_gpu(tmp_path, "--steps", "golden,filter", "--seconds", "1")
+    assert done.returncode == 1  # nothing at all was checked
+    assert {(row["result"], row["detail"]) for row in figures["rows"]} == {("not run", "the time is up")}
+    done, figures = check_gpu(tmp_path, "--steps", "filter", "--ffmpeg", "/nonexistent")
+    assert figures["rows"][0]["result"] == "not run" and "no FFmpeg" in figures["rows"][0]["detail"]
+
+
+def test_without_a_driver() -> None:
+    done = run(sys.executable, CHECK_GPU)
+    assert done.returncode == 1 and done.stdout == "" and done.stderr.count("\n") == 1
+    assert done.stderr.startswith("check-gpu: there is no NVIDIA driver: ")
+
+
+def test_without_a_gpu() -> None:
+    done = run(sys.executable, CHECK_GPU, LD_LIBRARY_PATH=str(EMULATOR), FAKE_CUDA_FAIL="cuInit:1:100")
+    assert done.returncode == 1 and done.stdout == "" and done.stderr.count("\n") == 1
+    assert "cuInit fails with error 100" in done.stderr
+
+
+@pytest.mark.parametrize("steps, words", [("golden,speed", "speed: the steps are kernels, golden"), ("", "the steps are")])
+def test_wrong_steps(steps: str, words: str) -> None:
+    done = run(sys.executable, CHECK_GPU, "--steps", steps)
+    assert done.returncode == 2 and words in done.stderr
+
+
+# ---- Its parts ----
+
+@pytest.mark.parametrize("pix_fmt", clips.FORMATS)
+def test_psnr(pix_fmt: str) -> None:
+    clip = clips.pattern(pix_fmt, 12, 8, 2)
+    form = clips.FORMATS[pix_fmt]
+    step = 1 if form.depth == 8 else 2
+    assert clips.psnr(pix_fmt, clip, clip) > 100
+    assert clips.psnr(pix_fmt, clip, clip[:-step]) == 0
+    flat = bytes(len(clip))
+    assert clips.psnr(pix_fmt, flat, flat) == 0
+    # each sample off by one step of the depth: 20 log10(255), 20 log10(1023)
+    data = bytearray(clip)
+    for at in range(0, len(data), step):
+        value = int.from_bytes(data[at:at + step], "little")
+        value += (1 if value < 1 << form.shift + form.depth - 1 else -1) << form.shift
+        data[at:at + step] = value.to_bytes(step, "little")
+    assert clips.psnr(pix_fmt, clip, bytes(data)) == pytest.approx(48.13 if form.depth == 8 else 60.20, abs=0.01)
+
+
+def test_random_model(tmp_path: Path) -> None:
+    """It is a network, of the published size; its picture is neither flat nor overflown."""
+    path = tmp_path / "random.bin"
+    count = random_model.write(path)
+    tensors, _ = modelfile.read(path)
+    arch = architecture.read({name: tensor.shape for name, tensor in tensors.items()})
+    assert (arch.features, arch.extra_blocks, arch.recons_blocks) == (128, 3, 20)
+    assert (arch.sequence, arch.scale, arch.levels) == (5, 4, 6)
+    assert arch.parameters == count
+    weights = tensors["recons_net.0.conv1.weight"]
+    assert 0.9 < weights.std() * (9 * 128) ** 0.5 < 1.1 and abs(weights.mean()) < 0.001
+
+
+PKG_CONFIG_FILE = """prefix=${pcfiledir}/..
+includedir=${prefix}/include
+Name: thing
+Version: 12.1.14.0
+Libs: -L${prefix}/lib -lthing
+Libs.private: -lm
+Cflags: -I${includedir}
+"""
+
+
+@pytest.mark.parametrize("arguments, status, out", [
+    (("--exists", "thing"), 0, ""),
+    (("--exists", "--print-errors", "thing >= 12.1.14.0"), 0, ""),
+    (("--exists", "thing >= 12.1.14"), 0, ""),
+    (("--exists", "thing >= 12.2"), 1, ""),
+    (("--exists", "thing >= 9.1 thing < 12.1.14.0"), 1, ""),
+    (("--exists", "other"), 1, ""),
+    (("--modversion", "thing"), 0, "12.1.14.0"),
+    (("--cflags", "thing"), 0, "-I{0}/../include"),
+    (("--libs", "thing"), 0, "-L{0}/../lib -lthing"),
+    (("--static", "--libs", "thing"), 0, "-L{0}/../lib -lthing -lm"),
+    (("--variable=includedir", "thing"), 0, "{0}/../include"),
+])
+@pytest.mark.parametrize("program", [str(TOP / "tests/gpu/bin/pkg-config"), "pkg-config"], ids=["ours", "system"])
+def test_pkg_config(tmp_path: Path, program: str, arguments: tuple[str, ...], status: int, out: str) -> None:
+    """The system's answers are the same."""
+    (tmp_path / "thing.pc").write_text(PKG_CONFIG_FILE + "Description: a library\n")
+    done = run(program, *arguments, PKG_CONFIG_PATH=str(tmp_path))
+    assert (done.returncode, done.stdout.strip()) == (status, out.format(tmp_path))
+
+
+# ---- The bundle ----
+
+@pytest.fixture(scope="module", name="bundle")
+def fixture_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("gpu") / "bundle"
+    done = run("tests/gpu/bundle.sh", "9.0", folder)
+    if done.returncode == 3:
+        pytest.skip("the archive no longer offers a part of it")
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def test_bundle_is_whole(bundle: Path) -> None:
+    files = {str(path.relative_to(bundle)): path for path in bundle.rglob("*") if path.is_file()}
+    listed = dict(reversed(line.split("  ./")) for line in (bundle / "MANIFEST").read_text().splitlines())
+    assert set(listed) == set(files) - {"MANIFEST"}
+    assert sum(path.stat().st_size for path in files.values()) < MOST_BYTES
+    for name, path in files.items():
+        if name != "MANIFEST":
+            assert hashlib.sha256(path.read_bytes()).hexdigest() == listed[name], name
+    tracked = subprocess.run(["git", "ls-files"], cwd=TOP, capture_output=True, text=True, check=False)
+    for name in tracked.stdout.splitlines() if tracked.returncode == 0 else ["Makefile", "model/default.bin"]:
+        assert f"source/{name}" in files
+    for name in ("ffmpeg_9.0", "nv-codec-headers_12.1", "jansson_2"):
+        assert any(path.startswith(f"archives/{name}") and not path.endswith(".sha256") for path in files), name
+    assert {"run.sh", "ffmpeg/configure", "ffmpeg/libavfilter/allfilters.c"} <= set(files)
+    assert (bundle / "ffmpeg/.selfblindvsr.patch").read_bytes() == (TOP / "patches/ffmpeg-9.0.patch").read_bytes()
+
+
+def test_run_without_a_gpu(bundle: Path, tmp_path: Path) -> None:
+    """One line says what is missing, before anything is built."""
+    (tmp_path / "nvcc").symlink_to(shutil.which("true"))
+    done = run("sh", bundle / "run.sh", path=tmp_path)
+    assert done.returncode == 1 and done.stdout == "" and done.stderr.count("\n") == 1
+    assert "there is no NVIDIA driver" in done.stderr
+    assert not (bundle / "source/build/jansson").exists()
+
+
+def test_run_builds_its_parser(bundle: Path, tmp_path: Path) -> None:
+    """As far as a make that stops: Jansson out of its sources, and the settings of the build."""
+    (tmp_path / "nvcc").symlink_to(shutil.which("true"))
+    (tmp_path / "make").write_text("#!/bin/sh\necho \"make $*\"\nexit 1\n")
+    (tmp_path / "make").chmod(0o755)
+    done = run("sh", bundle / "run.sh", f"--output={tmp_path}", path=tmp_path, LD_LIBRARY_PATH=str(EMULATOR),
+               FAKE_CUDA_SM="90")
+    assert done.returncode == 1 and "the library cannot be built" in done.stderr
+    assert "ARCHITECTURES=90 gpu-programs" in (tmp_path / "build.log").read_text()
+    settings = (bundle / "source/config.mak").read_text()
+    assert f"NVCC := {tmp_path}/nvcc" in settings
+    wanted = set(re.findall(r"^(\w+) :=", (TOP / "config.mak").read_text(), re.M))
+    assert set(re.findall(r"^(\w+) :=", settings, re.M)) == wanted
+    program = tmp_path / "version.c"
+    program.write_text('#include <jansson.h>\nint main(void) { return !json_loads("{\\"a\\": 1}", 0, 0); }\n')
+    jansson = bundle / "source/build/jansson"
+    done = run("gcc", f"-I{jansson}/include", program, f"-L{jansson}/lib", "-l:libjansson.a", "-o", tmp_path / "version")
+    assert done.returncode == 0, done.stderr
+    assert run(tmp_path / "version").returncode == 0
+
+
+def test_bundle_refuses(tmp_path: Path) -> None:
+    done = run("tests/gpu/bundle.sh", "5.1", tmp_path / "bundle")
+    assert done.returncode == 1 and "must be 7.1, 8.1 or 9.0" in done.stderr and not (tmp_path / "bundle").exists()
