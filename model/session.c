@@ -176,17 +176,20 @@ int sbv_open_stream(sbv_session *s)
 {
     const sbv_stream *stream = &s->stream;
     sbv_backend *b = s->exec.backend;
+    const int other_size = stream->width != s->ws.width || stream->height != s->ws.height;
     int ret;
-    if (stream->width != s->ws.width || stream->height != s->ws.height) {
+    if (other_size)
         sbv_workspace_close(&s->ws, &s->exec);
+    /* First what the frames need, which cannot be less; the workspace can, with smaller tiles. */
+    if (b && (ret = b->describe(b, stream, s->network.scale)) < 0)
+        return sbv_fail(&s->report, ret, "%s", sbv_backend_message(&s->exec));
+    if (other_size) {
         if ((ret = sbv_workspace_open(&s->ws, &s->network, &s->exec, stream->width, stream->height, s->config.tile,
                                       s->config.max_memory, &s->report)) < 0)
             return ret;
         sbv_say(&s->report, SBV_LOG_VERBOSE, "%dx%d: %zu MiB, tiles of %d, %s", stream->width, stream->height,
                 (s->ws.bytes >> 20) + 1, s->ws.tile, b ? b->name : s->exec.isa);
     }
-    if (b && (ret = b->describe(b, stream, s->network.scale)) < 0)
-        return sbv_fail(&s->report, ret, "%s", sbv_backend_message(&s->exec));
     return SBV_OK;
 }
 
