@@ -97,6 +97,56 @@ def test_growing_memory_is_seen(tmp_path: Path) -> None:
     assert done.returncode == 1 and "FAILED: leak, " in done.stdout and "device +4096 bytes" in done.stdout
 
 
+# What the programs say on a GPU that does a whole frame in 10 ms, a matrix product at 800 TFLOP/s and a convolution at 600.
+PROGRAMS = {
+    "gemm_peak": """echo '{"size": 8192, "ms": 1.4, "TFLOP/s": 800.0}'""",
+    "bench": """size=${*#*size=} && size=${size%% *}
+                echo "$*" >> {log}
+                echo '{"steady_frame_s": 0.010, "frame_s": 0.011, "open_s": 0.5, "first_frame_s": 0.1, "steady_frames": 60,
+                       "width": '${size%x*}', "height": '${size#*x}', "device_bytes": 104857600, "plan_bytes": 94371840,
+                       "peak_rss_bytes": 1000}' | tr -d '\\n'""",
+    "test_cuda_ops": """echo "$*" >> {log}
+                        echo '{"name": "conv 128 to 128", "ms": 0.25, "GB/s": 1000.5, "TFLOP/s": 600.0}'
+                        echo '{"name": "warp", "ms": 0.05, "GB/s": 3000.0}'""",
+}
+TORCH = """import sys
+sizes = sys.argv[sys.argv.index("--sizes") + 1:]
+for size in sizes:
+    print('{"size": "%s", "mode": "%s", "frame_s": 0.035, "first_s": 1.0, "memory_bytes": 5}' % (size, sys.argv[2]))
+sys.exit(3 if sys.argv[2] == "compile" else 0)
+"""
+
+
+def test_measurements_become_tables(tmp_path: Path) -> None:
+    """Sizes that the emulated GPU is too slow for, with programs that only say what they would."""
+    tree, log = tmp_path / "tree", tmp_path / "log"
+    shutil.copytree(TOP / "tests/gpu", tree / "tests/gpu")
+    (tree / "build/tests").mkdir(parents=True)
+    (tree / "build/random-published.bin").touch()
+    (tree / "model").mkdir()
+    (tree / "model/default.bin").touch()
+    (tree / "tests/gpu/bench_torch.py").write_text(TORCH)
+    for name, script in PROGRAMS.items():
+        (tree / "build/tests" / name).write_text("#!/bin/sh\n" + script.replace("{log}", str(log)) + "\n")
+        (tree / "build/tests" / name).chmod(0o755)
+    done = run(sys.executable, tree / "tests/gpu/check_gpu.py", "--steps", "peak,frames,bench,torch", "--markdown",
+               tree / "RESULTS.md", LD_LIBRARY_PATH=str(EMULATOR))
+    text = (tree / "RESULTS.md").read_text()
+    assert "800.0 TFLOP/s" in text
+    assert "| 960x540, random-published | 100.00 | 10.00 | 100 |" in text
+    assert "| 960x540, random-published, recording=off | 100.00 | 10.00 | 100 |" in text
+    assert "| 480x270, default | 100.00 | 10.00 | 100 |" in text
+    assert "| conv 128 to 128 | 0.2500 | 600.00 | 75.0% |" in text and "| warp | 0.0500 |  |  |" in text
+    assert "| 320x180, fp16 channels last, eager | 28.57 | 35.00 | 3.50 |" in text
+    # 16.8 MFLOP for each of 960x540 pixels in 10 ms
+    assert "870.9 TFLOP/s, 108.9% of the product" in done.stdout
+    calls = log.read_text()
+    for word in ("conv=mma", "conv=blas", "memory=host", "recording=off", "precision=fp32", "--conv=blas"):
+        assert word in calls
+    assert done.returncode == 1 and "FAILED: torch, compile: the rest: status 3" in done.stdout
+    assert done.stdout.count("FAILED: ") == 1
+
+
 SANITIZER = """#!/bin/sh
 # As compute-sanitizer, whose last argument is a part of a name.
 while [ $# -gt 2 ]; do shift; done
