@@ -6,11 +6,13 @@ SPDX-License-Identifier: LGPL-2.1-or-later
 
 import os
 import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Iterator
 
 import pytest
+from test_golden import SHARED, SHARED_CASES
 
 TOP = Path(__file__).resolve().parent.parent
 EMULATOR = TOP / "build/emu"
@@ -18,7 +20,7 @@ STAGES = TOP / "build/tests/golden_stages"
 FALLBACK = TOP / "build/tests/fallback"
 GOLDEN = TOP / "tests/golden"
 MODEL = GOLDEN / "three.bin"
-TIMEOUT = 300  # seconds for one program, on a loaded machine
+TIMEOUT = 600  # seconds for one program, on a loaded machine
 
 # Case of tests/golden -> its network.
 CASES = {"odd": "six", "even": "three", "row": "three", "column": "three"}
@@ -56,6 +58,19 @@ def test_golden(case: str, device: str, precision: str, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     assert all(stage in done.stdout for stage in ("flow", "feat_center", "warped_0", "fusion", "recons_feat", "recons"))
     assert complaints(report) == []
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason=f"no published-size goldens: {SHARED} is not there")
+@pytest.mark.parametrize("case, precision", [("a", "fp16"), ("c", "fp16"), ("c", "fp32")])
+def test_published_golden(case: str, precision: str, tmp_path: Path) -> None:
+    """The published size, and the narrow variant of it that enlarges by two."""
+    seed, layout, _ = SHARED_CASES[case]
+    weights, model, report = tmp_path / "w.pkl", tmp_path / "w.bin", tmp_path / "report"
+    subprocess.run([sys.executable, SHARED / "make_weights.py", str(seed), weights, layout], check=True)
+    subprocess.run([sys.executable, TOP / "model/convert.py", weights, "-o", model], check=True, capture_output=True)
+    done = run([STAGES, model, SHARED / case, "cuda", precision], report)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "recons" in done.stdout and "kernel" in done.stdout and complaints(report) == []
 
 
 def test_kernels_by_device(tmp_path: Path) -> None:
