@@ -79,6 +79,7 @@ def test_kernels_by_device(tmp_path: Path) -> None:
     for device in ("75", "80"):
         report = tmp_path / device
         assert run([FALLBACK, MODEL, "cuda", "fp16"], report, FAKE_CUDA_SM=device).returncode == RIGHT
+        assert complaints(report) == [] and calls(report)["cuGraphLaunch"] > 10
         used[device] = launches(report)
     assert "sbv_conv_pad" in used["75"] and not any("gather" in kernel or "halo" in kernel for kernel in used["75"])
     assert "sbv_conv_pad" not in used["80"] and any("gather" in kernel or "halo" in kernel for kernel in used["80"])

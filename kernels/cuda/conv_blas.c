@@ -101,9 +101,7 @@ static int open_blas(sbv_cuda *c)
     }
     if (SBV_CUDA_CHECK(c, c->cu->cuMemAlloc(&blas->memory, SBV_CONV_BLAS_BYTES + WORKSPACE_BYTES)))
         return 0;
-    /* No setting of these is needed for the results to be right. */
-    blas->library.cublasSetWorkspace(blas->handle, (void *)(uintptr_t)(blas->memory + SBV_CONV_BLAS_BYTES),
-                                     WORKSPACE_BYTES);
+    /* Not needed for the results to be right. */
     blas->library.cublasSetMathMode(blas->handle, CUBLAS_MATH_DISALLOW_REDUCED_PRECISION_REDUCTION);
     return 1;
 }
@@ -194,6 +192,20 @@ static void convolve_tile(sbv_cuda *c, const sbv_conv_args *a, const tile *t, in
                     (void *[]){&finish});
 }
 
+/* The stream that work is queued in. Setting it takes the workspace away, without which cuBLAS allocates one: that
+ * cannot be recorded. */
+static int use_stream(sbv_cuda *c)
+{
+    struct sbv_cuda_blas *blas = c->blas;
+    cublasStatus_t status = blas->library.cublasSetStream(blas->handle, c->stream);
+    if (!status)
+        status = blas->library.cublasSetWorkspace(blas->handle, (void *)(uintptr_t)(blas->memory + SBV_CONV_BLAS_BYTES),
+                                                  WORKSPACE_BYTES);
+    if (status)
+        sbv_cuda_fail(c, SBV_ERROR_DEVICE, "cuBLAS: stream or workspace refused, status %d", status);
+    return !status;
+}
+
 int sbv_cuda_conv_blas_within(sbv_cuda *c, const sbv_conv_args *a, int rows, size_t bytes)
 {
     if (c->base.type != SBV_MAP_F16 || !sbv_cuda_has(c, SBV_KERNEL_CONV_PAD) ||
@@ -201,11 +213,8 @@ int sbv_cuda_conv_blas_within(sbv_cuda *c, const sbv_conv_args *a, int rows, siz
         return 0;
     if (rows <= 0 || a->x1 <= a->x0)
         return 1;
-    cublasStatus_t status = c->blas->library.cublasSetStream(c->blas->handle, c->stream);
-    if (status) {
-        sbv_cuda_fail(c, SBV_ERROR_DEVICE, "cublasSetStream: status %d", status);
+    if (!use_stream(c))
         return 1;
-    }
     const tile largest = choose_tile(a, rows, bytes);
     for (int y = 0; y < rows; y += largest.h)
         for (int x = a->x0; x < a->x1; x += largest.w) {

@@ -13,6 +13,7 @@
 
 struct cublasContext {
     CUstream stream = nullptr;
+    bool workspace = false; /* of the user; without one a product allocates */
 };
 
 namespace
@@ -139,6 +140,8 @@ cublasStatus_t queue(cublasHandle_t handle, const Product &p, cublasComputeType_
         return status;
     if (!are_there(p))
         return CUBLAS_STATUS_INVALID_VALUE;
+    if (!handle->workspace && fake_cuda_allocation())
+        return CUBLAS_STATUS_ALLOC_FAILED;
     return fake_cuda_queue(handle->stream, [p] { return run(p); }) ? CUBLAS_STATUS_EXECUTION_FAILED
                                                                    : CUBLAS_STATUS_SUCCESS;
 }
@@ -177,12 +180,14 @@ FAKE_EXPORT cublasStatus_t cublasSetStream_v2(cublasHandle_t handle, CUstream st
 {
     ENTER();
     handle->stream = stream;
+    handle->workspace = false; /* as the real one: whatever stream it was before */
     return CUBLAS_STATUS_SUCCESS;
 }
 
-FAKE_EXPORT cublasStatus_t cublasSetWorkspace_v2(cublasHandle_t, void *workspace, size_t bytes)
+FAKE_EXPORT cublasStatus_t cublasSetWorkspace_v2(cublasHandle_t handle, void *workspace, size_t bytes)
 {
     ENTER();
+    handle->workspace = bytes > 0;
     return !bytes || fake_cuda_check(workspace, bytes, "workspace") ? CUBLAS_STATUS_SUCCESS
                                                                     : CUBLAS_STATUS_INVALID_VALUE;
 }

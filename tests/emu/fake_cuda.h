@@ -195,5 +195,6 @@ FAKE_SHARED CUresult fake_cuda_enter(const char *function);
 FAKE_SHARED CUresult fake_cuda_queue(CUstream stream, fake::Work work);
 FAKE_SHARED bool fake_cuda_check(const void *memory, size_t bytes, const char *what);
 FAKE_SHARED void fake_cuda_count_handle(int change);
+FAKE_SHARED CUresult fake_cuda_allocation(); /* allocates something, which must not be during a capture */
 
 #endif /* SBV_TESTS_EMU_FAKE_CUDA_H */

@@ -245,6 +245,12 @@ CUresult check_no_capture()
 
 using namespace fake;
 
+CUresult fake_cuda_allocation()
+{
+    std::lock_guard<std::recursive_mutex> lock(fake::mutex);
+    return check_no_capture();
+}
+
 CUresult fake_cuda_queue(CUstream handle, Work work)
 {
     std::lock_guard<std::recursive_mutex> lock(fake::mutex);
