@@ -96,5 +96,6 @@ check-cuda:
 	+@$(MAKE) check-cuda-abi
 	+@$(MAKE) check-cuda-ops
 	+@$(MAKE) check-cuda-ops-asan
+	+@$(MAKE) check-cuda-ops-tsan
 
 .PHONY: check check-unit check-sanitize check-compile check-cuda check-lean check-python
