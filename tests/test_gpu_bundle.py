@@ -25,7 +25,7 @@ CLEAN = {name: value for name, value in os.environ.items()
          if name not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS", "LD_LIBRARY_PATH", "PKG_CONFIG_PATH", "CPATH", "LIBRARY_PATH")}
 
 sys.path.insert(0, str(TOP / "tests/gpu"))
-import clips  # noqa: E402
+import pixels  # noqa: E402
 import random_model  # noqa: E402
 
 sys.path.insert(0, str(TOP / "model"))
@@ -200,22 +200,22 @@ def test_wrong_steps(steps: str, words: str) -> None:
 
 # ---- Its parts ----
 
-@pytest.mark.parametrize("pix_fmt", clips.FORMATS)
+@pytest.mark.parametrize("pix_fmt", pixels.FORMATS)
 def test_psnr(pix_fmt: str) -> None:
-    clip = clips.pattern(pix_fmt, 12, 8, 2)
-    form = clips.FORMATS[pix_fmt]
+    clip = pixels.pattern(pix_fmt, 12, 8, 2)
+    form = pixels.FORMATS[pix_fmt]
     step = 1 if form.depth == 8 else 2
-    assert clips.psnr(pix_fmt, clip, clip) > 100
-    assert clips.psnr(pix_fmt, clip, clip[:-step]) == 0
+    assert pixels.psnr(pix_fmt, clip, clip) > 100
+    assert pixels.psnr(pix_fmt, clip, clip[:-step]) == 0
     flat = bytes(len(clip))
-    assert clips.psnr(pix_fmt, flat, flat) == 0
+    assert pixels.psnr(pix_fmt, flat, flat) == 0
     # each sample off by one step of the depth: 20 log10(255), 20 log10(1023)
     data = bytearray(clip)
     for at in range(0, len(data), step):
         value = int.from_bytes(data[at:at + step], "little")
         value += (1 if value < 1 << form.shift + form.depth - 1 else -1) << form.shift
         data[at:at + step] = value.to_bytes(step, "little")
-    assert clips.psnr(pix_fmt, clip, bytes(data)) == pytest.approx(48.13 if form.depth == 8 else 60.20, abs=0.01)
+    assert pixels.psnr(pix_fmt, clip, bytes(data)) == pytest.approx(48.13 if form.depth == 8 else 60.20, abs=0.01)
 
 
 def test_random_model(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 from typing import Optional
 
-import clips
+import pixels
 from device import toolkit_program
 from report import NOT_RUN
 from runner import Check, Done
@@ -136,7 +136,7 @@ def on_gpu(chain: str, pix_fmt: str) -> str:
 
 def compare_filters(check: Check, ffmpeg: Path, pix_fmt: str, size: tuple[int, int], frames: int, model: Path,
                     options: str, cuda_frames: bool = True) -> None:
-    clip = clips.pattern(pix_fmt, *size, frames)
+    clip = pixels.pattern(pix_fmt, *size, frames)
     chain = vsr(model, options)
     wanted = restore(check, ffmpeg, pix_fmt, size, vsr(model, "backend=cpu"), clip)
     found = restore(check, ffmpeg, pix_fmt, size, on_gpu(chain, pix_fmt) if cuda_frames else chain, clip)
@@ -145,13 +145,13 @@ def compare_filters(check: Check, ffmpeg: Path, pix_fmt: str, size: tuple[int, i
     if wanted.status or found.status:
         check.report.check("filter", name, False, outcome(wanted if wanted.status else found))
         return
-    decibels = clips.psnr(pix_fmt, wanted.data, found.data)
+    decibels = pixels.psnr(pix_fmt, wanted.data, found.data)
     check.report.check("filter", name, decibels >= least, f"{decibels:.1f} dB to the CPU, at least {least}",
                        psnr=round(decibels, 2))
 
 
 def tiles(check: Check, ffmpeg: Path, size: tuple[int, int], frames: int, model: Path) -> None:
-    clip = clips.pattern("nv12", *size, frames)
+    clip = pixels.pattern("nv12", *size, frames)
     runs = [restore(check, ffmpeg, "nv12", size, on_gpu(vsr(model, f"tile={tile}"), "nv12"), clip) for tile in (0, 16)]
     good = all(run.status == 0 and run.data for run in runs) and runs[0].data == runs[1].data
     wrong = next((outcome(run) for run in runs if run.status), "tiles change the picture")
