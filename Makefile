@@ -53,7 +53,7 @@ help:
 # ---- The library ----
 
 WARNINGS := -Wall -Wextra -Wpointer-arith -Wstrict-prototypes -Wmissing-prototypes
-# No contraction to fused multiply-add: the result is the same on every processor. Neither errno nor floating-point traps
+# No contraction to fused multiply-add: the plain C result is the same on every processor. Neither errno nor floating-point traps
 # are looked at, which changes no result and lets loops be vectorized.
 BASE_CFLAGS := -std=c11 -I. -fPIC -fvisibility=hidden -ffp-contract=off -fno-math-errno -fno-trapping-math $(WARNINGS)
 LIBS := -ljansson -lm -lpthread -ldl
