@@ -16,8 +16,8 @@
 
 #include "model/selfblindvsr.h"
 
-/* What the samples of a map are stored as. On the CPU they are floats. */
-enum sbv_type { SBV_MAP_F32, SBV_MAP_F16 };
+/* What the samples of a map are stored as. F16 is for devices, BF16 (the upper half of a float) for the CPU. */
+enum sbv_type { SBV_MAP_F32, SBV_MAP_F16, SBV_MAP_BF16 };
 
 /* A feature map, or some channels or a part of one: sample (x, y, channel) is data[y * row + x * pixel + channel].
  * Channels are innermost (NHWC) and contiguous; strides count samples. A concatenation is a wide map written part by
@@ -37,7 +37,7 @@ static inline float *sbv_at(const sbv_map *map, int x, int y)
 
 static inline size_t sbv_sample_size(enum sbv_type type)
 {
-    return type == SBV_MAP_F16 ? 2 : 4;
+    return type == SBV_MAP_F32 ? 4 : 2;
 }
 
 /* y = x for x > 0 and slope * x otherwise: slope 1 is no activation, 0 is ReLU, 0.1 is this network's LeakyReLU. */
