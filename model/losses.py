@@ -69,8 +69,15 @@ def kernel_terms(kernel: Tensor, offset: float) -> dict[str, Tensor]:
             "centre": CENTRE * centring(kernel, offset)}
 
 
-def charbonnier(a: Tensor, b: Tensor) -> Tensor:
-    return ((a - b).square() + 1e-5).sqrt().mean()
+def charbonnier(a: Tensor, b: Tensor, knee: float = 1e-5 ** 0.5) -> Tensor:
+    """Mean of differences that count squared below the knee and as they are above it."""
+    return ((a - b).square() + knee ** 2).sqrt().mean()
+
+
+def flicker(first: Tensor, second: Tensor, plain_first: Tensor, plain_second: Tensor, share: float) -> Tensor:
+    """By how much pictures of one scene, N x C x H x W, differ more than `share` of what a plain scaler's do."""
+    ours, plain = ((a - b).abs().mean((1, 2, 3)) for a, b in ((first, second), (plain_first, plain_second)))
+    return (ours - share * plain).clamp(min=0).mean()
 
 
 def flow_error(flows: list[Tensor], truth: Tensor) -> Tensor:

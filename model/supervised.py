@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from losses import charbonnier, flow_error, kernel_error, matching_loss
+from losses import charbonnier, flicker, flow_error, kernel_error, matching_loss
 from reference import resize
 from trainee import Network
 from training import Method
@@ -18,6 +18,12 @@ from trainset import Batch, TrainingSet
 
 FLOW_RATE, KERNEL_RATE = 0.3, 0.3  # of the rate of the reconstruction, while all are trained
 CHECK_SEED = 12345
+FLICKER_SHARE = 0.85  # of a bicubic scaler's that is allowed
+
+
+def bicubic(frames: Tensor, size: torch.Size) -> Tensor:
+    """The centre frames of windows, scaled."""
+    return F.interpolate(frames[:, frames.shape[1] // 2], size=size, mode="bicubic", align_corners=False)
 
 
 def psnr(a: Tensor, b: Tensor) -> float:
@@ -35,7 +41,7 @@ def split(items: list[np.ndarray], share: int) -> tuple[list[np.ndarray], list[n
 class Supervised(Method):
     """First the flow network alone, for a share of the budget, then everything."""
 
-    terms = ("picture", "flow", "kernel", "matching")
+    terms = ("picture", "flow", "kernel", "matching", "flicker")
     checks = ("psnr", "bicubic")
 
     def __init__(self, args: Any, stills: list[np.ndarray], clips: list[np.ndarray]) -> None:
@@ -61,6 +67,7 @@ class Supervised(Method):
     def sources(self, fraction: float, workers: int, seed: int) -> tuple[Any, Callable[[], list[Callable[[], Batch]]]]:
         args, alone = self.args, self.flow_alone(fraction)
         layered, from_clips = max(1, args.batch // 4), args.batch // 4 if self.clips else 0
+        steady = args.batch // 8 if args.flicker_weight else 0
 
         def source(worker: int) -> Callable[[], Batch]:
             if alone:
@@ -68,25 +75,36 @@ class Supervised(Method):
                 return lambda: data.draw(args.flow_batch, min(layered, args.flow_batch), 0)
             data = TrainingSet(self.stills, self.clips, args.patch, seed + 1000003 * worker, args.codec, args.ffmpeg,
                                args.noisy)
-            return lambda: data.draw(args.batch - from_clips, layered, from_clips)
+            return lambda: data.draw(args.batch - from_clips - 2 * steady, layered, from_clips, steady=steady)
 
         return alone, lambda: [source(worker) for worker in range(workers)]
 
     def losses(self, net: Network, batch: Batch, fraction: float) -> dict[str, Tensor]:
         frames, target, flow, kernel = (x.to(self.device, non_blocking=True)
                                         for x in (batch.frames, batch.target, batch.flow, batch.kernel))
-        pyramids = net.pyramids(frames)
-        flows = net.flows(pyramids)
-        losses = {"flow": flow_error(flows, flow)}
         if self.flow_alone(fraction):
-            losses["matching"] = matching_loss(pyramids, flow)
+            pyramids = net.pyramids(frames)
+            losses = {"flow": flow_error(net.flows(pyramids), flow), "matching": matching_loss(pyramids, flow)}
             return losses | {"sum": losses["flow"] + 0.5 * losses["matching"]}
-        losses["picture"] = charbonnier(net.restored(frames, flows[-1]), target)
-        total = losses["picture"] + self.args.flow_weight * losses["flow"]
-        if net.arch.kernel:
+        losses, total = {}, target.new_zeros(())
+        if "picture" in self.args.parts:
+            losses = self.picture_losses(net, frames, target, flow, batch.steady)
+            total = (losses["picture"] + self.args.flow_weight * losses["flow"]
+                     + self.args.flicker_weight * losses.get("flicker", 0))
+        if net.arch.kernel and "kernel" in self.args.parts:
             losses["kernel"] = kernel_error(net.kernel_net(frames).float(), kernel)
             total = total + losses["kernel"]
         return losses | {"sum": total}
+
+    def picture_losses(self, net: Network, frames: Tensor, target: Tensor, flow: Tensor,
+                       steady: int) -> dict[str, Tensor]:
+        flows = net.flows(net.pyramids(frames))
+        restored = net.restored(frames, flows[-1])
+        losses = {"flow": flow_error(flows, flow), "picture": charbonnier(restored, target, self.args.knee)}
+        if steady:
+            plain = bicubic(frames[-2 * steady:], target.shape[2:])
+            losses["flicker"] = flicker(*restored[-2 * steady:].chunk(2), *plain.chunk(2), FLICKER_SHARE)
+        return losses
 
     @torch.no_grad()
     def check(self, net: Network) -> dict[str, float]:
@@ -96,10 +114,9 @@ class Supervised(Method):
             frames, target, flow = (x.to(self.device) for x in (batch.frames, batch.target, batch.flow))
             flows = net.flows(net.pyramids(frames))
             output = net.restored(frames, flows[-1])
-            bicubic = F.interpolate(frames[:, frames.shape[1] // 2], size=target.shape[2:], mode="bicubic",
-                                    align_corners=False)
+            plain = bicubic(frames, target.shape[2:])
             full = resize(flows[-1][:len(flow)].flatten(0, 1), *flow.shape[3:])
             rows.append((np.mean([psnr(o, t) for o, t in zip(output, target)]),
-                         np.mean([psnr(o, t) for o, t in zip(bicubic, target)]),
+                         np.mean([psnr(o, t) for o, t in zip(plain, target)]),
                          (full - flow.flatten(0, 1)).norm(dim=1).mean().item()))
         return dict(zip(("psnr", "bicubic", "flow_error"), np.mean(rows, 0).tolist()))

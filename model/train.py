@@ -247,6 +247,12 @@ def add_details(add: Any, whole: Any, positive: Any) -> None:
     add("--flow-batch", type=whole, default=4, help="supervised: windows a step meanwhile (default 4)")
     add("--flow-patch", type=whole, default=96, help="supervised: side of a window meanwhile (default 96)")
     add("--flow-weight", type=positive, default=0.005, help="supervised: of the flow error, per pixel (default 0.005)")
+    add("--parts", choices=("picture", "kernel"), nargs="+", default=["picture", "kernel"],
+        help="supervised: what to train: reconstruction and flow, kernel network (default both)")
+    add("--flicker-weight", type=number_in(0, 1000), default=5.0, help="supervised: of what a still scene under noise "
+        "flickers more than after a bicubic scaler; 0: no such scenes (default 5)")
+    add("--knee", type=positive, default=0.003, help="supervised: differences of the picture, of 1, below which they "
+        "count squared (default 0.003)")
     add("--codec", type=number_in(0, 1), default=0.3, help="supervised: share of batches through x264 (default 0.3)")
     add("--noisy", type=number_in(0, 1), default=0.3, help="supervised: share of windows with noise (default 0.3)")
     add("--hold-out", type=number_in(0, 10 ** 6, int), default=12,

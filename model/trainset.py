@@ -32,17 +32,20 @@ BLUR = 8     # high-resolution pixels round a region that the blur may reach
 MARGIN = 8   # low-resolution pixels round a patch that the motion may reach
 STILL = 0.1             # share of the planes that do not move at all
 NOISE = 3 / 255         # largest standard deviation of the noise
+STEADY_NOISE = (0.3 / 255, 2 / 255)  # standard deviations of the noise that makes steady scenes flicker
 FRAMES_APART = 25       # frames of a clip that stand in for stills
 
 
 @dataclass
 class Batch:
     """frames N x 5 x 3 x P x P; target N x 3 x 4P x 4P; flow, of the first K windows, K x 4 x 2 x P x P; kernel
-    N x 1 x 13 x 13."""
+    N x 1 x 13 x 13. The last 2 `steady` windows are pairs one frame apart, the second of each pair `steady` after the
+    first, of scenes that differ from frame to frame in their noise only."""
     frames: Tensor
     target: Tensor
     flow: Tensor
     kernel: Tensor
+    steady: int = 0
 
 
 def files_of(paths: Sequence[pathlib.Path]) -> list[pathlib.Path]:
@@ -171,6 +174,11 @@ class Motion:
         matrix = np.stack((zoom * np.cos(angle), -zoom * np.sin(angle), zoom * np.sin(angle), zoom * np.cos(angle)), 2)
         self.matrix = torch.from_numpy(matrix.reshape(count, WINDOW, 2, 2)).float()
 
+    def stopped(self) -> "Motion":
+        self.shift.zero_()
+        self.matrix = torch.eye(2).expand_as(self.matrix)
+        return self
+
     def flow(self, size: int) -> Tensor:
         """N x 4 x 2 x size x size, from the centre to the others."""
         axis = torch.arange(size) - (size - 1) / 2
@@ -277,10 +285,7 @@ class TrainingSet:
             planes = over.sample(blurred(torch.cat((front * mask, mask), 1), blur.part(0, layered)), self.patch)
             colour, cover = planes[:, :, :3], planes[:, :, 3:]
             target = torch.cat((front * mask + back[:layered] * (1 - mask), back[layered:]))
-            centre = Motion(self.rng, layered)
-            centre.shift.zero_()
-            centre.matrix = torch.eye(2).expand_as(centre.matrix)
-            exact = centre.sample(blurred(target[:layered], blur.part(0, layered)), self.patch)[:, WINDOW // 2]
+            exact = Motion(self.rng, layered).stopped().sample(blurred(target[:layered], blur.part(0, layered)), self.patch)[:, WINDOW // 2]
             frames[:layered] = colour + (1 - cover) * frames[:layered]
             frames[:layered, WINDOW // 2] = exact
             hidden = (cover[:, WINDOW // 2:WINDOW // 2 + 1] > 0.5).float()
@@ -305,8 +310,20 @@ class TrainingSet:
         target = region.unflatten(1, (WINDOW, 3))[:, WINDOW // 2, :, BLUR:-BLUR, BLUR:-BLUR]
         return frames, target
 
+    def _steady(self, count: int) -> Batch:
+        """Pairs of windows of scenes that do not move, under fresh noise."""
+        blur, edge = self._blur(count), BLUR + SCALE * MARGIN
+        back = self._still_regions(count)
+        still = Motion(self.rng, count).stopped().sample(blurred(back, blur), self.patch)[:, :1]
+        strength = torch.from_numpy(self.rng.uniform(*STEADY_NOISE, (count, 1, 1, 1, 1))).float()
+        field = torch.randn(count, WINDOW + 1, *still.shape[2:], generator=self.generator)
+        frames = still + strength * field
+        target = back[:, :, edge:edge + SCALE * self.patch, edge:edge + SCALE * self.patch]
+        return Batch(torch.cat((frames[:, :-1], frames[:, 1:])), target.repeat(2, 1, 1, 1),
+                     torch.zeros(0, WINDOW - 1, 2, self.patch, self.patch), blur.kernel().repeat(2, 1, 1, 1), count)
+
     def draw(self, stills: int, layered: int, clips: int, sigma: Optional[float] = None,
-             noise: bool = True) -> Batch:
+             noise: bool = True, steady: int = 0) -> Batch:
         clips = clips if self.clips else 0
         count = stills + clips
         blur = self._blur(count) if sigma is None else Blur(torch.full((count, 2), sigma), torch.zeros(count))
@@ -322,5 +339,9 @@ class TrainingSet:
             batch.frames += noise_field * torch.from_numpy(strength).float().view(-1, 1, 1, 1, 1)
         if noise and self.rng.random() < self.codec:
             batch.frames = self._compress(batch.frames)
+        if steady:
+            pairs = self._steady(steady)
+            batch = Batch(torch.cat((batch.frames, pairs.frames)), torch.cat((batch.target, pairs.target)), batch.flow,
+                          torch.cat((batch.kernel, pairs.kernel)), steady)
         batch.frames = (batch.frames * 255).round_().clamp_(0, 255) / 255
         return batch

@@ -165,6 +165,19 @@ def test_picture_terms_by_hand(program, material: Path) -> None:
     assert net.kernel_net.fc_net[1].bias.grad.abs().max() > 0
 
 
+def test_flicker_by_hand() -> None:
+    """Ours differ by 4 and 1, a plain scaler's by 2 and 2; with a share of 0.5 the first pair has 3 too much."""
+    zero = torch.zeros(2, 3, 4, 4)
+    ours, plain = zero + torch.tensor([4.0, 1.0]).view(2, 1, 1, 1), zero + 2
+    assert losses.flicker(zero, ours, plain, zero, 0.5).item() == pytest.approx(3 / 2)
+    assert losses.flicker(ours, ours, plain, zero, 0.5).item() == 0
+
+
+def test_knee_by_hand() -> None:
+    a, b = torch.tensor([0.3, 0.0]), torch.tensor([0.0, 0.0])
+    assert losses.charbonnier(a, b, 0.4).item() == pytest.approx((0.5 + 0.4) / 2)
+
+
 def test_true_kernels_cost_nothing() -> None:
     sigma = torch.tensor([[1.2, 1.2], [2.0, 1.0]])
     truth = trainset.Blur(sigma, torch.tensor([0.0, 0.5])).kernel()
@@ -226,6 +239,21 @@ def test_noise_of_windows() -> None:
     assert 6 < (noisy > 0.6).sum() < 30 and 2 < noisy.max() < 3.2
 
 
+def test_steady_windows_are_one_frame_apart() -> None:
+    """The pairs share four frames, still scenes under noise, and have the target and the kernel of their scene."""
+    picture = np.random.default_rng(1).integers(40, 200, (240, 240, 3), dtype=np.uint8)
+    batch = trainset.TrainingSet([picture], [], 16, 5).draw(2, 0, 0, steady=3)
+    assert batch.steady == 3 and len(batch.frames) == len(batch.target) == len(batch.kernel) == 8
+    assert len(batch.flow) == 2
+    first, second = batch.frames[-6:-3], batch.frames[-3:]
+    assert torch.equal(first[:, 1:], second[:, :-1])
+    assert torch.equal(batch.target[-6:-3], batch.target[-3:])
+    noise = (first[:, 0] - first[:, 1]).flatten(1).std(1) * 255 / 2 ** 0.5
+    assert 0.3 < noise.min() and noise.max() < 2.2  # 8-bit rounding adds 0.29
+    low = losses.blur_down(batch.target[-3:], batch.kernel[-3:], 4)
+    assert (low - first.mean(1))[..., 3:-3, 3:-3].abs().mean() < 0.01
+
+
 def test_prefetch_keeps_the_order_and_hands_errors_over() -> None:
     counters = [iter(range(0, 100, 2)), iter(range(1, 100, 2))]
     batches = training.Prefetch([lambda c=c: next(c) for c in counters])
@@ -273,6 +301,21 @@ def has_matplotlib() -> bool:
     except plots.PlotError:
         return False
     return True
+
+
+def test_parts(program, material: Path, tmp_path: Path) -> None:
+    """What is not a part keeps its weights."""
+    arguments = (*SUPERVISED, "--data", material / "sharp.mkv", "--batch", 8, "--rate", "3e-3")
+    start = tmp_path / "start.bin"
+    trained(program, start, *arguments, "--steps", 1, "--flow-share", 0, "--dtype", "F32")
+    before, _ = modelfile.read(start)
+    for part, other in (("picture", "kernel"), ("kernel", "picture")):
+        output = tmp_path / f"{part}.bin"
+        rows = trained(program, output, *arguments, "--steps", 3, "--init", start, "--parts", part, "--dtype", "F32")
+        after, _ = modelfile.read(output)
+        moved = {name.split(".")[0] for name in before if not np.array_equal(before[name], after[name])}
+        assert ("kernel_net" in moved, moved >= {"recons_net", "flow_net"}) == (part == "kernel", part == "picture")
+        assert part in rows[-2] and other not in rows[-2] and ("flicker" in rows[-2]) == (part == "picture")
 
 
 def test_flow_network_first(program, material: Path, tmp_path: Path) -> None:
