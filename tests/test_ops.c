@@ -1,7 +1,6 @@
 /*
  * Every operation, as plain C and for every instruction set, against its definition, written here once more in double
- * precision and without any blocking: odd sizes, guard bands of NaN round every input (a value read there spoils the
- * result) and of a pattern round every output (checked afterwards), jobs cut into uneven ranges.
+ * precision and without any blocking: odd sizes, guard bands round every map, jobs cut into uneven ranges.
  *
  * Limit: the float result may be off by 1e-5 of the sum of the magnitudes that were added, about 100 roundings.
  *
@@ -17,44 +16,12 @@
 
 #include <cmocka.h>
 
+#include "guarded.h"
 #include "kernels/cpu/cpu.h"
 
-#define GUARD   64 /* floats before and after each map */
-#define PATTERN 12345.5f
-#define LIMIT   1e-5
+#define LIMIT 1e-5
 
 static sbv_ops ops;
-static unsigned state = 1;
-
-static float uniform(void)
-{
-    state = state * 1664525u + 1013904223u;
-    return (float)(state >> 8) / (float)(1 << 23) - 1;
-}
-
-struct guarded {
-    float *memory;
-    size_t count;
-    sbv_map map;
-};
-
-/* A map with gaps between pixels and between rows; the gaps are guards too. Random inside if `input`. */
-static struct guarded guarded(int w, int h, int c, int input)
-{
-    struct guarded g = {.map = {.w = w, .h = h, .c = c, .pixel = c + 3}};
-    g.map.row = g.map.pixel * w + 5;
-    g.count = 2 * GUARD + (size_t)(g.map.row * h);
-    g.memory = malloc(g.count * sizeof(float));
-    assert_non_null(g.memory);
-    for (size_t i = 0; i < g.count; i++)
-        g.memory[i] = input ? NAN : PATTERN;
-    g.map.data = g.memory + GUARD;
-    for (int y = 0; y < h && input; y++)
-        for (int x = 0; x < w; x++)
-            for (int i = 0; i < c; i++)
-                sbv_at(&g.map, x, y)[i] = uniform();
-    return g;
-}
 
 static float *at(sbv_map m, int x, int y, int c)
 {
@@ -66,32 +33,11 @@ static int inside(sbv_map m, int x, int y)
     return x >= 0 && y >= 0 && x < m.w && y < m.h;
 }
 
-/* What is no sample of the map, or lies outside columns x0 .. x1 - 1 and rows y0 .. y1 - 1, still has the pattern. */
-static void check_guards(struct guarded *g, int x0, int x1, int y0, int y1)
-{
-    char *written = calloc(g->count, 1);
-    assert_non_null(written);
-    for (int y = y0; y < y1; y++)
-        for (int x = x0; x < x1; x++)
-            memset(written + (at(g->map, x, y, 0) - g->memory), 1, (size_t)g->map.c);
-    for (size_t i = 0; i < g->count; i++)
-        if (!written[i])
-            assert_true(g->memory[i] == PATTERN);
-    free(written);
-}
-
 static void check(float found, double expected, double magnitude)
 {
     if (!(fabs(found - expected) <= LIMIT * (magnitude + 1e-3)))
         fail_msg("found %.9g, expected %.9g", (double)found, expected);
 }
-
-/* All jobs of an operation, cut into uneven ranges. */
-#define RUN(op, args, jobs)                                                                                            \
-    for (int begin = 0, end; begin < (jobs); begin = end) {                                                            \
-        end = begin + 1 + begin % 3 < (jobs) ? begin + 1 + begin % 3 : (jobs);                                         \
-        ops.op(args, begin, end);                                                                                      \
-    }
 
 struct conv_case {
     int in, out, kernel, stride, dilation, w, h;
@@ -134,7 +80,8 @@ static void run_conv_case(const struct conv_case *c)
     const int padding = c->dilation * (c->kernel / 2), weights = c->out * c->in * c->kernel * c->kernel;
     const int w = (c->w + 2 * padding - c->dilation * (c->kernel - 1) - 1) / c->stride + 1;
     const int h = (c->h + 2 * padding - c->dilation * (c->kernel - 1) - 1) / c->stride + 1;
-    struct guarded in = guarded(c->w, c->h, c->in, 1), out = guarded(w, h, c->out, 0), add = guarded(w, h, c->out, 1);
+    guarded in = guarded_map(SBV_MAP_F32, c->w, c->h, c->in, 1), out = guarded_map(SBV_MAP_F32, w, h, c->out, 0),
+            add = guarded_map(SBV_MAP_F32, w, h, c->out, 1);
     float *raw = malloc((size_t)weights * sizeof(float)), *zeros = calloc((size_t)c->in, sizeof(float));
     float *bias = calloc((size_t)(c->out + ops.conv_group), sizeof(float));
     for (int i = 0; i < weights; i++)
@@ -159,10 +106,9 @@ static void run_conv_case(const struct conv_case *c)
     for (int part = 0; part < 2; part++) {
         a.x0 = part && w > 1;
         a.y0 = part && h > 1;
-        for (size_t i = 0; i < out.count; i++)
-            out.memory[i] = PATTERN;
+        guarded_reset(&out);
         RUN(conv, &a, h - a.y0);
-        check_guards(&out, a.x0, w, a.y0, h);
+        guarded_check(&out, a.x0, w, a.y0, h);
         for (int y = a.y0; y < h; y++)
             for (int x = a.x0; x < w; x++)
                 for (int o = 0; o < c->out; o++) {
@@ -202,7 +148,7 @@ static void test_deconv(void **unused)
     (void)unused;
     for (size_t n = 0; n < sizeof(sizes) / sizeof(sizes[0]); n++) {
         const int w = sizes[n][0], h = sizes[n][1], ci = sizes[n][2], co = sizes[n][3];
-        struct guarded in = guarded(w, h, ci, 1), out = guarded(2 * w, 2 * h, co, 0);
+        guarded in = guarded_map(SBV_MAP_F32, w, h, ci, 1), out = guarded_map(SBV_MAP_F32, 2 * w, 2 * h, co, 0);
         float *weights = malloc(sizeof(float) * (size_t)(16 * ci * co)), bias[3] = {0.5f, -0.25f, 1};
         double *sum = calloc((size_t)(4 * w * h * co), sizeof(double));
         for (int i = 0; i < 16 * ci * co; i++)
@@ -218,7 +164,7 @@ static void test_deconv(void **unused)
                                 (double)*at(in.map, x, y, i) * weights[(k * co + o) * ci + i];
                 }
         RUN(deconv, &a, 2 * h);
-        check_guards(&out, 0, 2 * w, 0, 2 * h);
+        guarded_check(&out, 0, 2 * w, 0, 2 * h);
         for (int i = 0; i < 4 * w * h * co; i++)
             check(*at(out.map, i / co % (2 * w), i / co / (2 * w), i % co), sum[i] + bias[i % co], 4 * ci);
         free(in.memory);
@@ -234,11 +180,11 @@ static void test_cost_volume(void **unused)
     (void)unused;
     for (size_t n = 0; n < sizeof(sizes) / sizeof(sizes[0]); n++) {
         const int w = sizes[n][0], h = sizes[n][1], c = sizes[n][2];
-        struct guarded first = guarded(w, h, c, 1), second = guarded(w, h, c, 1),
-                       out = guarded(w, h, SBV_COST_CHANNELS, 0);
+        guarded first = guarded_map(SBV_MAP_F32, w, h, c, 1), second = guarded_map(SBV_MAP_F32, w, h, c, 1),
+                out = guarded_map(SBV_MAP_F32, w, h, SBV_COST_CHANNELS, 0);
         sbv_cost_args a = {first.map, second.map, out.map, SBV_LEAKY};
         RUN(cost_volume, &a, h);
-        check_guards(&out, 0, w, 0, h);
+        guarded_check(&out, 0, w, 0, h);
         for (int y = 0; y < h; y++)
             for (int x = 0; x < w; x++)
                 for (int k = 0; k < SBV_COST_CHANNELS; k++) {
@@ -273,9 +219,9 @@ static double warp_at(sbv_map in, double x, double y, int c, double *mask)
 
 static void run_warp(int w, int h, int clamp, int tile)
 {
-    struct guarded in = guarded(w, h, 5, 1), flow = guarded(w, h, 2, 1);
+    guarded in = guarded_map(SBV_MAP_F32, w, h, 5, 1), flow = guarded_map(SBV_MAP_F32, w, h, 2, 1);
     const int x0 = tile ? w / 2 : 0, y0 = tile ? h / 3 : 0;
-    struct guarded out = guarded(w - x0, h - y0, 5, 0);
+    guarded out = guarded_map(SBV_MAP_F32, w - x0, h - y0, 5, 0);
     for (int y = 0; y < h; y++)
         for (int x = 0; x < w; x++)
             for (int c = 0; c < 2; c++) /* a third of the flow whole numbers, a third straight to an edge */
@@ -285,7 +231,7 @@ static void run_warp(int w, int h, int clamp, int tile)
     sbv_warp_args a = {.in = in.map, .out = out.map, .flow = flow.map, .x0 = x0, .y0 = y0, .clamp = clamp};
     a.scale = clamp ? 1 : 0.5f;
     RUN(warp, &a, h - y0);
-    check_guards(&out, 0, w - x0, 0, h - y0);
+    guarded_check(&out, 0, w - x0, 0, h - y0);
     for (int y = y0; y < h; y++)
         for (int x = x0; x < w; x++)
             for (int c = 0; c < 5; c++) {
@@ -316,7 +262,8 @@ static void test_warp(void **unused)
  * with False a grid normalised by size - 1 samples up to half a pixel beside it. */
 static void test_warp_whole_pixels(void **unused)
 {
-    struct guarded in = guarded(12, 9, 4, 1), flow = guarded(12, 9, 2, 1), out = guarded(12, 9, 4, 0);
+    guarded in = guarded_map(SBV_MAP_F32, 12, 9, 4, 1), flow = guarded_map(SBV_MAP_F32, 12, 9, 2, 1),
+            out = guarded_map(SBV_MAP_F32, 12, 9, 4, 0);
     (void)unused;
     for (int shift = 0; shift < 3; shift++) {
         for (int i = 0; i < 12 * 9 * 2; i++)
@@ -338,7 +285,8 @@ static void test_warp_whole_pixels(void **unused)
 static void test_warp_wild_flow(void **unused)
 {
     static const float wild[] = {NAN, INFINITY, -INFINITY, 3e38f, -3e38f, 1e9f};
-    struct guarded in = guarded(6, 1, 3, 1), flow = guarded(6, 1, 2, 1), out = guarded(6, 1, 3, 0);
+    guarded in = guarded_map(SBV_MAP_F32, 6, 1, 3, 1), flow = guarded_map(SBV_MAP_F32, 6, 1, 2, 1),
+            out = guarded_map(SBV_MAP_F32, 6, 1, 3, 0);
     (void)unused;
     for (int x = 0; x < 6; x++)
         *at(flow.map, x, 0, 0) = *at(flow.map, x, 0, 1) = wild[x];
@@ -370,12 +318,13 @@ static void test_resize(void **unused)
     for (size_t n = 0; n < sizeof(sizes) / sizeof(sizes[0]); n++)
         for (int part = 0; part < 2; part++) {
             const int w = sizes[n][2], h = sizes[n][3], x0 = part ? w / 3 : 0, y0 = part ? h / 4 : 0;
-            struct guarded in = guarded(sizes[n][0], sizes[n][1], 3, 1), out = guarded(w - x0, h - y0, 3, 0);
+            guarded in = guarded_map(SBV_MAP_F32, sizes[n][0], sizes[n][1], 3, 1),
+                    out = guarded_map(SBV_MAP_F32, w - x0, h - y0, 3, 0);
             sbv_resize_args a = {.in = in.map, .out = out.map, .full_w = w, .full_h = h, .x0 = x0, .y0 = y0};
             if (part)
                 memcpy(a.gain, gain, sizeof(gain));
             RUN(resize, &a, h - y0);
-            check_guards(&out, 0, w - x0, 0, h - y0);
+            guarded_check(&out, 0, w - x0, 0, h - y0);
             for (int y = y0; y < h; y++)
                 for (int x = x0; x < w; x++)
                     for (int c = 0; c < 3; c++)
@@ -388,7 +337,7 @@ static void test_resize(void **unused)
 
 static void test_difference(void **unused)
 {
-    struct guarded before = guarded(7, 5, 3, 1), now = guarded(7, 5, 3, 1);
+    guarded before = guarded_map(SBV_MAP_F32, 7, 5, 3, 1), now = guarded_map(SBV_MAP_F32, 7, 5, 3, 1);
     float sums[2 + 5 + 2];
     (void)unused;
     for (size_t i = 0; i < sizeof(sums) / sizeof(sums[0]); i++)
@@ -415,12 +364,13 @@ static void test_pixel_shuffle(void **unused)
     (void)unused;
     for (int s = 2; s <= 4; s += 2)
         for (int add = 0; add < 2; add++) {
-            struct guarded in = guarded(5, 3, 3 * s * s, 1), out = guarded(5 * s, 3 * s, 3, 0);
+            guarded in = guarded_map(SBV_MAP_F32, 5, 3, 3 * s * s, 1),
+                    out = guarded_map(SBV_MAP_F32, 5 * s, 3 * s, 3, 0);
             sbv_shuffle_args a = {in.map, out.map, s, add};
             for (int i = 0; i < 45 * s * s && add; i++)
                 *at(out.map, i / 3 % (5 * s), i / (15 * s), i % 3) = 10;
             RUN(pixel_shuffle, &a, 3 * s);
-            check_guards(&out, 0, 5 * s, 0, 3 * s);
+            guarded_check(&out, 0, 5 * s, 0, 3 * s);
             for (int y = 0; y < 3 * s; y++)
                 for (int x = 0; x < 5 * s; x++)
                     for (int c = 0; c < 3; c++)
@@ -433,11 +383,11 @@ static void test_pixel_shuffle(void **unused)
 
 static void test_copy(void **unused)
 {
-    struct guarded in = guarded(7, 5, 3, 1), out = guarded(7, 5, 3, 0);
+    guarded in = guarded_map(SBV_MAP_F32, 7, 5, 3, 1), out = guarded_map(SBV_MAP_F32, 7, 5, 3, 0);
     sbv_copy_args a = {in.map, out.map};
     (void)unused;
     RUN(copy, &a, 5);
-    check_guards(&out, 0, 7, 0, 5);
+    guarded_check(&out, 0, 7, 0, 5);
     for (int i = 0; i < 105; i++)
         assert_true(*at(out.map, i / 3 % 7, i / 21, i % 3) == *at(in.map, i / 3 % 7, i / 21, i % 3));
     free(in.memory);
@@ -450,10 +400,10 @@ static void test_adaptive_pool(void **unused)
     (void)unused;
     for (size_t n = 0; n < sizeof(sizes) / sizeof(sizes[0]); n++) {
         const int w = sizes[n][0], h = sizes[n][1], bins = sizes[n][2];
-        struct guarded in = guarded(w, h, 6, 1), out = guarded(bins, bins, 6, 0);
+        guarded in = guarded_map(SBV_MAP_F32, w, h, 6, 1), out = guarded_map(SBV_MAP_F32, bins, bins, 6, 0);
         sbv_pool_args a = {in.map, out.map};
         RUN(adaptive_pool, &a, bins);
-        check_guards(&out, 0, bins, 0, bins);
+        guarded_check(&out, 0, bins, 0, bins);
         for (int i = 0; i < bins * bins * 6; i++) {
             int bx = i / 6 % bins, by = i / 6 / bins, count = 0;
             double sum = 0;
@@ -497,10 +447,11 @@ static void test_linear_softmax_attention(void **unused)
         check(out[o], exp(expected[o] - expected[0]) / sum, 1);
     assert_true(out[7] == PATTERN);
 
-    struct guarded x = guarded(3, 5, 7, 1), y = guarded(3, 5, 7, 1), z = guarded(3, 5, 7, 0);
+    guarded x = guarded_map(SBV_MAP_F32, 3, 5, 7, 1), y = guarded_map(SBV_MAP_F32, 3, 5, 7, 1),
+            z = guarded_map(SBV_MAP_F32, 3, 5, 7, 0);
     sbv_attention_args attention = {x.map, y.map, z.map, bias};
     RUN(attention, &attention, 5);
-    check_guards(&z, 0, 3, 0, 5);
+    guarded_check(&z, 0, 3, 0, 5);
     for (int i = 0; i < 3 * 5 * 7; i++) {
         int px = i / 7 % 3, py = i / 21, c = i % 7;
         check(*at(z.map, px, py, c), *at(x.map, px, py, c) + *at(y.map, px, py, c) / (1 + exp(-(double)bias[c])), 2);

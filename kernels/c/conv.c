@@ -92,9 +92,8 @@ static float deconv_pixel(const sbv_deconv_args *a, int x, int y, int o)
             int iy = (y + 1 - ky) / 2, ix = (x + 1 - kx) / 2;
             if (y + 1 < ky || x + 1 < kx || iy >= a->in.h || ix >= a->in.w)
                 continue;
-            const float *in = sbv_at(&a->in, ix, iy);
             const float *w = a->weights + ((ptrdiff_t)(ky * 4 + kx) * a->out.c + o) * a->in.c;
-            sum += sbv_dot(in, w, a->in.c);
+            sum += sbv_dot(sbv_pixel(&a->in, ix, iy), a->in.type, w, SBV_MAP_F32, a->in.c);
         }
     return sum;
 }
@@ -104,5 +103,5 @@ void sbv_deconv_c(const sbv_deconv_args *a, int begin, int end)
     for (int y = begin; y < end; y++)
         for (int x = 0; x < a->out.w; x++)
             for (int o = 0; o < a->out.c; o++)
-                sbv_at(&a->out, x, y)[o] = deconv_pixel(a, x, y, o);
+                sbv_store(sbv_pixel(&a->out, x, y), a->out.type, o, deconv_pixel(a, x, y, o));
 }

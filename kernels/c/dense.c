@@ -11,7 +11,8 @@
 void sbv_linear_c(const sbv_linear_args *a, int begin, int end)
 {
     for (int o = begin; o < end; o++) {
-        float sum = a->bias[o] + sbv_dot(a->weights + (ptrdiff_t)o * a->inputs, a->in, a->inputs);
+        float sum =
+            a->bias[o] + sbv_dot(a->weights + (ptrdiff_t)o * a->inputs, SBV_MAP_F32, a->in, SBV_MAP_F32, a->inputs);
         a->out[o] = sum > 0 ? sum : a->slope * sum;
     }
 }
@@ -34,11 +35,11 @@ void sbv_attention_c(const sbv_attention_args *a, int begin, int end)
 {
     for (int y = begin; y < end; y++)
         for (int x = 0; x < a->out.w; x++) {
-            const float *in = sbv_at(&a->in, x, y);
-            const float *branch = sbv_at(&a->branch, x, y);
-            float *out = sbv_at(&a->out, x, y);
+            const void *in = sbv_pixel(&a->in, x, y), *branch = sbv_pixel(&a->branch, x, y);
+            void *out = sbv_pixel(&a->out, x, y);
             for (int c = 0; c < a->out.c; c++)
-                out[c] = in[c] + branch[c] / (1 + expf(-a->gain[c]));
+                sbv_store(out, a->out.type, c,
+                          sbv_load(in, a->in.type, c) + sbv_load(branch, a->branch.type, c) / (1 + expf(-a->gain[c])));
         }
 }
 

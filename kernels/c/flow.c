@@ -4,7 +4,6 @@
  * This file is part of Self-Blind-VSR for FFmpeg. SPDX-License-Identifier: LGPL-2.1-or-later
  */
 #include <math.h>
-#include <string.h>
 
 #include "kernels/c/dot.h"
 #include "kernels/ops.h"
@@ -14,14 +13,16 @@ void sbv_cost_volume_c(const sbv_cost_args *a, int begin, int end)
     const int radius = SBV_COST_RADIUS, channels = a->first.c;
     for (int y = begin; y < end; y++)
         for (int x = 0; x < a->first.w; x++) {
-            const float *first = sbv_at(&a->first, x, y);
-            float *out = sbv_at(&a->out, x, y);
+            const void *first = sbv_pixel(&a->first, x, y);
+            void *out = sbv_pixel(&a->out, x, y);
+            int o = 0;
             for (int sy = y - radius; sy <= y + radius; sy++)
-                for (int sx = x - radius; sx <= x + radius; sx++) {
+                for (int sx = x - radius; sx <= x + radius; sx++, o++) {
                     float cost = 0;
                     if (sy >= 0 && sy < a->second.h && sx >= 0 && sx < a->second.w)
-                        cost = sbv_dot(first, sbv_at(&a->second, sx, sy), channels) / (float)channels;
-                    *out++ = cost > 0 ? cost : a->slope * cost;
+                        cost = sbv_dot(first, a->first.type, sbv_pixel(&a->second, sx, sy), a->second.type, channels) /
+                               (float)channels;
+                    sbv_store(out, a->out.type, o, cost > 0 ? cost : a->slope * cost);
                 }
         }
 }
@@ -54,33 +55,39 @@ static float clamp_to_image(float at, int size)
     return at < (float)(size - 1) ? at : (float)(size - 1);
 }
 
-static void sample(const sbv_map *in, struct taps h, struct taps v, float *out)
+static void sample(const sbv_map *in, struct taps h, struct taps v, void *out, enum sbv_type type)
 {
-    const float *row[2] = {sbv_at(in, 0, v.position[0]), sbv_at(in, 0, v.position[1])};
-    ptrdiff_t left = h.position[0] * in->pixel, right = h.position[1] * in->pixel;
+    const void *top[2], *bottom[2];
+    for (int i = 0; i < 2; i++) {
+        top[i] = sbv_pixel(in, h.position[i], v.position[0]);
+        bottom[i] = sbv_pixel(in, h.position[i], v.position[1]);
+    }
     float w00 = h.weight[0] * v.weight[0], w01 = h.weight[1] * v.weight[0];
     float w10 = h.weight[0] * v.weight[1], w11 = h.weight[1] * v.weight[1];
     for (int c = 0; c < in->c; c++)
-        out[c] = row[0][left + c] * w00 + row[0][right + c] * w01 + row[1][left + c] * w10 + row[1][right + c] * w11;
+        sbv_store(out, type, c,
+                  sbv_load(top[0], in->type, c) * w00 + sbv_load(top[1], in->type, c) * w01 +
+                      sbv_load(bottom[0], in->type, c) * w10 + sbv_load(bottom[1], in->type, c) * w11);
 }
 
 void sbv_warp_c(const sbv_warp_args *a, int begin, int end)
 {
     for (int y = begin; y < end; y++)
         for (int x = 0; x < a->out.w; x++) {
-            const float *flow = sbv_at(&a->flow, a->x0 + x, a->y0 + y);
-            float *out = sbv_at(&a->out, x, y);
-            float at_x = (float)(a->x0 + x) + a->scale * flow[0], at_y = (float)(a->y0 + y) + a->scale * flow[1];
+            const void *flow = sbv_pixel(&a->flow, a->x0 + x, a->y0 + y);
+            void *out = sbv_pixel(&a->out, x, y);
+            float at_x = (float)(a->x0 + x) + a->scale * sbv_load(flow, a->flow.type, 0);
+            float at_y = (float)(a->y0 + y) + a->scale * sbv_load(flow, a->flow.type, 1);
             struct taps h = find_taps(at_x, a->in.w), v = find_taps(at_y, a->in.h);
             float inside = (h.weight[0] + h.weight[1]) * (v.weight[0] + v.weight[1]);
             if (inside < 0.999f) {
-                memset(out, 0, (size_t)a->in.c * sizeof(*out));
+                memset(out, 0, (size_t)a->in.c * sbv_sample_size(a->out.type));
                 continue;
             }
             if (a->clamp) {
                 h = find_taps(clamp_to_image(at_x, a->in.w), a->in.w);
                 v = find_taps(clamp_to_image(at_y, a->in.h), a->in.h);
             }
-            sample(&a->in, h, v, out);
+            sample(&a->in, h, v, out, a->out.type);
         }
 }

@@ -3,10 +3,7 @@
  *
  * This file is part of Self-Blind-VSR for FFmpeg. SPDX-License-Identifier: LGPL-2.1-or-later
  */
-#include <stddef.h>
-#include <string.h>
-
-#include "kernels/ops.h"
+#include "kernels/samples.h"
 
 /* Source position of output sample `at` of `out` when `in` samples are resized, align_corners=False: the centres of the
  * first and the last sample are half a sample from the edges in both sizes. */
@@ -54,15 +51,19 @@ void sbv_pixel_shuffle_c(const sbv_shuffle_args *a, int begin, int end)
 void sbv_copy_c(const sbv_copy_args *a, int begin, int end)
 {
     for (int y = begin; y < end; y++)
-        for (int x = 0; x < a->in.w; x++)
-            memcpy(sbv_at(&a->out, x, y), sbv_at(&a->in, x, y), (size_t)a->in.c * sizeof(float));
+        for (int x = 0; x < a->in.w; x++) {
+            const void *in = sbv_pixel(&a->in, x, y);
+            void *out = sbv_pixel(&a->out, x, y);
+            for (int c = 0; c < a->in.c; c++)
+                sbv_store(out, a->out.type, c, sbv_load(in, a->in.type, c));
+        }
 }
 
 void sbv_adaptive_pool_c(const sbv_pool_args *a, int begin, int end)
 {
     for (int y = begin; y < end; y++)
         for (int x = 0; x < a->out.w; x++) {
-            float *out = sbv_at(&a->out, x, y);
+            void *out = sbv_pixel(&a->out, x, y);
             int top = (int)((int64_t)y * a->in.h / a->out.h), left = (int)((int64_t)x * a->in.w / a->out.w);
             int bottom = (int)(((int64_t)(y + 1) * a->in.h + a->out.h - 1) / a->out.h);
             int right = (int)(((int64_t)(x + 1) * a->in.w + a->out.w - 1) / a->out.w);
@@ -70,8 +71,8 @@ void sbv_adaptive_pool_c(const sbv_pool_args *a, int begin, int end)
                 double sum = 0;
                 for (int v = top; v < bottom; v++)
                     for (int u = left; u < right; u++)
-                        sum += sbv_at(&a->in, u, v)[c];
-                out[c] = (float)(sum / ((double)(bottom - top) * (right - left)));
+                        sum += sbv_load(sbv_pixel(&a->in, u, v), a->in.type, c);
+                sbv_store(out, a->out.type, c, (float)(sum / ((double)(bottom - top) * (right - left))));
             }
         }
 }
