@@ -200,6 +200,35 @@ SBV_API int sbv_receive(sbv_session *session, sbv_frame *out);
  * model has no kernel network), MEMORY. Costs about as much as 2 % of the published network. */
 SBV_API int sbv_estimate_kernel(sbv_session *session, float *kernel);
 
+/* ---- Files of blur kernels ---- */
+
+/* Most columns and rows of a kernel in a file. */
+#define SBV_KERNEL_SIDE_MAX 127
+
+/* Reads a blur kernel from a file: *height rows of *width values, as they stand, into kernel, which must have room for
+ * SBV_KERNEL_SIDE_MAX * SBV_KERNEL_SIDE_MAX. The file is a .npy file of little-endian float32 or float64 of shape
+ * (rows, columns), or (kernels, rows, columns), of which the first is read; or text, a row a line, numbers separated by
+ * blanks, tabs, commas or semicolons, remarks from # to the end of a line. Errors: FILE (message to log). */
+SBV_API int sbv_read_kernel(const char *path, float *kernel, int *width, int *height, sbv_log_fn *log,
+                            void *log_opaque);
+
+/* A .npy file of float32 of shape (kernels, size, size) that is written kernel by kernel. After every call it is whole,
+ * so that it can be read whenever the program ends. It is written in place: a regular file. */
+typedef struct sbv_kernel_writer sbv_kernel_writer;
+
+/* Creates the file, or empties it. size: 1 to SBV_KERNEL_SIDE_MAX. On failure *writer is NULL. Messages go to log.
+ * Errors: ARGUMENT, FILE, MEMORY. */
+SBV_API int sbv_kernel_writer_open(sbv_kernel_writer **writer, const char *path, int size, sbv_log_fn *log,
+                                   void *log_opaque);
+
+/* Adds a kernel of size * size values. Errors: FILE (no space left, say). */
+SBV_API int sbv_kernel_writer_add(sbv_kernel_writer *writer, const float *kernel);
+
+/* Closes the file and sets *writer to NULL; does nothing where it is NULL. Errors: FILE. */
+SBV_API int sbv_kernel_writer_close(sbv_kernel_writer **writer);
+
+/* ---- The rest ---- */
+
 /* Forgets the frames held and the end of the stream, after a seek say. The model and the description stay. */
 SBV_API void sbv_flush(sbv_session *session);
 
