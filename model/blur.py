@@ -8,6 +8,8 @@ in the middle of the block.
 """
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 PHASES = ("center", "topleft")
@@ -55,6 +57,29 @@ def centre_of_mass(kernel: np.ndarray) -> np.ndarray:
     """Row and column of the centre of mass."""
     rows, columns = np.indices(kernel.shape)
     return np.array([(rows * kernel).sum(), (columns * kernel).sum()]) / kernel.sum()
+
+
+class Moments(NamedTuple):
+    """Width and place of a kernel, pixels of it: the standard deviation along the direction in which it is widest and
+    across, that direction in degrees from right towards down, -90 to 90, and the centre of mass right of and below the
+    middle entry."""
+    sigma_x: float
+    sigma_y: float
+    angle: float
+    center_x: float
+    center_y: float
+
+
+def moments(kernel: np.ndarray) -> Moments:
+    """The moments of a kernel of positive sum. Negative values may leave it without a width: that is 0 then."""
+    weights = kernel.astype(np.float64) / kernel.sum(dtype=np.float64)
+    centre = centre_of_mass(weights)
+    y, x = (axis - place for axis, place in zip(np.indices(kernel.shape), centre))
+    xx, yy, xy = ((weights * product).sum() for product in (x * x, y * y, x * y))
+    mean, half = (xx + yy) / 2, np.hypot((xx - yy) / 2, xy)
+    angle = np.degrees(np.arctan2(2 * xy, xx - yy)) / 2
+    middle = (np.array(kernel.shape) - 1) / 2
+    return Moments(np.sqrt(max(mean + half, 0)), np.sqrt(max(mean - half, 0)), angle, *(centre - middle)[::-1])
 
 
 def cubic_matrix(positions: np.ndarray, size: int, edge: str) -> np.ndarray:
