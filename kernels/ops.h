@@ -148,6 +148,48 @@ typedef struct sbv_difference_args {
     float *out;
 } sbv_difference_args;
 
+/* Blur and reduction, D: out(x, y) = sum over i, j of kernel[i * side + j] * in(factor * x + j - side / 2,
+ * factor * y + i - side / 2), the picture continued by its edge; side is odd. So the kernel is anchored on the top-left
+ * pixel of a block. Where `from` has data, out = from - that; it may be `out` itself. clamp: in is taken clamped to
+ * [0, 1]. in is factor times as wide and high as out; floats, at most SBV_BLUR_CHANNELS channels. Jobs: rows of out. */
+#define SBV_BLUR_CHANNELS 3
+typedef struct sbv_blur_down_args {
+    sbv_map in, out, from;
+    const float *kernel; /* [row][column] */
+    int side, factor, clamp;
+} sbv_blur_down_args;
+
+/* The adjoint of D: out, factor times as wide and high as in, with sum(out * x) = sum(in * D(x)) for every x. What D
+ * reads beyond the edges goes to the pixels there. Jobs: rows of out. */
+typedef struct sbv_blur_up_args {
+    sbv_map in, out;
+    const float *kernel;
+    int side, factor;
+} sbv_blur_up_args;
+
+/* out[y] = sum of the squares of all samples of row y, floats. Jobs: rows. */
+typedef struct sbv_sum_squares_args {
+    sbv_map in;
+    float *out;
+} sbv_sum_squares_args;
+
+/* The length of a step of steepest descent on |r|^2, r = y - D(x), along g = D'(r): step[0] = |g|^2 / |D(g)|^2, at most
+ * `most`; 0 where that is no number, or where |r|^2 is `enough` or less. The squares are sums of rows, as sum_squares
+ * has left them, added up in one order. Jobs: one. */
+typedef struct sbv_step_args {
+    const float *residual, *gradient, *lowered; /* of r, g, D(g) */
+    int rows, gradient_rows;                    /* of r and D(g); of g */
+    float enough, most;
+    float *step;
+} sbv_step_args;
+
+/* out += sign * step[0] * in, floats. Jobs: rows. */
+typedef struct sbv_advance_args {
+    sbv_map in, out;
+    const float *step;
+    float sign;
+} sbv_advance_args;
+
 /* Colour into the network: pixels of a frame as the stream describes them -> R, G, B in [0, 1], three channels.
  * Subsampled chroma is interpolated linearly at its site. Values that the matrix puts outside [0, 1] stay there, so
  * that out-of-gamut colours come back unharmed. Jobs: rows. */
@@ -180,6 +222,11 @@ typedef struct sbv_colour_out_args {
     OP(softmax, sbv_softmax_args)                                                                                      \
     OP(attention, sbv_attention_args)                                                                                  \
     OP(difference, sbv_difference_args)                                                                                \
+    OP(blur_down, sbv_blur_down_args)                                                                                  \
+    OP(blur_up, sbv_blur_up_args)                                                                                      \
+    OP(sum_squares, sbv_sum_squares_args)                                                                              \
+    OP(step, sbv_step_args)                                                                                            \
+    OP(advance, sbv_advance_args)                                                                                      \
     OP(colour_in, sbv_colour_in_args)                                                                                  \
     OP(colour_out, sbv_colour_out_args)
 

@@ -136,7 +136,8 @@ float test_found(test_map *map, int x, int y, int channel);
 __attribute__((format(printf, 2, 3))) void test_fail(cuda_test *t, const char *format, ...);
 
 /* The families, each in its own file. A program may be linked without some of them. */
-#define CUDA_CASES(FAMILY)         FAMILY(conv) FAMILY(wgmma) FAMILY(blas) FAMILY(flow) FAMILY(image) FAMILY(colour)
+#define CUDA_CASES(FAMILY)                                                                                             \
+    FAMILY(conv) FAMILY(wgmma) FAMILY(blas) FAMILY(flow) FAMILY(image) FAMILY(blur) FAMILY(colour)
 #define CUDA_CASES_DECLARE(family) __attribute__((weak)) void cuda_cases_##family(cuda_test *t);
 CUDA_CASES(CUDA_CASES_DECLARE)
 

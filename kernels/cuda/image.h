@@ -1,5 +1,5 @@
 /*
- * What the kernels of flow.cu and image.cu are given: the arguments of an operation, where its maps can be accessed by
+ * What the kernels of flow.cu, image.cu and blur.cu are given: the arguments of an operation, where its maps can be accessed by
  * 16 bytes, and how many rows to compute. For C and CUDA C++.
  *
  * This file is part of Self-Blind-VSR for FFmpeg. SPDX-License-Identifier: LGPL-2.1-or-later

@@ -49,6 +49,14 @@
     K(ATTENTION, "sbv_attention", 0)                                                                                   \
     K(DIFFERENCE, "sbv_difference", 512)
 
+/* blur.cu */
+#define SBV_KERNELS_BLUR(K)                                                                                            \
+    K(BLUR_DOWN, "sbv_blur_down", 0)                                                                                   \
+    K(BLUR_UP, "sbv_blur_up", 0)                                                                                       \
+    K(SUM_SQUARES, "sbv_sum_squares", 512)                                                                             \
+    K(STEP, "sbv_step", 512)                                                                                           \
+    K(ADVANCE, "sbv_advance", 0)
+
 /* colour.cu */
 #define SBV_KERNELS_COLOUR(K)                                                                                          \
     K(COLOUR_IN, "sbv_colour_in", 0)                                                                                   \
@@ -62,6 +70,7 @@
     SBV_KERNELS_BLAS(K)                                                                                                \
     SBV_KERNELS_FLOW(K)                                                                                                \
     SBV_KERNELS_IMAGE(K)                                                                                               \
+    SBV_KERNELS_BLUR(K)                                                                                                \
     SBV_KERNELS_COLOUR(K)
 
 #define SBV_KERNEL_ID(id, name, shared) SBV_KERNEL_##id,
