@@ -109,6 +109,11 @@ typedef void sbv_log_fn(void *opaque, enum sbv_log_level level, const char *mess
 typedef void sbv_job_fn(void *arg, int job, int jobs);
 typedef void sbv_execute_fn(void *opaque, sbv_job_fn *job, void *arg, int jobs);
 
+/* Most of sbv_config.refine and .kernel_interval; largest .kernel_side. */
+#define SBV_REFINE_MAX          20
+#define SBV_KERNEL_INTERVAL_MAX 1000000
+#define SBV_BLUR_SIDE_MAX       63
+
 /* Range of sbv_config.tile. */
 #define SBV_TILE_MIN 16
 #define SBV_TILE_MAX 8192
@@ -124,6 +129,20 @@ typedef struct sbv_config {
     int tile;                /* side of the square tiles the reconstruction works on, input pixels; 0 (default): chosen
                                 so that max_memory holds, the whole frame if it can. Tiles never change a bit. */
     int64_t max_memory;      /* bytes the session may allocate for a stream; 0 (default): no limit */
+    int kernel_interval;     /* frames from one estimate of the blur kernel to the next, 0 to SBV_KERNEL_INTERVAL_MAX; a
+                                scene cut begins anew. 0 (default): estimated where refine or cycle need it alone, and
+                                then for every frame. The model must have a kernel network. */
+    const float *kernel;     /* the blur kernel where it is known: kernel_side rows of kernel_side values that sum to 1
+                                within 0.01 (they are divided by their sum), in the phase of the output frames; see
+                                sbv_kernel. Nothing is estimated then. NULL (default): it is not known. */
+    int kernel_side;         /* odd, 1 to SBV_BLUR_SIDE_MAX */
+    int cycle;               /* nonzero: sbv_cycle_psnr tells how well output frames explain the input; default 0 */
+    int refine;              /* steps, 0 (default) to SBV_REFINE_MAX, that bring the output closer to what explains the
+                                input: gradient descent on the squared difference of the input frame and the output
+                                blurred by the kernel and reduced, in float32, on R, G, B. A step never makes the
+                                difference larger; none is made where it is down to what rounding the input to its bit
+                                depth leaves. Noise of the input is taken for detail, so few steps, or none, for noisy
+                                or hard compressed footage. */
     int threads;             /* threads (or jobs given to execute); 0 (default): one per processor */
     sbv_execute_fn *execute; /* the host's thread pool; NULL (default): the session's own */
     void *execute_opaque;
@@ -174,7 +193,8 @@ typedef struct sbv_model_info {
 SBV_API void sbv_config_default(sbv_config *config);
 
 /* Opens a session: reads and checks the model, prepares the weights. On failure *session is NULL and the message
- * has gone to config->log. Errors: ARGUMENT, MEMORY, FILE, MODEL. */
+ * has gone to config->log. Errors: ARGUMENT (a kernel is to be estimated by a model that cannot, for one), MEMORY,
+ * FILE, MODEL. */
 SBV_API int sbv_open(sbv_session **session, const sbv_config *config);
 
 /* What the model is. Valid from sbv_open to sbv_close. */
@@ -199,6 +219,36 @@ SBV_API int sbv_receive(sbv_session *session, sbv_frame *out);
  * values into kernel, row by row, that sum to 1. SBV_OK or SBV_AGAIN, SBV_END as sbv_ready. Errors: ARGUMENT (the
  * model has no kernel network), MEMORY. Costs about as much as 2 % of the published network. */
 SBV_API int sbv_estimate_kernel(sbv_session *session, float *kernel);
+
+/* The blur kernel in use for the frame that sbv_receive returned last, given or estimated: *side rows of *side values
+ * that sum to 1. NULL where there is none: none was given, and none asked for or no frame returned yet. Valid until the
+ * next call with this session.
+ *
+ * It is anchored on the top-left pixel of a block: with D for blur and reduction and h = side / 2, D(out)(x, y) = sum
+ * over i, j of kernel[i * side + j] * out(scale * x + j - h, scale * y + i - h), the picture continued by its edge.
+ * Where input samples sit in the middle of their blocks, its centre of mass is (scale - 1) / 2 pixels right of and
+ * below its middle entry. */
+SBV_API const float *sbv_kernel(const sbv_session *session, int *side);
+
+/* With sbv_config.cycle: how well the frame that sbv_receive returned last explains the input: PSNR in dB, peak 1, of
+ * the input frame against D of the output, over all pixels of R, G and B. The input is R, G, B as the network sees it,
+ * the output is clamped to [0, 1] and not rounded yet. 100 at most, which stands for infinity too; NAN where there is
+ * no such frame. */
+SBV_API double sbv_cycle_psnr(const sbv_session *session);
+
+/* What a blur kernel looks like, in pixels of the output, x to the right, y down. */
+typedef struct sbv_moments {
+    double centre_x, centre_y; /* centre of mass, from the middle entry */
+    double sigma_x, sigma_y;   /* standard deviations along the principal axes: the one that lies closer to the
+                                  horizontal, and the one across it */
+    double angle;              /* of the first of these axes, degrees from right towards down, -45 to 45; 0
+                                  where the two sigmas are the same */
+} sbv_moments;
+
+/* The moments of a kernel of side * side values, side odd, 1 to SBV_BLUR_SIDE_MAX. A variance that comes out negative,
+ * as it can where values are negative, counts as 0. Errors: ARGUMENT (the side; values that are not finite or whose sum
+ * is not positive), with no message. */
+SBV_API int sbv_kernel_moments(const float *kernel, int side, sbv_moments *moments);
 
 /* ---- Files of blur kernels ---- */
 

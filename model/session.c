@@ -39,6 +39,11 @@ static int check_config(sbv_session *s)
                         SBV_TILE_MIN, SBV_TILE_MAX);
     if (c->max_memory < 0)
         return sbv_fail(&s->report, SBV_ERROR_ARGUMENT, "max_memory %lld: less than 0", (long long)c->max_memory);
+    if (c->refine < 0 || c->refine > SBV_REFINE_MAX)
+        return sbv_fail(&s->report, SBV_ERROR_ARGUMENT, "refine %d: out of range 0 to %d", c->refine, SBV_REFINE_MAX);
+    if (c->kernel_interval < 0 || c->kernel_interval > SBV_KERNEL_INTERVAL_MAX)
+        return sbv_fail(&s->report, SBV_ERROR_ARGUMENT, "kernel_interval %d: out of range 0 to %d", c->kernel_interval,
+                        SBV_KERNEL_INTERVAL_MAX);
     return SBV_OK;
 }
 
@@ -111,7 +116,7 @@ int sbv_open(sbv_session **session, const sbv_config *config)
     s->report.opaque = config->log_opaque;
     if ((ret = check_config(s)) < 0 ||
         (ret = sbv_exec_open(&s->exec, config->threads, config->execute, config->execute_opaque, &s->report)) < 0 ||
-        (ret = sbv_choose_backend(s)) < 0 || (ret = open_model(s)) < 0) {
+        (ret = sbv_choose_backend(s)) < 0 || (ret = open_model(s)) < 0 || (ret = sbv_blur_open(s)) < 0) {
         sbv_close(&s);
         return ret;
     }
@@ -177,6 +182,9 @@ int sbv_open_stream(sbv_session *s)
     const sbv_stream *stream = &s->stream;
     sbv_backend *b = s->exec.backend;
     const int other_size = stream->width != s->ws.width || stream->height != s->ws.height;
+    const enum sbv_extras extras = s->config.refine  ? SBV_EXTRA_REFINE
+                                   : s->config.cycle ? SBV_EXTRA_CYCLE
+                                                     : SBV_EXTRA_NONE;
     int ret;
     if (other_size)
         sbv_workspace_close(&s->ws, &s->exec);
@@ -184,9 +192,10 @@ int sbv_open_stream(sbv_session *s)
     if (b && (ret = b->describe(b, stream, s->network.scale)) < 0)
         return sbv_fail(&s->report, ret, "%s", sbv_backend_message(&s->exec));
     if (other_size) {
-        if ((ret = sbv_workspace_open(&s->ws, &s->network, &s->exec, stream->width, stream->height, s->config.tile,
-                                      s->config.max_memory, &s->report)) < 0)
+        if ((ret = sbv_workspace_open(&s->ws, &s->network, &s->exec, stream->width, stream->height, extras,
+                                      s->config.tile, s->config.max_memory, &s->report)) < 0)
             return ret;
+        s->blur.uploaded = 0;
         sbv_say(&s->report, SBV_LOG_VERBOSE, "%dx%d: %zu MiB, tiles of %d, %s", stream->width, stream->height,
                 (s->ws.bytes >> 20) + 1, s->ws.tile, b ? b->name : s->exec.isa);
     }
@@ -375,10 +384,28 @@ static void restore(sbv_session *s, void *arg)
     sbv_reconstruct(&stages, arg);
 }
 
+/* Mean square of what rounding to the bit depth of the stream does to a sample. */
+static float rounding(const sbv_stream *stream)
+{
+    const float codes = (float)((1 << stream->component[0].depth) - 1);
+    return 1 / (12 * codes * codes);
+}
+
+static void use_blur(sbv_session *s, void *arg)
+{
+    const sbv_stages stages = stages_of(s);
+    if (s->exec.backend)
+        sbv_make_picture(&stages, arg);
+    if (s->config.refine)
+        sbv_refine(&stages, arg, s->blur.side, s->config.refine, rounding(&s->stream));
+    if (s->config.cycle)
+        sbv_compare_cycle(&stages, arg, s->blur.side);
+}
+
 static void put_out(sbv_session *s, const sbv_slot *centre, const sbv_frame *out)
 {
     sbv_backend *b = s->exec.backend;
-    if (b) {
+    if (b && !s->ws.output.data) {
         sbv_picture_args picture = {
             .stream = &s->stream, .outputs = s->ws.outputs, .rgb = centre->rgb, .out = out, .factor = s->network.scale};
         b->picture(b, &picture);
@@ -393,12 +420,21 @@ static int give(sbv_session *s, const sbv_frame *out)
 {
     sbv_slot *window[SBV_MAX_SEQUENCE];
     unsigned char key[1 + SBV_MAX_SEQUENCE] = {'w'};
+    sbv_slot *centre;
+    int ret;
     fill_window(s, s->returned, window);
+    centre = window[radius(s)];
+    if ((ret = sbv_blur_update(s, window, s->returned)) < 0)
+        return ret;
     for (int i = 0; i < s->network.sequence; i++)
         key[1 + i] = (unsigned char)(window[i] - s->ws.slot);
     run_recorded(s, key, sizeof(key), restore, window);
-    put_out(s, window[radius(s)], out);
-    return backend_status(s);
+    if (sbv_uses_blur(&s->config)) {
+        const unsigned char blur_key[2] = {'b', key[1 + radius(s)]};
+        run_recorded(s, blur_key, sizeof(blur_key), use_blur, centre);
+    }
+    put_out(s, centre, out);
+    return s->config.cycle ? sbv_blur_judge(s) : backend_status(s);
 }
 
 int sbv_receive(sbv_session *session, sbv_frame *out)
@@ -447,6 +483,7 @@ void sbv_flush(sbv_session *session)
     session->returned = session->config.border == SBV_BORDER_NONE ? radius(session) : 0;
     session->ended = 0;
     session->change = 0;
+    sbv_blur_flush(session);
 }
 
 const char *sbv_last_error(const sbv_session *session)

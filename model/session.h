@@ -14,6 +14,16 @@ typedef struct sbv_kept {
     sbv_frame frame;
 } sbv_kept;
 
+/* The blur kernel of the stream. (blurkernel.c) */
+typedef struct sbv_blur {
+    float kernel[SBV_BLUR_SIDE_MAX * SBV_BLUR_SIDE_MAX];
+    int side;      /* 0: none in use */
+    int given;     /* it is not to be estimated */
+    int uploaded;  /* ws.refinement.kernel is the same */
+    int64_t frame; /* for which it was estimated; -1: it is yet to be */
+    double psnr;   /* of the last frame; NAN: none */
+} sbv_blur;
+
 struct sbv_session {
     sbv_config config;
     sbv_report report;
@@ -30,6 +40,7 @@ struct sbv_session {
     int ended;
     int can_fall_back; /* a failing GPU is replaced by the CPU: kept[] holds the frames of the window */
     sbv_kept kept[SBV_MAX_SEQUENCE];
+    sbv_blur blur;
     float change; /* between the last two frames, 0 to 1 */
 };
 
@@ -61,6 +72,24 @@ int sbv_open_stream(sbv_session *s);
 
 /* A frame -> colours, features and flow pyramid of its slot. (session.c) */
 void sbv_take_frame(sbv_session *s, const sbv_frame *frame, sbv_slot *slot);
+
+/* Whether output frames are to be refined or compared with the input. */
+static inline int sbv_uses_blur(const sbv_config *c)
+{
+    return c->refine > 0 || c->cycle;
+}
+
+/* What the configuration says of the blur kernel -> s->blur, once the model is read. Errors: ARGUMENT, reported.
+ * (blurkernel.c) */
+int sbv_blur_open(sbv_session *s);
+void sbv_blur_flush(sbv_session *s);
+
+/* The kernel for frame number `frame`, estimated from its window where that is due, and uploaded where operations need
+ * it. Errors: MEMORY, DEVICE, reported. (blurkernel.c) */
+int sbv_blur_update(sbv_session *s, sbv_slot *const window[], int64_t frame);
+
+/* ws.refinement.cycle -> s->blur.psnr. Errors: DEVICE, not reported. (blurkernel.c) */
+int sbv_blur_judge(sbv_session *s);
 
 /* Path of the default model installed with the library, allocated; NULL if there is no memory. (locate.c) */
 char *sbv_default_model(void);

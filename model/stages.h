@@ -47,6 +47,17 @@ int sbv_tile_at(const sbv_stages *s, int i, sbv_tile *tile);
 /* Blur kernel of the window -> kernel, size * size values. Errors: MEMORY, reported. (kernel.c) */
 int sbv_run_kernel_net(const sbv_stages *s, sbv_slot *const window[], float *kernel, sbv_report *report);
 
+/* With a backend ws->outputs and the centre frame -> ws->output. (refine.c) */
+void sbv_make_picture(const sbv_stages *s, const sbv_slot *centre);
+
+/* `steps` steps of descent on the difference of the centre frame and ws->output blurred by the kernel of `side` and
+ * reduced, in ws->output; none are made where its mean square is `enough` or less. (refine.c) */
+void sbv_refine(const sbv_stages *s, const sbv_slot *centre, int side, int steps, float enough);
+
+/* Sums of the rows of the square of that difference, of the picture clamped to [0, 1] -> ws->refinement.cycle.
+ * (refine.c) */
+void sbv_compare_cycle(const sbv_stages *s, const sbv_slot *centre, int side);
+
 /* x + conv[1](relu(conv[0](x))), in place; hidden is scratch of the same size. (features.c) */
 void sbv_run_block(const sbv_stages *s, const sbv_block *block, sbv_map x, sbv_map hidden);
 

@@ -97,6 +97,21 @@ static void lay_out_pyramid(sbv_workspace *ws, const sbv_network *n, arena *a)
         ws->pyramid.refined[i] = take_features(a, w >> 2, h >> 2, refined);
 }
 
+static void lay_out_refinement(sbv_workspace *ws, const sbv_network *n, arena *a)
+{
+    const int w = ws->width, h = ws->height, scale = n->scale;
+    ws->refinement.kernel = take_floats(a, SBV_BLUR_SIDE_MAX, SBV_BLUR_SIDE_MAX, 1);
+    ws->refinement.residual = take_float_map(a, w, h, SBV_COLOURS);
+    ws->refinement.cycle = take_floats(a, 1, h, 1);
+    if (ws->extras < SBV_EXTRA_REFINE)
+        return;
+    ws->refinement.gradient = take_float_map(a, w * scale, h * scale, SBV_COLOURS);
+    ws->refinement.lowered = take_float_map(a, w, h, SBV_COLOURS);
+    for (int i = 0; i < 3; i++)
+        ws->refinement.sums[i] = take_floats(a, 1, i == 1 ? h * scale : h, 1);
+    ws->refinement.step = take_floats(a, 1, 1, 1);
+}
+
 static void lay_out(sbv_workspace *ws, const sbv_network *n, arena *a)
 {
     const int tile_w = smaller(ws->tile + 2 * sbv_halo(n), ws->width);
@@ -115,8 +130,11 @@ static void lay_out(sbv_workspace *ws, const sbv_network *n, arena *a)
         ws->outputs = take_float_map(a, ws->width, ws->height, outputs);
     } else {
         ws->part.outputs = take_floats(a, tile_w, tile_h, outputs);
-        ws->output = take_float_map(a, ws->width * n->scale, ws->height * n->scale, SBV_COLOURS);
     }
+    if (!a->exec->backend || ws->extras)
+        ws->output = take_float_map(a, ws->width * n->scale, ws->height * n->scale, SBV_COLOURS);
+    if (ws->extras)
+        lay_out_refinement(ws, n, a);
 }
 
 static arena new_arena(const sbv_exec *exec, void *memory)
@@ -162,12 +180,13 @@ static int allocate(sbv_workspace *ws, const sbv_network *n, const sbv_exec *exe
 }
 
 int sbv_workspace_open(sbv_workspace *workspace, const sbv_network *network, const sbv_exec *exec, int width,
-                       int height, int tile, int64_t max_memory, sbv_report *report)
+                       int height, enum sbv_extras extras, int tile, int64_t max_memory, sbv_report *report)
 {
     const int grid = 1 << network->levels;
     const size_t limit = max_memory > 0 ? (size_t)max_memory : SIZE_MAX - 1;
     int ret;
     memset(workspace, 0, sizeof(*workspace));
+    workspace->extras = extras;
     workspace->width = width;
     workspace->height = height;
     workspace->flow_width = (width + grid - 1) / grid * grid;

@@ -22,7 +22,11 @@ typedef struct sbv_tile {
     int core_x0, core_y0, core_w, core_h; /* what comes out */
 } sbv_tile;
 
+/* What a stream needs beyond the restoration: a picture that can be compared with the input, and be refined. */
+enum sbv_extras { SBV_EXTRA_NONE, SBV_EXTRA_CYCLE, SBV_EXTRA_REFINE };
+
 typedef struct sbv_workspace {
+    enum sbv_extras extras;
     int width, height, tile;     /* tile: side of the core of a tile; at least the frame's size if it is not tiled */
     int flow_width, flow_height; /* of the input of the flow network */
     size_t bytes;
@@ -30,7 +34,8 @@ typedef struct sbv_workspace {
     sbv_slot slot[SBV_MAX_SEQUENCE];
     sbv_map flow[SBV_MAX_SEQUENCE]; /* [i]: from the centre to frame i of the window; none for the centre */
     sbv_map hidden;                 /* inner map of a residual block, as large as the frame */
-    sbv_map output;                 /* R, G, B, scale times the frame. A backend makes pictures of `outputs` instead: */
+    sbv_map output;                 /* R, G, B, scale times the frame. A backend makes pictures of `outputs` instead,
+                                       unless they are refined or compared: */
     sbv_map outputs;                /* of the collapsed tail, colours * scale * scale, as large as the frame */
     void *row_sums;                 /* one float per row of a frame */
     struct {
@@ -41,13 +46,19 @@ typedef struct sbv_workspace {
     struct {
         void *warped, *trunk, *outputs; /* maps of the size of a tile with its halo */
     } part;
+    struct {
+        float *kernel;                 /* SBV_BLUR_SIDE_MAX^2 values, as many as its side says in use */
+        sbv_map residual, gradient;    /* of the size of the frame, and of the picture */
+        sbv_map lowered;               /* the gradient, blurred and reduced */
+        float *sums[3], *cycle, *step; /* of squares, per row, of these three; of the last residual; one float */
+    } refinement;
 } sbv_workspace;
 
 /* Plans for frames of width x height and allocates. tile 0: the frame as a whole or, where that exceeds max_memory
  * bytes (0: no limit) or the memory of the device, the largest tile that does not. Errors: MEMORY, DEVICE, reported;
  * *workspace is then closed. */
 int sbv_workspace_open(sbv_workspace *workspace, const sbv_network *network, const sbv_exec *exec, int width,
-                       int height, int tile, int64_t max_memory, sbv_report *report);
+                       int height, enum sbv_extras extras, int tile, int64_t max_memory, sbv_report *report);
 void sbv_workspace_close(sbv_workspace *workspace, const sbv_exec *exec);
 
 /* Pixels that one output pixel's neighbourhood reaches beyond it, from the features on. */

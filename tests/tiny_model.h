@@ -110,8 +110,9 @@ static void tiny_kernel_net(struct tiny_file *f, const struct tiny *t)
     tiny_layer(f, area, 20, 0, 1, "kernel_net.fc_net.1");
 }
 
-/* Writes the model to `path`; ends the program if it cannot. */
-static void tiny_write(const char *path, const struct tiny *t)
+/* Writes the model to `path`; ends the program if it cannot. detail: size of what the network adds to the enlarged
+ * frame, relative to about 1. */
+static void tiny_write_detail(const char *path, const struct tiny *t, float detail)
 {
     struct tiny_file *f = calloc(1, sizeof(*f));
     unsigned char length[8] = {0};
@@ -131,7 +132,7 @@ static void tiny_write(const char *path, const struct tiny *t)
     for (int i = 0; i < t->scale / 2; i++)
         tiny_layer(f, 4 * n, n, 3, 0.8f, "upsample_layers.%d", 2 * i);
     tiny_layer(f, n, n, 3, 0.8f, "out_conv.0");
-    tiny_layer(f, 3, n, 3, 0.8f, "out_conv.1");
+    tiny_layer(f, 3, n, 3, 0.8f * detail, "out_conv.1");
     tiny_flow_net(f, t);
     if (t->kernel)
         tiny_kernel_net(f, t);
@@ -146,6 +147,11 @@ static void tiny_write(const char *path, const struct tiny *t)
     }
     free(f->data);
     free(f);
+}
+
+static inline void tiny_write(const char *path, const struct tiny *t)
+{
+    tiny_write_detail(path, t, 1);
 }
 
 #endif /* SBV_TESTS_TINY_MODEL_H */
