@@ -32,10 +32,15 @@ void guarded_reset(guarded *g);
 /* What is no sample of the map, or lies outside columns x0 .. x1 - 1 and rows y0 .. y1 - 1, still has the pattern. */
 void guarded_check(const guarded *g, int x0, int x1, int y0, int y1);
 
-/* All jobs of an operation, cut into uneven ranges. */
+/* Channels that vectors of any width do not divide, and those of networks. */
+static const int guarded_channels[] = {1, 2, 3, 5, 16, 17, 64, 81, 128, 130};
+#define GUARDED_CHANNELS ((int)(sizeof(guarded_channels) / sizeof(guarded_channels[0])))
+
+/* All jobs of an operation, cut into uneven ranges, or uncut if `guarded_uncut`. */
+extern int guarded_uncut;
 #define RUN(op, args, jobs)                                                                                            \
     for (int begin = 0, end; begin < (jobs); begin = end) {                                                            \
-        end = begin + 1 + begin % 3 < (jobs) ? begin + 1 + begin % 3 : (jobs);                                         \
+        end = begin + 1 + begin % 3 < (jobs) && !guarded_uncut ? begin + 1 + begin % 3 : (jobs);                       \
         ops.op(args, begin, end);                                                                                      \
     }
 

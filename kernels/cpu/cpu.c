@@ -52,25 +52,27 @@ int sbv_isa_by_name(const char *name)
     return -1;
 }
 
+#define SET_OP(name, args, isa) ops->name = sbv_##name##_##isa;
+
 void sbv_ops_init_isa(sbv_ops *ops, enum sbv_isa isa)
 {
     switch (isa) {
 #if defined(__x86_64__)
     case SBV_ISA_SSE2:
-        ops->conv = sbv_conv_sse2;
+        SBV_CPU_OPS(SET_OP, sse2)
         ops->conv_group = 4;
         break;
     case SBV_ISA_AVX2:
-        ops->conv = sbv_conv_avx2;
+        SBV_CPU_OPS(SET_OP, avx2)
         ops->conv_group = 8;
         break;
     case SBV_ISA_AVX512:
-        ops->conv = sbv_conv_avx512;
+        SBV_CPU_OPS(SET_OP, avx512)
         ops->conv_group = 16;
         break;
 #elif defined(__aarch64__)
     case SBV_ISA_NEON:
-        ops->conv = sbv_conv_neon;
+        SBV_CPU_OPS(SET_OP, neon)
         ops->conv_group = 4;
         break;
 #endif

@@ -26,11 +26,19 @@ void sbv_ops_init_isa(sbv_ops *ops, enum sbv_isa isa);
 #define SBV_JOIN(a, b)     SBV_JOIN_(a, b)
 #define SBV_CPU_NAME(name) SBV_JOIN(sbv_##name##_, SBV_ISA)
 
-#define SBV_CPU_CONV(isa) void sbv_conv_##isa(const sbv_conv_args *a, int begin, int end);
-SBV_CPU_CONV(sse2)
-SBV_CPU_CONV(avx2)
-SBV_CPU_CONV(avx512)
-SBV_CPU_CONV(neon)
-#undef SBV_CPU_CONV
+/* The operations that there are for every instruction set; the others are those of kernels/c. */
+#define SBV_CPU_OPS(OP, isa)                                                                                           \
+    OP(conv, sbv_conv_args, isa)                                                                                       \
+    OP(cost_volume, sbv_cost_args, isa)                                                                                \
+    OP(deconv, sbv_deconv_args, isa)                                                                                   \
+    OP(warp, sbv_warp_args, isa)                                                                                       \
+    OP(copy, sbv_copy_args, isa)
+
+#define SBV_CPU_OP(name, args, isa) void sbv_##name##_##isa(const args *a, int begin, int end);
+SBV_CPU_OPS(SBV_CPU_OP, sse2)
+SBV_CPU_OPS(SBV_CPU_OP, avx2)
+SBV_CPU_OPS(SBV_CPU_OP, avx512)
+SBV_CPU_OPS(SBV_CPU_OP, neon)
+#undef SBV_CPU_OP
 
 #endif /* SBV_KERNELS_CPU_CPU_H */

@@ -1,0 +1,131 @@
+/*
+ * Transposed convolution (kernel 4, stride 2), vectorised over input channels: its outputs are few, its inputs many.
+ *
+ * Output row y takes two input rows, each with one row of the kernel. Along a row, input pixel i reaches the output
+ * columns 2i - 1 .. 2i + 2, through the four kernel columns; so the sums of pixel i, one for each kernel column and
+ * output channel, are made at once from one pass over its channels, and an output column is what two neighbours give:
+ * 2i from kernel column 1 of pixel i and 3 of pixel i - 1, 2i + 1 from column 2 of pixel i and 0 of pixel i + 1.
+ *
+ * This file is part of Self-Blind-VSR for FFmpeg. SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#include "kernels/cpu/cpu.h"
+#include "kernels/cpu/vec.h"
+
+#define OUTPUTS 2 /* channels of the output at once */
+#define SUMS    (4 * OUTPUTS)
+#if SBV_LANES == 16 || defined(__aarch64__)
+#define PIXELS 2 /* input pixels at once: 16 of 32 registers hold sums */
+#else
+#define PIXELS 1 /* 8 of 16 */
+#endif
+
+/* An output row and channels o .. o + OUTPUTS - 1 of it: the input rows and the weights they are multiplied by. */
+struct line {
+    int rows;
+    int y[2];
+    const float *weights[2][SUMS];
+};
+
+static struct line find_line(const sbv_deconv_args *a, int y, int o)
+{
+    struct line line = {0};
+    for (int ky = (y + 1) % 2; ky < 4; ky += 2) {
+        const int iy = y + 1 < ky ? -1 : (y + 1 - ky) / 2;
+        if (iy < 0 || iy >= a->in.h)
+            continue;
+        line.y[line.rows] = iy;
+        for (int s = 0; s < SUMS; s++) {
+            const int output = o + s % OUTPUTS < a->out.c ? o + s % OUTPUTS : o;
+            line.weights[line.rows][s] = a->weights + ((ptrdiff_t)(ky * 4 + s / OUTPUTS) * a->out.c + output) * a->in.c;
+        }
+        line.rows++;
+    }
+    return line;
+}
+
+SBV_INLINE void multiply(vec sum[PIXELS][SUMS], const vec in[PIXELS], const float *const *weights, int c, int count)
+{
+    for (int s = 0; s < SUMS; s++) {
+        const vec weight =
+            count < SBV_LANES ? vec_load_part(weights[s], SBV_MAP_F32, c, count) : vec_load(weights[s], SBV_MAP_F32, c);
+        for (int i = 0; i < PIXELS; i++)
+            sum[i][s] += in[i] * weight;
+    }
+}
+
+static inline float sum_of(vec value)
+{
+    float sum = 0;
+    for (int i = 0; i < SBV_LANES; i++)
+        sum += value[i];
+    return sum;
+}
+
+/* The sums of the input pixels x .. x + PIXELS - 1; those beyond the row are of its last pixel. */
+SBV_INLINE void add_up(const sbv_deconv_args *a, const struct line *line, int x, enum sbv_type type,
+                       float total[PIXELS][SUMS])
+{
+    const int channels = a->in.c, whole = channels - channels % SBV_LANES;
+    vec sum[PIXELS][SUMS];
+    for (int i = 0; i < PIXELS; i++)
+        for (int s = 0; s < SUMS; s++)
+            sum[i][s] = (vec){0};
+    for (int r = 0; r < line->rows; r++) {
+        const void *pixel[PIXELS];
+        vec in[PIXELS];
+        for (int i = 0; i < PIXELS; i++)
+            pixel[i] = sbv_pixel(&a->in, x + i < a->in.w ? x + i : a->in.w - 1, line->y[r]);
+        for (int c = 0; c < whole; c += SBV_LANES) {
+            for (int i = 0; i < PIXELS; i++)
+                in[i] = vec_load(pixel[i], type, c);
+            multiply(sum, in, line->weights[r], c, SBV_LANES);
+        }
+        if (whole < channels) {
+            for (int i = 0; i < PIXELS; i++)
+                in[i] = vec_load_part(pixel[i], type, whole, channels - whole);
+            multiply(sum, in, line->weights[r], whole, channels - whole);
+        }
+    }
+    for (int i = 0; i < PIXELS; i++)
+        for (int s = 0; s < SUMS; s++)
+            total[i][s] = sum_of(sum[i][s]);
+}
+
+/* Writes the columns 2i - 1 and 2i, that lie between the input pixels i - 1 and i. */
+static void put(const sbv_deconv_args *a, int y, int i, int o, const float left[SUMS], const float right[SUMS])
+{
+    for (int k = 0; k < OUTPUTS && o + k < a->out.c; k++) {
+        if (i > 0)
+            sbv_store(sbv_pixel(&a->out, 2 * i - 1, y), a->out.type, o + k,
+                      a->bias[o + k] + (left[2 * OUTPUTS + k] + right[k]));
+        if (i < a->in.w)
+            sbv_store(sbv_pixel(&a->out, 2 * i, y), a->out.type, o + k,
+                      a->bias[o + k] + (left[3 * OUTPUTS + k] + right[OUTPUTS + k]));
+    }
+}
+
+SBV_INLINE void deconv(const sbv_deconv_args *a, int y, int o, enum sbv_type type)
+{
+    static const float nothing[SUMS];
+    const struct line line = find_line(a, y, o);
+    float left[SUMS] = {0}, total[PIXELS][SUMS];
+    for (int x = 0; x < a->in.w; x += PIXELS) {
+        add_up(a, &line, x, type, total);
+        for (int i = 0; i < PIXELS && x + i < a->in.w; i++) {
+            put(a, y, x + i, o, left, total[i]);
+            memcpy(left, total[i], sizeof(left));
+        }
+    }
+    put(a, y, a->in.w, o, left, nothing);
+}
+
+void SBV_CPU_NAME(deconv)(const sbv_deconv_args *a, int begin, int end)
+{
+    for (int y = begin; y < end; y++)
+        for (int o = 0; o < a->out.c; o += OUTPUTS) {
+            if (a->in.type == SBV_MAP_BF16)
+                deconv(a, y, o, SBV_MAP_BF16);
+            else
+                deconv(a, y, o, SBV_MAP_F32);
+        }
+}
