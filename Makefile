@@ -61,7 +61,15 @@ LIBS := -ljansson -lm -lpthread -ldl
 # The CUDA backend needs nothing of CUDA but nvcc, and that for the kernels alone.
 CUDA_HOST := $(filter-out kernels/cuda/absent.c,$(wildcard kernels/cuda/*.c))
 CUDA_SOURCES := $(if $(filter yes,$(CONFIG_CUDA)),$(CUDA_HOST),kernels/cuda/absent.c)
-SOURCES := $(sort $(wildcard model/*.c kernels/c/*.c) kernels/cpu/cpu.c $(CUDA_SOURCES))
+
+# AMX, where the compiler has it.
+AMX_FLAGS  := -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512bf16 -mamx-tile -mamx-bf16
+AMX_CFLAGS := $(shell $(CC) $(AMX_FLAGS) -fsyntax-only -xc /dev/null 2>/dev/null && echo '$(AMX_FLAGS)')
+AMX_SOURCE := $(if $(AMX_CFLAGS),kernels/cpu/conv_amx.c)
+BASE_CFLAGS += $(if $(AMX_CFLAGS),-DSBV_AMX)
+$(B)/obj/kernels/cpu/conv_amx.o $(B)/sanitize/obj/kernels/cpu/conv_amx.o: BASE_CFLAGS += $(AMX_CFLAGS)
+
+SOURCES := $(sort $(wildcard model/*.c kernels/c/*.c) kernels/cpu/cpu.c $(AMX_SOURCE) $(CUDA_SOURCES))
 
 # What is compiled once for each instruction set of the processor family; there products may be fused with sums.
 FAMILY := $(firstword $(subst -, ,$(shell $(CC) -dumpmachine 2>/dev/null)))

@@ -48,16 +48,25 @@ static inline size_t sbv_sample_size(enum sbv_type type)
 /* In kernels/c output channels are packed in groups of this many, the last group filled with zeros. */
 #define SBV_CONV_GROUP 8
 
+/* Scratch memory of the CPU's operations: kernels/cpu/scratch.h. */
+typedef struct sbv_scratch sbv_scratch;
+
 /* Convolution: out = activation(bias + weights * in) + residual, zeros outside the input. Square kernel. Computes the
- * output pixels x0 <= x < x1 of the rows y0 + begin .. y0 + end - 1. Jobs: rows. */
+ * output pixels x0 <= x < x1 of the rows y0 + begin .. y0 + end - 1. Jobs: rows.
+ *
+ * Maps of BF16 come with weights rounded to bfloat16. Where `split` is set the input, F32, is not rounded so coarsely
+ * but taken as the sum of two bfloat16, which is 16 bits: colours need more than 8, and what is to cancel must. */
 typedef struct sbv_conv_args {
     sbv_map in, out;
-    sbv_map residual;    /* data NULL: none. May be `out` itself. */
-    const void *weights; /* on the CPU [group of output channels][kernel row][kernel column][input channel][output
-                            channel of the group]; a device packs them in its own way */
-    const float *bias;   /* [output channels rounded up to a group] */
-    const float *zeros;  /* at least in.c zeros: what a tap outside the input reads. Not used by devices. */
+    sbv_map residual;     /* data NULL: none. May be `out` itself. F32 on the CPU. */
+    const void *weights;  /* on the CPU [group of output channels][kernel row][kernel column][input channel][output
+                             channel of the group], or as pack_conv of the table packs them; a device packs them in its
+                             own way */
+    const float *bias;    /* [output channels rounded up to a group] */
+    const float *zeros;   /* at least in.c zeros: what a tap outside the input reads. Not used by devices. */
+    sbv_scratch *scratch; /* of blocks of conv_scratch bytes, where the table asks for them */
     int kernel, stride, dilation, padding;
+    int split;   /* the weights are packed for it. Where there is no BF16 it changes nothing. */
     float slope; /* of the activation */
     int x0, x1, y0;
 } sbv_conv_args;
@@ -231,7 +240,15 @@ typedef struct sbv_colour_out_args {
     OP(colour_out, sbv_colour_out_args)
 
 typedef struct sbv_ops {
+    enum sbv_type
+        type;       /* that feature maps should have: F32, or BF16, which all operations but some take (see there) */
     int conv_group; /* output channels that the weights of its convolution are packed in groups of */
+    size_t conv_scratch; /* bytes of scratch that a range of its convolution takes */
+
+    /* Where its convolution has weights of its own layout instead of groups: their bytes, and packing from PyTorch's
+     * [out][in][kernel][kernel]. */
+    size_t (*conv_bytes)(int out, int in, int kernel, int split);
+    void (*pack_conv)(const float *raw, int out, int in, int kernel, int split, void *packed);
 #define SBV_OP_MEMBER(name, args) void (*name)(const args *a, int begin, int end);
     SBV_OPS(SBV_OP_MEMBER)
 #undef SBV_OP_MEMBER

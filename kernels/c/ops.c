@@ -7,7 +7,7 @@
 
 void sbv_ops_init(sbv_ops *ops)
 {
-    ops->conv_group = SBV_CONV_GROUP;
+    *ops = (sbv_ops){.type = SBV_MAP_F32, .conv_group = SBV_CONV_GROUP};
 #define SBV_OP_SET(name, args) ops->name = sbv_##name##_c;
     SBV_OPS(SBV_OP_SET)
 #undef SBV_OP_SET

@@ -3,11 +3,51 @@
  *
  * This file is part of Self-Blind-VSR for FFmpeg. SPDX-License-Identifier: LGPL-2.1-or-later
  */
+#define _DEFAULT_SOURCE
 #include "kernels/cpu/cpu.h"
 
 #include <string.h>
 
-static const char *const names[SBV_ISA_COUNT] = {"c", "sse2", "avx2", "avx512", "neon"};
+static const char *const names[SBV_ISA_COUNT] = {"c", "sse2", "avx2", "avx512", "neon", "amx"};
+
+#if defined(SBV_AMX) && defined(__linux__)
+#include <cpuid.h>
+#include <pthread.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define REQUEST_PERMISSION 0x1023 /* ARCH_REQ_XCOMP_PERM of arch_prctl(2) */
+#define TILE_DATA          18     /* the state component of the tiles */
+
+static const char *amx_missing = "";
+
+static void look_for_amx(void)
+{
+    unsigned a, b, c, d, features = 0;
+    if (__get_cpuid_count(7, 1, &a, &b, &c, &d))
+        features = a >> 5 & 1;                                                        /* AVX512_BF16 */
+    if (!__get_cpuid_count(7, 0, &a, &b, &c, &d) || !(d >> 22 & 1) || !(d >> 24 & 1)) /* AMX-BF16, AMX-TILE */
+        amx_missing = "this processor does not have it";
+    else if (!features || !__builtin_cpu_supports("avx512bw") || !__builtin_cpu_supports("avx512vl"))
+        amx_missing = "this processor does not have the AVX-512 BF16 that goes with it";
+    else if (syscall(SYS_arch_prctl, REQUEST_PERMISSION, TILE_DATA))
+        amx_missing = "the kernel does not permit its use";
+    else
+        amx_missing = NULL;
+}
+
+const char *sbv_amx_missing(void)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, look_for_amx);
+    return amx_missing;
+}
+#else
+const char *sbv_amx_missing(void)
+{
+    return "this build does not have it";
+}
+#endif
 
 static int available(enum sbv_isa isa)
 {
@@ -21,6 +61,8 @@ static int available(enum sbv_isa isa)
         return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
     case SBV_ISA_AVX512:
         return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl");
+    case SBV_ISA_AMX:
+        return !sbv_amx_missing();
 #elif defined(__aarch64__)
     case SBV_ISA_NEON:
         return 1;
@@ -33,7 +75,7 @@ static int available(enum sbv_isa isa)
 enum sbv_isa sbv_best_isa(void)
 {
     enum sbv_isa best = SBV_ISA_C;
-    for (int isa = SBV_ISA_C; isa < SBV_ISA_COUNT; isa++)
+    for (int isa = SBV_ISA_C; isa < SBV_ISA_AMX; isa++)
         if (available(isa))
             best = isa;
     return best;
@@ -70,6 +112,16 @@ void sbv_ops_init_isa(sbv_ops *ops, enum sbv_isa isa)
         SBV_CPU_OPS(SET_OP, avx512)
         ops->conv_group = 16;
         break;
+#if defined(SBV_AMX)
+    case SBV_ISA_AMX:
+        sbv_ops_init_isa(ops, SBV_ISA_AVX512);
+        ops->type = SBV_MAP_BF16;
+        ops->conv = sbv_conv_amx;
+        ops->conv_scratch = SBV_AMX_SCRATCH;
+        ops->conv_bytes = sbv_conv_bytes_amx;
+        ops->pack_conv = sbv_pack_conv_amx;
+        break;
+#endif
 #elif defined(__aarch64__)
     case SBV_ISA_NEON:
         SBV_CPU_OPS(SET_OP, neon)

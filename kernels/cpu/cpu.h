@@ -9,10 +9,14 @@
 
 #include "kernels/ops.h"
 
-enum sbv_isa { SBV_ISA_C, SBV_ISA_SSE2, SBV_ISA_AVX2, SBV_ISA_AVX512, SBV_ISA_NEON, SBV_ISA_COUNT };
+/* AMX is for bfloat16 (maps of BF16), what is not a convolution is AVX-512's there; the others are for fp32. */
+enum sbv_isa { SBV_ISA_C, SBV_ISA_SSE2, SBV_ISA_AVX2, SBV_ISA_AVX512, SBV_ISA_NEON, SBV_ISA_AMX, SBV_ISA_COUNT };
 
-/* The best instruction set of this processor that the library was built for. */
+/* The best instruction set for fp32 of this processor that the library was built for. */
 enum sbv_isa sbv_best_isa(void);
+
+/* What is missing for AMX, in words, or NULL where it can be used. The kernel is asked for the permission to, once. */
+const char *sbv_amx_missing(void);
 
 /* "c", "sse2", ... and back: negative for an unknown name, and for one that this processor or this build lacks. */
 const char *sbv_isa_name(enum sbv_isa isa);
@@ -40,5 +44,11 @@ SBV_CPU_OPS(SBV_CPU_OP, avx2)
 SBV_CPU_OPS(SBV_CPU_OP, avx512)
 SBV_CPU_OPS(SBV_CPU_OP, neon)
 #undef SBV_CPU_OP
+
+/* Convolution by AMX: maps of BF16 or F32, the latter rounded unless args.split. */
+#define SBV_AMX_SCRATCH (1 << 20) /* bytes: what fits into the L2 cache beside the weights */
+void sbv_conv_amx(const sbv_conv_args *a, int begin, int end);
+size_t sbv_conv_bytes_amx(int out, int in, int kernel, int split);
+void sbv_pack_conv_amx(const float *raw, int out, int in, int kernel, int split, void *packed);
 
 #endif /* SBV_KERNELS_CPU_CPU_H */
