@@ -244,6 +244,14 @@ static void walk_kernel(walk *w, sbv_network *n)
     add(w, &k->fc[1], SBV_LAYER_LINEAR, hidden, k->size * k->size, 1, "kernel_net.fc_net.1");
 }
 
+/* Layers that colours reach with all their bits: the first of each part, and the first block behind in_conv, which may
+ * take differences of colours, and take them away from its sum again. */
+static void mark_colour_layers(sbv_network *n)
+{
+    n->in_conv.split = n->extractor[0][0].split = n->kernel.in_conv.split = 1;
+    n->extra[0].conv[0].split = n->extra[0].conv[1].split = 1;
+}
+
 static void check_all_claimed(walk *w)
 {
     for (int i = 0; i < w->weights->tensors && w->ret >= 0; i++)
@@ -264,6 +272,7 @@ int sbv_architecture_read(sbv_network *network, const sbv_weights *weights, sbv_
     walk_tail(&w, network);
     walk_flow(&w, network);
     walk_kernel(&w, network);
+    mark_colour_layers(network);
     check_all_claimed(&w);
     *layers = w.layers;
     return w.ret;

@@ -31,10 +31,14 @@ int sbv_choose_backend(sbv_session *s)
     if ((int)c->backend < SBV_BACKEND_AUTO || c->backend > SBV_BACKEND_CUDA)
         return sbv_fail(&s->report, SBV_ERROR_ARGUMENT, "backend %d: out of range %d to %d", (int)c->backend,
                         SBV_BACKEND_AUTO, SBV_BACKEND_CUDA);
-    if ((int)c->precision < SBV_PRECISION_AUTO || c->precision > SBV_PRECISION_FP16)
+    if ((int)c->precision < SBV_PRECISION_AUTO || c->precision > SBV_PRECISION_BF16)
         return sbv_fail(&s->report, SBV_ERROR_ARGUMENT, "precision %d: out of range %d to %d", (int)c->precision,
-                        SBV_PRECISION_AUTO, SBV_PRECISION_FP16);
-    int ret = c->backend == SBV_BACKEND_CPU ? SBV_ERROR_DEVICE : open_cuda(s, message, sizeof(message));
+                        SBV_PRECISION_AUTO, SBV_PRECISION_BF16);
+    if (c->precision == SBV_PRECISION_BF16 && (c->backend == SBV_BACKEND_CUDA || c->cuda_context))
+        return sbv_fail(&s->report, SBV_ERROR_ARGUMENT, "precision bf16 needs the CPU: a GPU has fp32 and fp16");
+    int ret = SBV_ERROR_DEVICE;
+    if (c->backend != SBV_BACKEND_CPU && c->precision != SBV_PRECISION_BF16)
+        ret = open_cuda(s, message, sizeof(message));
     if (ret >= 0) {
         s->can_fall_back = s->report.can_fall_back = c->backend == SBV_BACKEND_AUTO;
         return SBV_OK;
@@ -46,7 +50,7 @@ int sbv_choose_backend(sbv_session *s)
                         message);
     if (*message)
         sbv_say(&s->report, SBV_LOG_VERBOSE, "working on the CPU: %s", message);
-    return SBV_OK;
+    return sbv_exec_choose(&s->exec, c->precision, &s->report);
 }
 
 void sbv_close_backend(sbv_session *s)
@@ -134,7 +138,8 @@ int sbv_fall_back(sbv_session *s, int error)
     sbv_network_close(&s->network, &s->exec);
     sbv_close_backend(s);
     s->can_fall_back = 0;
-    if ((ret = sbv_read_model(s)) < 0 || (s->stream.width && (ret = sbv_open_stream(s)) < 0))
+    if ((ret = sbv_exec_choose(&s->exec, s->config.precision, &s->report)) < 0 || (ret = sbv_read_model(s)) < 0 ||
+        (s->stream.width && (ret = sbv_open_stream(s)) < 0))
         return ret;
     if (s->kept[0].memory)
         replay(s, before);

@@ -7,6 +7,7 @@
 #include "model/exec.h"
 
 #include "kernels/cpu/cpu.h"
+#include "kernels/cpu/scratch.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -112,16 +113,61 @@ static sbv_pool *pool_open(int workers)
     return pool;
 }
 
+static void set_isa(sbv_exec *exec, enum sbv_isa isa)
+{
+    sbv_ops_init(&exec->ops);
+    sbv_ops_init_isa(&exec->ops, isa);
+    exec->isa = sbv_isa_name(isa);
+}
+
 /* SBV_CPU=name in the environment asks for an instruction set other than the best: c is what all others are compared
- * with. */
+ * with. What it asks for is what fp32 is computed by; amx, and nothing asked for, leave bf16 possible. */
 static int choose_isa(sbv_exec *exec, sbv_report *report)
 {
     const char *name = getenv("SBV_CPU");
-    int isa = name && *name ? sbv_isa_by_name(name) : (int)sbv_best_isa();
+    const int asked = name && *name, isa = asked ? sbv_isa_by_name(name) : (int)sbv_best_isa();
     if (isa < 0)
         return sbv_fail(report, SBV_ERROR_ARGUMENT, "SBV_CPU=%s: not an instruction set of this processor", name);
-    sbv_ops_init_isa(&exec->ops, (enum sbv_isa)isa);
-    exec->isa = sbv_isa_name((enum sbv_isa)isa);
+    exec->isa_asked = asked ? isa : -1;
+    set_isa(exec, isa == SBV_ISA_AMX ? sbv_best_isa() : (enum sbv_isa)isa);
+    return SBV_OK;
+}
+
+/* As many blocks as ranges can run at once. What is never taken is never touched, so it costs nothing. */
+static sbv_scratch *scratch_open(size_t size, int blocks)
+{
+    sbv_scratch *scratch = calloc(1, sizeof(*scratch) + (size_t)blocks * sizeof(*scratch->taken));
+    void *memory;
+    if (!scratch || posix_memalign(&memory, SBV_MEMORY_ALIGN, (size_t)blocks * size)) {
+        free(scratch);
+        return NULL;
+    }
+    *scratch = (sbv_scratch){.size = size, .blocks = blocks, .memory = memory, .taken = (atomic_flag *)(scratch + 1)};
+    for (int i = 0; i < blocks; i++)
+        atomic_flag_clear(&scratch->taken[i]);
+    return scratch;
+}
+
+static void scratch_close(sbv_scratch *scratch)
+{
+    if (scratch)
+        free(scratch->memory);
+    free(scratch);
+}
+
+int sbv_exec_choose(sbv_exec *exec, enum sbv_precision precision, sbv_report *report)
+{
+    const char *missing = exec->isa_asked >= 0 && exec->isa_asked != SBV_ISA_AMX
+                              ? "SBV_CPU asks for another instruction set"
+                              : sbv_amx_missing();
+    if (precision == SBV_PRECISION_BF16 && missing)
+        return sbv_fail(report, SBV_ERROR_ARGUMENT, "precision bf16 needs AMX: %s", missing);
+    if (missing || (precision != SBV_PRECISION_BF16 && precision != SBV_PRECISION_AUTO))
+        return SBV_OK;
+    set_isa(exec, SBV_ISA_AMX);
+    exec->scratch = scratch_open(exec->ops.conv_scratch, exec->threads * RANGES_PER_THREAD);
+    if (!exec->scratch)
+        return sbv_fail(report, SBV_ERROR_MEMORY, "out of memory: scratch of convolutions");
     return SBV_OK;
 }
 
@@ -129,7 +175,6 @@ int sbv_exec_open(sbv_exec *exec, int threads, sbv_execute_fn *execute, void *op
 {
     int ret;
     memset(exec, 0, sizeof(*exec));
-    sbv_ops_init(&exec->ops);
     if ((ret = choose_isa(exec, report)) < 0)
         return ret;
     if (threads < 0 || threads > MAX_THREADS)
@@ -155,6 +200,7 @@ void sbv_exec_close(sbv_exec *exec)
 {
     if (exec->pool)
         pool_close(exec->pool);
+    scratch_close(exec->scratch);
     memset(exec, 0, sizeof(*exec));
 }
 

@@ -14,16 +14,22 @@ typedef struct sbv_pool sbv_pool;
 typedef struct sbv_exec {
     sbv_ops ops;
     const char *isa; /* name of the instruction set that ops are for */
+    int isa_asked;   /* in the environment, or -1 */
     int threads;
     sbv_execute_fn *execute; /* the host's, or that of the pool */
     void *opaque;
     sbv_pool *pool;       /* NULL where the host's threads are used */
+    sbv_scratch *scratch; /* what ops.conv asks for, NULL where that is nothing */
     sbv_backend *backend; /* NULL: the operations are those of `ops` */
 } sbv_exec;
 
 /* threads 0: one per processor. Errors: ARGUMENT, MEMORY, reported. */
 int sbv_exec_open(sbv_exec *exec, int threads, sbv_execute_fn *execute, void *opaque, sbv_report *report);
 void sbv_exec_close(sbv_exec *exec);
+
+/* Operations of the CPU for a precision, in place of those for fp32 that an exec is opened with: AUTO is bf16 where
+ * this processor has AMX, else fp32; fp16 is fp32. Errors: ARGUMENT (there is no AMX for bf16), MEMORY, reported. */
+int sbv_exec_choose(sbv_exec *exec, enum sbv_precision precision, sbv_report *report);
 
 /* Calls body(arg, begin, end) on ranges that together are [0, count), in parallel. While a body runs, numbers too small
  * to be normal are zero (FTZ, DAZ): a network full of them is an order of magnitude slower. */
@@ -46,15 +52,24 @@ const char *sbv_backend_message(const sbv_exec *exec);
 size_t sbv_feature_bytes(const sbv_exec *exec, int c);
 sbv_map sbv_feature_map(const sbv_exec *exec, void *data, int w, int h, int c);
 
+/* A feature map that residual blocks add to: on the CPU of floats in any precision, so that what dozens of blocks add
+ * is not rounded each time. */
+size_t sbv_trunk_bytes(const sbv_exec *exec, int c);
+sbv_map sbv_trunk_map(const sbv_exec *exec, void *data, int w, int h, int c);
+
+/* What the CPU or the backend computes in: "fp32", "fp16", "bf16". */
+const char *sbv_precision_name(const sbv_exec *exec);
+
 /* A dense map of floats over such memory. */
 static inline sbv_map sbv_map_of(void *data, int w, int h, int c)
 {
     return (sbv_map){.data = data, .w = w, .h = h, .c = c, .pixel = c, .row = (ptrdiff_t)w * c};
 }
 
-/* Weights of a convolution: bytes they take, and packing from PyTorch's [out][in][kernel][kernel] into host memory. */
-size_t sbv_conv_bytes(const sbv_exec *exec, int out, int in, int kernel);
-void sbv_pack_conv(const sbv_exec *exec, const float *raw, int out, int in, int kernel, void *packed);
+/* Weights of a convolution: bytes they take, and packing from PyTorch's [out][in][kernel][kernel] into host memory.
+ * split: see sbv_conv_args. */
+size_t sbv_conv_bytes(const sbv_exec *exec, int out, int in, int kernel, int split);
+void sbv_pack_conv(const sbv_exec *exec, const float *raw, int out, int in, int kernel, int split, void *packed);
 
 /* sbv_run_<operation>(exec, args, jobs): all jobs of an operation, in parallel, or queued in the backend. */
 #define SBV_RUN_DECLARATION(name, args) void sbv_run_##name(const sbv_exec *exec, const args *a, int jobs);

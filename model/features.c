@@ -16,8 +16,14 @@ void sbv_run_block(const sbv_stages *s, const sbv_block *block, sbv_map x, sbv_m
 
 void sbv_extract_features(const sbv_stages *s, sbv_slot *slot)
 {
-    sbv_conv_args in = sbv_conv_of(s->network, &s->network->in_conv, slot->rgb, slot->features, SBV_LINEAR);
-    sbv_run_conv(s->exec, &in, slot->features.h);
-    for (int i = 0; i < s->network->extra_blocks; i++)
-        sbv_run_block(s, &s->network->extra[i], slot->features, s->ws->hidden);
+    const sbv_network *n = s->network;
+    sbv_map x = s->ws->extracted[0].data ? s->ws->extracted[0] : slot->features;
+    sbv_map hidden = s->ws->extracted[0].data ? s->ws->extracted[1] : s->ws->hidden;
+    sbv_conv_args in = sbv_conv_of(n, &n->in_conv, slot->rgb, x, SBV_LINEAR);
+    sbv_copy_args copy = {x, slot->features};
+    sbv_run_conv(s->exec, &in, x.h);
+    for (int i = 0; i < n->extra_blocks; i++)
+        sbv_run_block(s, &n->extra[i], x, n->extra[i].conv[1].split ? hidden : s->ws->hidden);
+    if (x.data != slot->features.data)
+        sbv_run_copy(s->exec, &copy, x.h);
 }

@@ -12,7 +12,7 @@
 struct scratch {
     void *memory;
     sbv_map frames;                /* of all colours of the window */
-    void *x, *hidden, *branch;     /* feature maps of the size of the frame or of the kernel */
+    void *x, *hidden, *branch;     /* a trunk and feature maps, of the size of the frame or of the kernel */
     float *mean, *squeezed, *gain; /* one value per channel */
     float *values, *between;       /* linear layers */
     float *kernel;
@@ -42,10 +42,10 @@ static size_t lay_out(struct scratch *t, const sbv_stages *s, void *base)
     const sbv_kernel_net *k = &s->network->kernel;
     const int w = s->ws->width, h = s->ws->height, colours = SBV_COLOURS * s->network->sequence;
     const size_t frame = (size_t)w * (size_t)h, pooled = (size_t)(k->size * k->size);
-    const size_t map = (frame > pooled ? frame : pooled) * sbv_feature_bytes(s->exec, widest(k));
+    const size_t pixels = frame > pooled ? frame : pooled, map = pixels * sbv_feature_bytes(s->exec, widest(k));
     struct pile pile = {base, 0};
     t->frames = sbv_map_of(take(&pile, frame * (size_t)colours * sizeof(float)), w, h, colours);
-    t->x = take(&pile, map);
+    t->x = take(&pile, pixels * sbv_trunk_bytes(s->exec, widest(k)));
     t->hidden = take(&pile, map);
     t->branch = take(&pile, map);
     t->mean = take(&pile, SBV_MAX_CHANNELS * sizeof(float));
@@ -108,13 +108,13 @@ int sbv_run_kernel_net(const sbv_stages *s, sbv_slot *const window[], float *ker
         sbv_copy_args copy = {window[i]->rgb, sbv_channels(t.frames, i * SBV_COLOURS, SBV_COLOURS)};
         sbv_run_copy(s->exec, &copy, h);
     }
-    sbv_map x = sbv_feature_map(s->exec, t.x, w, h, channels);
+    sbv_map x = sbv_trunk_map(s->exec, t.x, w, h, channels);
     run_conv(s, &k->in_conv, t.frames, x, SBV_LINEAR);
     for (int i = 0; i < k->blocks[0]; i++)
         run_attention(s, &k->block[0][i], x, &t);
     sbv_pool_args pool = {x, sbv_feature_map(s->exec, t.hidden, k->size, k->size, channels)};
     sbv_run_adaptive_pool(s->exec, &pool, k->size);
-    sbv_copy_args back = {pool.out, sbv_feature_map(s->exec, t.x, k->size, k->size, channels)};
+    sbv_copy_args back = {pool.out, sbv_trunk_map(s->exec, t.x, k->size, k->size, channels)};
     sbv_run_copy(s->exec, &back, k->size);
     for (int i = 0; i < k->blocks[1]; i++)
         run_attention(s, &k->block[1][i], back.out, &t);

@@ -61,29 +61,54 @@ static int pixel_stride(const sbv_exec *exec, int channels)
     return (channels + align - 1) / align * align;
 }
 
+static enum sbv_type feature_type(const sbv_exec *exec)
+{
+    return exec->backend ? exec->backend->type : exec->ops.type;
+}
+
+static enum sbv_type trunk_type(const sbv_exec *exec)
+{
+    return exec->backend ? exec->backend->type : SBV_MAP_F32;
+}
+
+static sbv_map map_of_type(const sbv_exec *exec, enum sbv_type type, void *data, int w, int h, int c)
+{
+    const int pixel = pixel_stride(exec, c);
+    return (sbv_map){.data = data, .w = w, .h = h, .c = c, .type = type, .pixel = pixel, .row = (ptrdiff_t)w * pixel};
+}
+
 size_t sbv_feature_bytes(const sbv_exec *exec, int c)
 {
-    return (size_t)pixel_stride(exec, c) * sbv_sample_size(exec->backend ? exec->backend->type : SBV_MAP_F32);
+    return (size_t)pixel_stride(exec, c) * sbv_sample_size(feature_type(exec));
 }
 
 sbv_map sbv_feature_map(const sbv_exec *exec, void *data, int w, int h, int c)
 {
-    const int pixel = pixel_stride(exec, c);
-    return (sbv_map){
-        .data = data,
-        .w = w,
-        .h = h,
-        .c = c,
-        .type = exec->backend ? exec->backend->type : SBV_MAP_F32,
-        .pixel = pixel,
-        .row = (ptrdiff_t)w * pixel,
-    };
+    return map_of_type(exec, feature_type(exec), data, w, h, c);
 }
 
-size_t sbv_conv_bytes(const sbv_exec *exec, int out, int in, int kernel)
+size_t sbv_trunk_bytes(const sbv_exec *exec, int c)
+{
+    return (size_t)pixel_stride(exec, c) * sbv_sample_size(trunk_type(exec));
+}
+
+sbv_map sbv_trunk_map(const sbv_exec *exec, void *data, int w, int h, int c)
+{
+    return map_of_type(exec, trunk_type(exec), data, w, h, c);
+}
+
+const char *sbv_precision_name(const sbv_exec *exec)
+{
+    static const char *const names[] = {[SBV_MAP_F32] = "fp32", [SBV_MAP_F16] = "fp16", [SBV_MAP_BF16] = "bf16"};
+    return names[feature_type(exec)];
+}
+
+size_t sbv_conv_bytes(const sbv_exec *exec, int out, int in, int kernel, int split)
 {
     if (exec->backend)
         return exec->backend->conv_bytes(exec->backend, out, in, kernel);
+    if (exec->ops.conv_bytes)
+        return exec->ops.conv_bytes(out, in, kernel, split);
     const size_t group = (size_t)exec->ops.conv_group;
     return ((size_t)out + group - 1) / group * group * (size_t)in * (size_t)kernel * (size_t)kernel * sizeof(float);
 }
@@ -101,11 +126,13 @@ static void pack_groups(int group, const float *raw, int out, int in, int kernel
             }
 }
 
-void sbv_pack_conv(const sbv_exec *exec, const float *raw, int out, int in, int kernel, void *packed)
+void sbv_pack_conv(const sbv_exec *exec, const float *raw, int out, int in, int kernel, int split, void *packed)
 {
-    memset(packed, 0, sbv_conv_bytes(exec, out, in, kernel));
+    memset(packed, 0, sbv_conv_bytes(exec, out, in, kernel, split));
     if (exec->backend)
         exec->backend->pack_conv(exec->backend, raw, out, in, kernel, packed);
+    else if (exec->ops.pack_conv)
+        exec->ops.pack_conv(raw, out, in, kernel, split, packed);
     else
         pack_groups(exec->ops.conv_group, raw, out, in, kernel, packed);
 }

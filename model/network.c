@@ -30,8 +30,9 @@ static size_t round_up(size_t size, size_t to)
 
 static size_t weight_bytes(const sbv_exec *exec, const sbv_layer *layer)
 {
-    size_t bytes = layer->kind == SBV_LAYER_CONV ? sbv_conv_bytes(exec, layer->out, layer->in, layer->kernel)
-                                                 : (size_t)layer->weight_tensor->count * sizeof(float);
+    size_t bytes = layer->kind == SBV_LAYER_CONV
+                       ? sbv_conv_bytes(exec, layer->out, layer->in, layer->kernel, layer->split)
+                       : (size_t)layer->weight_tensor->count * sizeof(float);
     return round_up(bytes, SBV_WEIGHT_ALIGN);
 }
 
@@ -50,7 +51,7 @@ static int read_layer(const sbv_weights *weights, const sbv_exec *exec, sbv_laye
         (ret = sbv_weights_read(weights, layer->bias_tensor, (float *)(to + bytes))) < 0)
         return ret;
     if (layer->kind == SBV_LAYER_CONV)
-        sbv_pack_conv(exec, raw, layer->out, layer->in, layer->kernel, to);
+        sbv_pack_conv(exec, raw, layer->out, layer->in, layer->kernel, layer->split, to);
     else if (layer->kind == SBV_LAYER_DECONV)
         pack_deconv(raw, layer->out, layer->in, layer->kernel, (float *)to);
     else
@@ -124,6 +125,7 @@ int sbv_network_open(sbv_network *network, const sbv_weights *weights, const sbv
     sbv_layer **layer = NULL;
     int layers = 0, ret;
     memset(network, 0, sizeof(*network));
+    network->scratch = exec->scratch;
     if ((ret = sbv_architecture_read(network, weights, report, &layer, &layers)) >= 0 &&
         (ret = read_layers(network, weights, exec, layer, layers, report)) >= 0)
         ret = sbv_tail_collapse(network, weights, exec, report);
@@ -149,10 +151,12 @@ sbv_conv_args sbv_conv_of(const sbv_network *network, const sbv_layer *layer, sb
         .weights = layer->weights,
         .bias = layer->bias,
         .zeros = network->zeros,
+        .scratch = network->scratch,
         .kernel = layer->kernel,
         .stride = 1,
         .dilation = 1,
         .padding = layer->kernel / 2,
+        .split = layer->split,
         .slope = slope,
         .x1 = out.w,
     };

@@ -29,6 +29,7 @@ enum sbv_layer_kind { SBV_LAYER_CONV, SBV_LAYER_DECONV, SBV_LAYER_LINEAR };
 typedef struct sbv_layer {
     enum sbv_layer_kind kind;
     int in, out, kernel;
+    int split;                                     /* its input may be colours: see sbv_conv_args */
     const sbv_tensor *weight_tensor, *bias_tensor; /* valid while the model file is open */
     const void *weights;                           /* of the memory of operations */
     const float *bias;                             /* likewise, padded with zeros to a multiple of SBV_BIAS_GROUP */
@@ -72,7 +73,8 @@ typedef struct sbv_network {
     sbv_layer tail[SBV_TAIL_SIDES][SBV_TAIL_SIDES]; /* collapsed, [vertical side][horizontal side] */
     void *memory;                                   /* of all weights but the tail's */
     void *tail_memory;
-    float *zeros; /* on the CPU: as many as a convolution has input channels */
+    float *zeros;         /* on the CPU: as many as a convolution has input channels */
+    sbv_scratch *scratch; /* of the exec */
 } sbv_network;
 
 /* Reads the architecture from the names and shapes of the tensors, checks it as a whole, then reads and packs the

@@ -12,6 +12,11 @@ static sbv_map tile_map(const sbv_stages *s, const sbv_tile *tile, void *data, i
     return sbv_feature_map(s->exec, data, tile->w, tile->h, channels);
 }
 
+static sbv_map trunk_map(const sbv_stages *s, const sbv_tile *tile)
+{
+    return sbv_trunk_map(s->exec, s->ws->part.trunk, tile->w, tile->h, s->network->features);
+}
+
 void sbv_warp_features(const sbv_stages *s, sbv_slot *const window[], const sbv_tile *tile)
 {
     const sbv_network *n = s->network;
@@ -40,14 +45,14 @@ void sbv_fuse(const sbv_stages *s, const sbv_tile *tile)
 {
     const sbv_network *n = s->network;
     sbv_conv_args conv = sbv_conv_of(n, &n->fusion, tile_map(s, tile, s->ws->part.warped, n->sequence * n->features),
-                                     tile_map(s, tile, s->ws->part.trunk, n->features), SBV_LINEAR);
+                                     trunk_map(s, tile), SBV_LINEAR);
     sbv_run_conv(s->exec, &conv, tile->h);
 }
 
 void sbv_run_trunk(const sbv_stages *s, const sbv_tile *tile)
 {
     const sbv_network *n = s->network;
-    sbv_map trunk = tile_map(s, tile, s->ws->part.trunk, n->features);
+    sbv_map trunk = trunk_map(s, tile);
     sbv_map hidden = tile_map(s, tile, s->ws->hidden.data, n->features);
     for (int i = 0; i < n->recons_blocks; i++)
         sbv_run_block(s, &n->recons[i], trunk, hidden);
@@ -75,7 +80,7 @@ static int split(int begin, int end, int size, struct segment segment[3])
 static void collapsed_tail(const sbv_stages *s, const sbv_tile *tile, sbv_map outputs)
 {
     const sbv_network *n = s->network;
-    sbv_map trunk = tile_map(s, tile, s->ws->part.trunk, n->features);
+    sbv_map trunk = trunk_map(s, tile);
     struct segment rows[3], columns[3];
     int row_count = split(tile->core_y0, tile->core_y0 + tile->core_h, s->ws->height, rows);
     int column_count = split(tile->core_x0, tile->core_x0 + tile->core_w, s->ws->width, columns);

@@ -77,9 +77,11 @@ enum sbv_backend_choice {
 
 /* What it is computed in. */
 enum sbv_precision {
-    SBV_PRECISION_AUTO, /* the fastest of the backend: fp16 on a GPU, fp32 on the CPU */
+    SBV_PRECISION_AUTO, /* the fastest of the backend: fp16 on a GPU; on the CPU bf16 where it has AMX, else fp32 */
     SBV_PRECISION_FP32,
     SBV_PRECISION_FP16, /* feature maps and weights; sums, positions and pictures in fp32. GPU only. */
+    SBV_PRECISION_BF16, /* likewise, but 8 significant bits instead of 11, and the sums of residual blocks in fp32. Only
+                           on a CPU with AMX (Intel Xeon from Sapphire Rapids on), else ARGUMENT. */
 };
 
 /* Where the pixels of frames lie. */

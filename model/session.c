@@ -196,8 +196,8 @@ int sbv_open_stream(sbv_session *s)
                                       s->config.tile, s->config.max_memory, &s->report)) < 0)
             return ret;
         s->blur.uploaded = 0;
-        sbv_say(&s->report, SBV_LOG_VERBOSE, "%dx%d: %zu MiB, tiles of %d, %s", stream->width, stream->height,
-                (s->ws.bytes >> 20) + 1, s->ws.tile, b ? b->name : s->exec.isa);
+        sbv_say(&s->report, SBV_LOG_VERBOSE, "%dx%d: %zu MiB, tiles of %d, %s, %s", stream->width, stream->height,
+                (s->ws.bytes >> 20) + 1, s->ws.tile, b ? b->name : s->exec.isa, sbv_precision_name(&s->exec));
     }
     return SBV_OK;
 }

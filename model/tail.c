@@ -194,7 +194,7 @@ static float combined(const struct collapse *c, int vertical, int horizontal, in
 static size_t class_bytes(const struct collapse *c)
 {
     const int outputs = SBV_COLOURS * c->network->scale * c->network->scale;
-    size_t bytes = sbv_conv_bytes(c->exec, outputs, c->network->features, SBV_TAIL_KERNEL);
+    size_t bytes = sbv_conv_bytes(c->exec, outputs, c->network->features, SBV_TAIL_KERNEL, 0);
     return (bytes + SBV_WEIGHT_ALIGN - 1) / SBV_WEIGHT_ALIGN * SBV_WEIGHT_ALIGN + sbv_bias_bytes(outputs);
 }
 
@@ -212,7 +212,7 @@ static void pack_class(const struct collapse *c, int vertical, int horizontal, c
                 c->raw[((ptrdiff_t)o * channels + i) * taps + t] =
                     combined(c, vertical, horizontal, o, (size_t)t * (size_t)channels + (size_t)i + 1);
     }
-    sbv_pack_conv(c->exec, c->raw, outputs, channels, SBV_TAIL_KERNEL, to);
+    sbv_pack_conv(c->exec, c->raw, outputs, channels, SBV_TAIL_KERNEL, 0, to);
     c->network->tail[vertical][horizontal] = (sbv_layer){
         .in = channels,
         .out = outputs,

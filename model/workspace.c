@@ -33,6 +33,11 @@ static void *take_features(arena *a, int w, int h, int c)
     return take(a, w, h, sbv_feature_bytes(a->exec, c));
 }
 
+static sbv_map take_trunk_map(arena *a, int w, int h, int c)
+{
+    return sbv_trunk_map(a->exec, take(a, w, h, sbv_trunk_bytes(a->exec, c)), w, h, c);
+}
+
 static sbv_map take_feature_map(arena *a, int w, int h, int c)
 {
     return sbv_feature_map(a->exec, take_features(a, w, h, c), w, h, c);
@@ -112,6 +117,21 @@ static void lay_out_refinement(sbv_workspace *ws, const sbv_network *n, arena *a
     ws->refinement.step = take_floats(a, 1, 1, 1);
 }
 
+/* What extraction and reconstruction have one after the other, in the same place. */
+static void take_shared(sbv_workspace *ws, const sbv_network *n, arena *a, int tile_w, int tile_h)
+{
+    const size_t begin = a->used;
+    ws->part.warped = take_features(a, tile_w, tile_h, n->sequence * n->features);
+    if (sbv_trunk_bytes(a->exec, 1) == sbv_feature_bytes(a->exec, 1))
+        return;
+    const size_t warped_end = a->used;
+    a->used = begin;
+    for (int i = 0; i < 2; i++)
+        ws->extracted[i] = take_trunk_map(a, ws->width, ws->height, n->features);
+    if (a->used < warped_end)
+        a->used = warped_end;
+}
+
 static void lay_out(sbv_workspace *ws, const sbv_network *n, arena *a)
 {
     const int tile_w = smaller(ws->tile + 2 * sbv_halo(n), ws->width);
@@ -124,8 +144,8 @@ static void lay_out(sbv_workspace *ws, const sbv_network *n, arena *a)
             ws->flow[i] = take_float_map(a, ws->width, ws->height, 2);
     ws->row_sums = take_floats(a, 1, ws->height, 1);
     ws->hidden = take_feature_map(a, ws->width, ws->height, n->features);
-    ws->part.warped = take_features(a, tile_w, tile_h, n->sequence * n->features);
-    ws->part.trunk = take_features(a, tile_w, tile_h, n->features);
+    take_shared(ws, n, a, tile_w, tile_h);
+    ws->part.trunk = take_trunk_map(a, tile_w, tile_h, n->features).data;
     if (a->exec->backend) {
         ws->outputs = take_float_map(a, ws->width, ws->height, outputs);
     } else {

@@ -1,7 +1,7 @@
 /*
  * Times whole frames and prints one JSON object:
  *
- *     bench MODEL.bin [backend=cpu|cuda] [precision=fp32|fp16] [memory=host|cuda] [size=320x180] [frames=20]
+ *     bench MODEL.bin [backend=cpu|cuda] [precision=fp32|fp16|bf16] [memory=host|cuda] [size=320x180] [frames=20]
  *           [threads=0] [conv=auto|mma|wgmma|blas] [recording=on|off]
  *
  * Frames are NV12 noise, a few different ones in turn. The first output frame is timed apart: it has to wait for the
@@ -302,8 +302,10 @@ static int run(const struct settings *set, const struct watch *w, sbv_session *s
 
 static const char *const backends[] = {
     [SBV_BACKEND_AUTO] = "auto", [SBV_BACKEND_CPU] = "cpu", [SBV_BACKEND_CUDA] = "cuda"};
-static const char *const precisions[] = {
-    [SBV_PRECISION_AUTO] = "auto", [SBV_PRECISION_FP32] = "fp32", [SBV_PRECISION_FP16] = "fp16"};
+static const char *const precisions[] = {[SBV_PRECISION_AUTO] = "auto",
+                                         [SBV_PRECISION_FP32] = "fp32",
+                                         [SBV_PRECISION_FP16] = "fp16",
+                                         [SBV_PRECISION_BF16] = "bf16"};
 static const char *const memories[] = {[SBV_MEMORY_HOST] = "host", [SBV_MEMORY_CUDA] = "cuda"};
 static const char *const paths[] = {
     [SBV_CONV_AUTO] = "auto", [SBV_CONV_MMA] = "mma", [SBV_CONV_WGMMA] = "wgmma", [SBV_CONV_BLAS] = "blas"};
@@ -319,8 +321,7 @@ static void print_settings(const struct settings *set, const struct watch *w, co
     else
         printf("\"threads\": %d, ", s->exec.threads);
     printf("\"precision\": \"%s\", \"memory\": \"%s\", \"width\": %d, \"height\": %d, \"frames\": %d, ",
-           c && c->base.type == SBV_MAP_F16 ? "fp16" : "fp32", memories[set->memory], set->width, set->height,
-           set->frames);
+           sbv_precision_name(&s->exec), memories[set->memory], set->width, set->height, set->frames);
 }
 
 static void measure(const struct settings *set, const struct watch *w)
@@ -421,7 +422,7 @@ int main(int argc, char **argv)
             return 2;
         }
     if (argc < 2) {
-        fprintf(stderr, "usage: bench MODEL.bin [backend=cpu|cuda] [precision=fp32|fp16] [memory=host|cuda]\n"
+        fprintf(stderr, "usage: bench MODEL.bin [backend=cpu|cuda] [precision=fp32|fp16|bf16] [memory=host|cuda]\n"
                         "             [size=320x180] [frames=20] [threads=0] [conv=auto|mma|wgmma|blas] "
                         "[recording=on|off]\n");
         return 2;

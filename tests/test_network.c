@@ -4,7 +4,7 @@
  *
  * Limit 1e-4: the two ways round differently; the collapsed tail alone is within 2e-6 of the long one, relative to
  * values of about 1, and the networks here have values of up to about 10. What must not round differently at all,
- * tiles, threads, caches, is compared bit for bit.
+ * tiles, threads, caches, is compared bit for bit. All of it in fp32; bf16 is in test_bf16.c.
  *
  * This file is part of Self-Blind-VSR for FFmpeg. SPDX-License-Identifier: LGPL-2.1-or-later
  */
@@ -41,6 +41,7 @@ static sbv_session *open_session(enum sbv_border border, int tile, int threads)
     sbv_config config;
     sbv_config_default(&config);
     config.model_path = model_path;
+    config.precision = SBV_PRECISION_FP32;
     config.border = border;
     config.tile = tile;
     config.threads = threads;
@@ -107,12 +108,12 @@ static sbv_map run_layer(const sbv_session *s, const sbv_weights *weights, const
     assert_true(w && b);
     const int out = (int)w->shape[0];
     float *raw = malloc(sizeof(float) * (size_t)w->count), *bias = calloc((size_t)out + SBV_BIAS_GROUP, sizeof(float));
-    float *packed = malloc(sbv_conv_bytes(&s->exec, out, in.c, 3));
+    float *packed = malloc(sbv_conv_bytes(&s->exec, out, in.c, 3, 0));
     sbv_layer layer = {.in = in.c, .out = out, .kernel = 3, .weights = packed, .bias = bias};
     sbv_map result = sbv_map_of(malloc(sizeof(float) * (size_t)(in.w * in.h * out)), in.w, in.h, out);
     assert_int_equal(sbv_weights_read(weights, w, raw), SBV_OK);
     assert_int_equal(sbv_weights_read(weights, b, bias), SBV_OK);
-    sbv_pack_conv(&s->exec, raw, out, in.c, 3, packed);
+    sbv_pack_conv(&s->exec, raw, out, in.c, 3, 0, packed);
     sbv_conv_args conv = sbv_conv_of(&s->network, &layer, in, result, SBV_LINEAR);
     sbv_run_conv(&s->exec, &conv, in.h);
     free(raw);
