@@ -1,11 +1,12 @@
 /*
  * Restores a short clip on a backend and compares every frame with what the CPU makes of it:
  *
- *     fallback MODEL.bin auto|cuda [fp32|fp16] [tile]
+ *     fallback MODEL.bin auto|cuda [fp32|fp16] [tile] [refine]
  *
  * Exit status 0: all frames are right, and a line says which backend made the last one and whether warnings were given;
  * 3: a call failed, as it should with one message, which is printed; 1: a wrong picture, or a failure without a
  * message. The frames are enough for recordings to be made and used. Tests run it on a driver that fails on request.
+ * With refine, that many steps, the PSNR of the cycle is compared too.
  *
  * This file is part of Self-Blind-VSR for FFmpeg. SPDX-License-Identifier: LGPL-2.1-or-later
  */
@@ -16,10 +17,11 @@
 
 #include "model/session.h"
 
-#define WIDTH     21
-#define HEIGHT    13
-#define FRAMES    18 /* every slot is used three times */
-#define MAX_SCALE 4
+#define WIDTH       21
+#define HEIGHT      13
+#define FRAMES      18 /* every slot is used three times */
+#define MAX_SCALE   4
+#define KERNEL_SIDE 5
 
 /* 8-bit code values that a sample may be off: float sums in another order, and features of 11 bits. In fp16 a flow that
  * is slightly off can move a source across the edge of the frame, where it is masked: a few samples may be anything. */
@@ -27,8 +29,13 @@
 #define FP16_LIMIT 6
 #define FP16_SHARE 15 /* at most one of so many */
 
+/* dB that the PSNR of the cycle may be off. */
+#define FP32_PSNR 0.02
+#define FP16_PSNR 1.0
+
 static unsigned char input[FRAMES][HEIGHT * WIDTH * 3];
 static unsigned char expected[FRAMES][HEIGHT * MAX_SCALE * WIDTH * MAX_SCALE * 3];
+static double expected_psnr[FRAMES];
 static unsigned char output[HEIGHT * MAX_SCALE * WIDTH * MAX_SCALE * 3];
 static int errors, warnings;
 static char message[1024];
@@ -58,12 +65,18 @@ static void draw_frames(void)
 }
 
 /* Compares frame n, or keeps it as the one expected where there is no limit. */
-static int check(int n, int limit)
+static int check(const sbv_session *s, int n, int limit)
 {
     size_t beyond = 0, worst = 0;
+    const double psnr = sbv_cycle_psnr(s);
     if (limit < 0) {
         memcpy(expected[n], output, sizeof(output));
+        expected_psnr[n] = psnr;
         return SBV_OK;
+    }
+    if (s->config.cycle && !(fabs(psnr - expected_psnr[n]) <= (limit == FP16_LIMIT ? FP16_PSNR : FP32_PSNR))) {
+        printf("wrong PSNR of the cycle: %g dB for frame %d, not %g\n", psnr, n, expected_psnr[n]);
+        return -100;
     }
     for (size_t i = 0; i < sizeof(output); i++) {
         const size_t off = (size_t)abs(output[i] - expected[n][i]);
@@ -82,7 +95,7 @@ static int receive_all(sbv_session *s, int *next, int limit)
     sbv_frame out = {.data = {output}, .linesize = {WIDTH * MAX_SCALE * 3}};
     int ret;
     while ((ret = sbv_receive(s, &out)) == SBV_OK) {
-        if (out.tag != *next || (ret = check(*next, limit)) < 0)
+        if (out.tag != *next || (ret = check(s, *next, limit)) < 0)
             return -100;
         ++*next;
     }
@@ -116,17 +129,28 @@ static int run_clip(const sbv_config *config, int limit)
 
 int main(int argc, char **argv)
 {
+    static const float binomial[KERNEL_SIDE] = {1 / 16.0f, 4 / 16.0f, 6 / 16.0f, 4 / 16.0f, 1 / 16.0f};
+    float kernel[KERNEL_SIDE * KERNEL_SIDE];
     sbv_config config;
     sbv_config_default(&config);
     if (argc < 3) {
-        fprintf(stderr, "usage: fallback MODEL.bin auto|cuda [fp32|fp16] [tile]\n");
+        fprintf(stderr, "usage: fallback MODEL.bin auto|cuda [fp32|fp16] [tile] [refine]\n");
         return 2;
     }
     draw_frames();
     config.model_path = argv[1];
     config.log = count;
     config.threads = 1;
+    config.refine = argc > 5 ? atoi(argv[5]) : 0;
+    config.cycle = config.refine > 0;
+    if (config.cycle) {
+        for (int i = 0; i < KERNEL_SIDE * KERNEL_SIDE; i++)
+            kernel[i] = binomial[i / KERNEL_SIDE] * binomial[i % KERNEL_SIDE];
+        config.kernel = kernel;
+        config.kernel_side = KERNEL_SIDE;
+    }
     config.backend = SBV_BACKEND_CPU;
+    config.precision = SBV_PRECISION_FP32;
     if (run_clip(&config, -1) < 0)
         return 2;
     const int half = argc > 3 && !strcmp(argv[3], "fp16");

@@ -95,6 +95,22 @@ def test_clip(options: list[str], streams: str, tmp_path: Path) -> None:
     assert calls(report)["cuGraphLaunch"] > 10
 
 
+@pytest.mark.parametrize("options", [["fp32", "0", "1"], ["fp32", "16", "20"], ["fp16", "0", "5"]])
+def test_refined_clip(options: list[str], tmp_path: Path) -> None:
+    """The picture is made in memory, refined and compared with the input, on the device."""
+    report = tmp_path / "report"
+    done = run([FALLBACK, MODEL, "cuda", *options], report)
+    assert done.returncode == RIGHT and done.stdout == "ok on cuda, 0 warnings\n", done.stdout + done.stderr
+    assert complaints(report) == [] and calls(report)["cuGraphLaunch"] > 10
+    assert {"sbv_blur_up", "sbv_advance"} <= launches(report) and not any("sbv_picture" in kernel for kernel in launches(report))
+
+
+def test_device_lost_while_refining(tmp_path: Path) -> None:
+    done = run([FALLBACK, MODEL, "auto", "fp32", "0", "2"], tmp_path / "report",
+               FAKE_CUDA_FAIL="cuGraphLaunch:3:700:sticky")
+    assert done.returncode == RIGHT and done.stdout == "ok on cpu, 1 warnings\n", done.stdout + done.stderr
+
+
 def test_no_driver() -> None:
     env = {name: value for name, value in os.environ.items() if name != "LD_LIBRARY_PATH"}
     automatic = subprocess.run([FALLBACK, MODEL, "auto"], env=env, capture_output=True, text=True, check=False)
