@@ -117,7 +117,7 @@ def draw(folder: pathlib.Path, name: str, figures: Figures, clips: Clips, scale:
                 **{way: clips[way][middle] for way in figures}, "original": sharp}
     plots.side_by_side(folder / f"{name}_crops.png", pictures, *plots.most_detailed(sharp, side), side)
     for kind, clip in clips.items():
-        write_clip(str(folder / f"{name}_{kind}.png"), clip[middle][None], "1", ffmpeg)
+        write_clip(str(folder / f"{name}_{kind.replace('/', '_')}.png"), clip[middle][None], "1", ffmpeg)
 
 
 def parse(arguments: Optional[Sequence[str]] = None) -> argparse.Namespace:
@@ -127,6 +127,8 @@ def parse(arguments: Optional[Sequence[str]] = None) -> argparse.Namespace:
     add("--hr", nargs="+", required=True, metavar="CLIP", help="sharp clips, or folders of images")
     add("--lr", nargs="+", metavar="CLIP", help="small clips that belong to them, in order; nothing is degraded then")
     add("--model", required=True, metavar="X.bin", help="model file")
+    add("--options", nargs="+", default=[], metavar="A=B:C=D",
+        help="measure the filter with these options of it as well, refine=5 say; each gets a line")
     add_degradation(parser)
     add("--reference", action="store_true", help="measure the PyTorch definition as well, which is slow")
     add("--no-temporal", action="store_true", help="leave out the flicker of a static scene")
@@ -155,6 +157,8 @@ def measure(args: argparse.Namespace) -> dict[str, Figures]:
         plots.require()
     ffmpeg, scale = find_ffmpeg(args.ffmpeg), model_scale(args.model)
     restorers = {"model": lambda low: restore(low, args.model, scale, ffmpeg)}
+    for options in args.options:
+        restorers[options] = lambda low, options=options: restore(low, args.model, scale, ffmpeg, options)
     if args.reference:
         restorers["reference"] = lambda low: restore_reference(low, args.model, scale)
     rows: dict[str, Figures] = {}

@@ -38,9 +38,10 @@ def filter_argument(text: str) -> str:
     return "".join("\\" + c if c in "\\'[],;" else c for c in option)
 
 
-def restore(frames: np.ndarray, model: str, scale: int, ffmpeg: str) -> np.ndarray:
-    """The selfblindvsr filter."""
-    return through_filter(frames, f"selfblindvsr=model={filter_argument(model)}", scale, ffmpeg)
+def restore(frames: np.ndarray, model: str, scale: int, ffmpeg: str, options: str = "") -> np.ndarray:
+    """The selfblindvsr filter, with more options of it as its users write them."""
+    chain = f"selfblindvsr=model={filter_argument(model)}{':' if options else ''}{options}"
+    return through_filter(frames, chain, scale, ffmpeg)
 
 
 def weights(kind: str, distance: np.ndarray) -> np.ndarray:

@@ -93,6 +93,14 @@ def test_the_filter_against_the_scalers(ffmpeg, program, sharp, models, tmp_path
     assert row["bicubic"]["per_frame"] == pytest.approx(wanted)
 
 
+def test_options_of_the_filter(program, sharp, models, tmp_path: Path) -> None:
+    """Each makes a line of its own: borders differ where the picture depends on the neighbours."""
+    row = figures(program, sharp[0], models.random, tmp_path, "--options", "tile=16", "border=reflect:scene=0.001",
+                  "--no-temporal")
+    assert list(row)[3:] == ["model", "tile=16", "border=reflect:scene=0.001"]
+    assert row["tile=16"]["psnr"] == row["model"]["psnr"] != row["border=reflect:scene=0.001"]["psnr"]
+
+
 def test_a_small_clip_at_hand(program, sharp, models, tmp_path: Path) -> None:
     """--lr with what would have been made gives the same; a compressed one is worse."""
     low = blur.gaussian_degrade(sharp[1], 2.0, "center", 4)
