@@ -73,7 +73,7 @@ typedef struct SelfBlindVSRContext {
     int64_t returned;          /* frames received */
     int status;                /* of the input, once it ended */
     int64_t status_pts;
-    int warned_matrix, told_matrix;
+    int told_matrix[2]; /* that it is guessed: not supported, not specified */
 } SelfBlindVSRContext;
 
 #define OFFSET(x) offsetof(SelfBlindVSRContext, x)
@@ -130,18 +130,12 @@ static const enum AVPixelFormat pix_fmts[] = {
 
 static int averror(int sbv)
 {
-    switch (sbv) {
-    case SBV_ERROR_MEMORY:
-        return AVERROR(ENOMEM);
-    case SBV_ERROR_FILE:
-        return AVERROR(EIO);
-    case SBV_ERROR_MODEL:
-        return AVERROR_INVALIDDATA;
-    case SBV_ERROR_DEVICE:
-        return AVERROR_EXTERNAL;
-    default:
-        return AVERROR(EINVAL);
-    }
+    static const int codes[] = {
+        [-SBV_ERROR_ARGUMENT] = AVERROR(EINVAL), [-SBV_ERROR_MEMORY] = AVERROR(ENOMEM),
+        [-SBV_ERROR_FILE] = AVERROR(EIO),        [-SBV_ERROR_MODEL] = AVERROR_INVALIDDATA,
+        [-SBV_ERROR_DEVICE] = AVERROR_EXTERNAL,
+    };
+    return sbv >= 0 ? 0 : codes[-sbv];
 }
 
 static void log_message(void *opaque, enum sbv_log_level level, const char *message)
@@ -342,12 +336,13 @@ static int config_output(AVFilterLink *outlink)
     return s->device ? make_frames_context(outlink) : 0;
 }
 
+/* The matrix of a frame; one that is not known is guessed from the height, as players do, and said once. */
 static enum sbv_matrix matrix_of(AVFilterContext *ctx, const AVFrame *frame)
 {
     SelfBlindVSRContext *s = ctx->priv;
     const enum sbv_matrix guess = frame->height < 720 ? SBV_MATRIX_BT601 : SBV_MATRIX_BT709;
-    const char *guess_name = guess == SBV_MATRIX_BT601 ? "bt601" : "bt709";
-    const char *name = av_color_space_name(frame->colorspace);
+    const int unspecified = frame->colorspace == AVCOL_SPC_UNSPECIFIED;
+    const char *name = unspecified ? NULL : av_color_space_name(frame->colorspace);
 
     switch (frame->colorspace) {
     case AVCOL_SPC_BT709:
@@ -357,19 +352,15 @@ static enum sbv_matrix matrix_of(AVFilterContext *ctx, const AVFrame *frame)
         return SBV_MATRIX_BT601;
     case AVCOL_SPC_BT2020_NCL:
         return SBV_MATRIX_BT2020;
-    case AVCOL_SPC_UNSPECIFIED:
-        if (!s->told_matrix)
-            av_log(ctx, AV_LOG_VERBOSE, "Colour matrix not specified, taken as %s for a height of %d\n", guess_name,
-                   frame->height);
-        s->told_matrix = 1;
-        return guess;
     default:
-        if (!s->warned_matrix)
-            av_log(ctx, AV_LOG_WARNING, "Colour matrix %s not supported, taken as %s\n", name ? name : "of no name",
-                   guess_name);
-        s->warned_matrix = 1;
-        return guess;
+        break;
     }
+    if (!s->told_matrix[unspecified])
+        av_log(ctx, unspecified ? AV_LOG_VERBOSE : AV_LOG_WARNING, "Colour matrix %s%snot %s, taken as %s\n",
+               name ? name : "", name ? " " : "", unspecified ? "specified" : "supported",
+               guess == SBV_MATRIX_BT601 ? "bt601" : "bt709");
+    s->told_matrix[unspecified] = 1;
+    return guess;
 }
 
 static enum sbv_chroma_site chroma_site_of(const AVFrame *frame)
@@ -386,17 +377,10 @@ static enum sbv_chroma_site chroma_site_of(const AVFrame *frame)
 /* Formats that say nothing are full range where FFmpeg's scaler takes them so: yuvj and gray. */
 static int full_range_of(const AVFrame *frame, enum AVPixelFormat format)
 {
-    switch (format) {
-    case AV_PIX_FMT_YUVJ420P:
-    case AV_PIX_FMT_YUVJ422P:
-    case AV_PIX_FMT_YUVJ444P:
-        return 1;
-    case AV_PIX_FMT_GRAY8:
-    case AV_PIX_FMT_GRAY10:
-        return frame->color_range != AVCOL_RANGE_MPEG;
-    default:
-        return frame->color_range == AVCOL_RANGE_JPEG;
-    }
+    const int gray = format == AV_PIX_FMT_GRAY8 || format == AV_PIX_FMT_GRAY10;
+    const int yuvj = format == AV_PIX_FMT_YUVJ420P || format == AV_PIX_FMT_YUVJ422P || format == AV_PIX_FMT_YUVJ444P;
+
+    return yuvj || frame->color_range == AVCOL_RANGE_JPEG || (gray && frame->color_range != AVCOL_RANGE_MPEG);
 }
 
 /* What a frame looks like, in the library's words. What the format has no use for is zero, so that descriptions can be
