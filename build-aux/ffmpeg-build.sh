@@ -95,8 +95,18 @@ EOT
 EOT
             ;;
     esac
+    [ "$kind" != full ] || text_options
     [ "$nvidia" = no ] || nvidia_options
     [ -z "${SBV_FFMPEG_OPTIONS:-}" ] || echo "$SBV_FFMPEG_OPTIONS" | tr ' ' '\n'
+}
+
+# The filter drawtext, which writes what other filters have measured onto the picture; from FFmpeg 7 on it needs HarfBuzz.
+text_options() {
+    pkg-config --exists freetype2 fontconfig || return 0
+    printf '%s\n' --enable-libfreetype --enable-libfontconfig
+    if grep -q -e --enable-libharfbuzz "$source/configure" && pkg-config --exists harfbuzz; then
+        echo --enable-libharfbuzz
+    fi
 }
 
 # CUDA frames, in the full FFmpeg NVIDIA's decoders and encoders too, and where there is a compiler for them FFmpeg's own

@@ -121,6 +121,32 @@ def tiny_tensors(scale: int, tail: float, seed: int = 1, features: int = 4) -> d
     return tensors
 
 
+def kernel_tensors(side: int = 13, seed: int = 1, features: int = 4) -> dict[str, np.ndarray]:
+    """A narrow kernel network for a window of five frames. Its kernels are about a Gaussian of 1.5 pixels in the middle
+    of a block, and differ with the frames."""
+    rng = np.random.RandomState(seed)
+    tensors: dict[str, np.ndarray] = {}
+
+    def layer(name: str, outputs: int, inputs: int, *size: int) -> None:
+        weights = rng.standard_normal((outputs, inputs, *size)) / np.sqrt(inputs * np.prod(size))
+        tensors[f"kernel_net.{name}.weight"] = weights.astype(np.float32)
+        tensors[f"kernel_net.{name}.bias"] = np.zeros(outputs, np.float32)
+
+    layer("in_conv", features, 15, 3, 3)
+    for block in ("body1.0", "body1.1", "body2.0", "body2.1"):
+        layer(f"{block}.body.0", features, features, 3, 3)
+        layer(f"{block}.body.2", features, features, 3, 3)
+        layer(f"{block}.body.3.conv_du.0", 2, features, 1, 1)
+        layer(f"{block}.body.3.conv_du.2", features, 2, 1, 1)
+    layer("body2.2", features, features, 3, 3)
+    layer("body2.3", 1, features, 3, 3)
+    layer("fc_net.0", 2 * side, side ** 2)
+    layer("fc_net.1", side ** 2, 2 * side)
+    y, x = np.indices((side, side)) - side // 2 - 1.5
+    tensors["kernel_net.fc_net.1.bias"] = (-(x * x + y * y) / (2 * 1.5 ** 2)).ravel().astype(np.float32)
+    return tensors
+
+
 @dataclass(frozen=True)
 class Models:
     """Model files for the tests."""
@@ -129,6 +155,7 @@ class Models:
     tinted: Path   # as plain, with TINT added
     double: Path   # random weights, times 2
     topleft: Path  # as plain, but its metadata says that its samples sit at the top left
+    kernel: Path   # as random, with a kernel network; the others have none
 
 
 @pytest.fixture(scope="session")
@@ -143,7 +170,8 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Models:
     plain = tiny_tensors(4, 0)
     tinted = {**plain, "out_conv.1.bias": np.array(TINT, np.float32)}
     return Models(write("random", tiny_tensors(4, 0.5)), write("plain", plain), write("tinted", tinted),
-                  write("double", tiny_tensors(2, 0.5)), write("topleft", plain, "topleft"))
+                  write("double", tiny_tensors(2, 0.5)), write("topleft", plain, "topleft"),
+                  write("kernel", {**tiny_tensors(4, 0.5), **kernel_tensors()}))
 
 
 def raw(pix_fmt: str, width: int, height: int, *, rate: int = 25) -> tuple[str, ...]:

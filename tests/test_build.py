@@ -84,7 +84,7 @@ def test_install_deps_runs_apt_get(tmp_path: Path, user: str) -> None:
     assert calls[1].startswith("noninteractive ") and "install -y --no-install-recommends" in calls[1]
     # What FFmpeg can do without is installed too.
     assert {"build-essential", "libcmocka-dev", "python3-pytest", "valgrind", "libffmpeg-nvenc-dev",
-            "clang"} <= set(calls[1].split())
+            "clang", "libfreetype-dev", "libfontconfig-dev"} <= set(calls[1].split())
 
 
 def test_configure_help_names_every_option() -> None:
@@ -312,3 +312,5 @@ def test_useful_ffmpeg_is_useful() -> None:
                            ("protocols", ["https", "file", "rtmps"]), ("filters", ["scale", "selfblindvsr", "xfade"])):
         words = succeed(ffmpeg, "-hide_banner", f"-{listing}").split()
         assert [name for name in names if name not in words] == []
+    fonts = subprocess.run(["pkg-config", "--exists", "freetype2", "fontconfig"], check=False).returncode == 0
+    assert not fonts or "drawtext" in succeed(ffmpeg, "-hide_banner", "-filters").split()
