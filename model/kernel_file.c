@@ -128,7 +128,7 @@ static int read_value(const struct reader *r, const struct npy *npy, long place,
 }
 
 /* The first kernel of a .npy file, value by value: in Fortran order those of one kernel lie apart. */
-static int read_npy(const struct reader *r, float *kernel, int *width, int *height)
+static int read_npy(const struct reader *r, float *kernel, int *rows, int *columns)
 {
     char header[HEADER_READ + 1];
     struct npy npy;
@@ -136,12 +136,12 @@ static int read_npy(const struct reader *r, float *kernel, int *width, int *heig
     if ((ret = read_header(r, &npy, header)) < 0 || (ret = parse_header(r, &npy, header)) < 0)
         return ret;
     const long *shape = npy.shape + npy.dims - 2, kernels = npy.dims == 3 ? npy.shape[0] : 1;
-    if (kernels < 1 || kernels > INT_MAX || shape[0] < 1 || shape[1] < 1 || shape[0] > SBV_KERNEL_SIDE_MAX ||
-        shape[1] > SBV_KERNEL_SIDE_MAX)
-        return refuse(r, "%ld kernels of %ldx%ld, at least 1 and sides of 1 to %d are needed", kernels, shape[1],
-                      shape[0], SBV_KERNEL_SIDE_MAX);
-    *height = (int)shape[0];
-    *width = (int)shape[1];
+    if (kernels < 1 || kernels > INT_MAX || shape[0] < 1 || shape[1] < 1 || shape[0] > SBV_BLUR_SIDE_MAX ||
+        shape[1] > SBV_BLUR_SIDE_MAX)
+        return refuse(r, "%ld kernels of %ldx%ld: at least 1 and sides of 1 to %d are needed", kernels, shape[0],
+                      shape[1], SBV_BLUR_SIDE_MAX);
+    *rows = (int)shape[0];
+    *columns = (int)shape[1];
     for (long i = 0; i < shape[0] * shape[1]; i++) {
         const long y = i / shape[1], x = i % shape[1];
         if ((ret = read_value(r, &npy, npy.fortran ? kernels * (y + shape[0] * x) : i, &kernel[i])) < 0)
@@ -150,65 +150,85 @@ static int read_npy(const struct reader *r, float *kernel, int *width, int *heig
     return SBV_OK;
 }
 
-/* Adds the numbers of a line of text to the kernel. *width is 0 before the first row. */
-static int read_row(const struct reader *r, char *line, int number, float *kernel, int *width, int *height)
+/* Adds the numbers of a line of text to the kernel. *columns is 0 before the first row. */
+static int read_row(const struct reader *r, char *line, int number, float *kernel, int *rows, int *columns)
 {
     static const char blanks[] = " \t\r\n,;";
-    const int most = *width ? *width : SBV_KERNEL_SIDE_MAX;
-    int columns = 0, length;
+    const int most = *columns ? *columns : SBV_BLUR_SIDE_MAX;
+    int count = 0, length;
     for (char *word = line + strspn(line, blanks); *word; word += length + strspn(word + length, blanks)) {
         char *end;
         length = (int)strcspn(word, blanks);
-        if (columns == most || *height == SBV_KERNEL_SIDE_MAX)
-            return refuse(r, "line %d: more than %d %s", number, columns == most ? most : SBV_KERNEL_SIDE_MAX,
-                          columns == most ? "columns" : "rows");
-        kernel[*height * *width + columns++] = strtof(word, &end);
+        if (count == most || *rows == SBV_BLUR_SIDE_MAX)
+            return refuse(r, "line %d: more than %d %s", number, count == most ? most : SBV_BLUR_SIDE_MAX,
+                          count == most ? "columns" : "rows");
+        kernel[*rows * *columns + count++] = strtof(word, &end);
         if (end != word + length)
             return refuse(r, "line %d: '%.*s' is not a number", number, length < 40 ? length : 40, word);
     }
-    if (columns && *width && columns != *width)
-        return refuse(r, "line %d: %d columns, the rows before it have %d", number, columns, *width);
-    *width = columns ? columns : *width;
-    *height += columns > 0;
+    if (count && *columns && count != *columns)
+        return refuse(r, "line %d: %d columns, the rows before it have %d", number, count, *columns);
+    *columns = count ? count : *columns;
+    *rows += count > 0;
     return SBV_OK;
 }
 
+/* Whether a message may quote this. */
+static int is_plain(const char *text)
+{
+    while (*text == '\t' || *text == '\r' || *text == '\n' || (*text >= ' ' && *text <= '~'))
+        text++;
+    return !*text;
+}
+
 /* Rows of numbers; what follows a # is a remark. */
-static int read_text(const struct reader *r, float *kernel, int *width, int *height)
+static int read_text(const struct reader *r, float *kernel, int *rows, int *columns)
 {
     char line[LINE_READ];
     int ret;
-    *width = *height = 0;
+    *rows = *columns = 0;
     for (int number = 1; fgets(line, sizeof(line), r->file); number++) {
-        if (!strchr(line, '\n') && !feof(r->file))
-            return refuse(r, "line %d: longer than %d bytes, or binary", number, LINE_READ - 2);
+        const int whole = strchr(line, '\n') || feof(r->file);
         line[strcspn(line, "#")] = 0;
-        if ((ret = read_row(r, line, number, kernel, width, height)) < 0)
+        if (!is_plain(line))
+            return refuse(r, "line %d: neither .npy nor rows of numbers", number);
+        if (!whole)
+            return refuse(r, "line %d: longer than %d bytes, or binary", number, LINE_READ - 2);
+        if ((ret = read_row(r, line, number, kernel, rows, columns)) < 0)
             return ret;
     }
-    return *height ? SBV_OK : refuse(r, "neither .npy nor rows of numbers: nothing in it");
+    return *rows ? SBV_OK : refuse(r, "nothing in it");
 }
 
-int sbv_read_kernel(const char *path, float *kernel, int *width, int *height, sbv_log_fn *log, void *log_opaque)
+static int read_either(const struct reader *r, float *kernel, int *side)
+{
+    char magic[MAGIC_SIZE];
+    const int npy = fread(magic, sizeof(magic), 1, r->file) == 1 && !memcmp(magic, MAGIC, sizeof(magic));
+    int rows = 0, columns = 0, ret;
+    rewind(r->file);
+    ret = npy ? read_npy(r, kernel, &rows, &columns) : read_text(r, kernel, &rows, &columns);
+    if (ferror(r->file))
+        return refuse(r, "%s", strerror(errno));
+    if (ret >= 0 && rows != columns)
+        return refuse(r, "%d rows of %d values: a kernel is square", rows, columns);
+    *side = rows;
+    return ret;
+}
+
+int sbv_read_kernel(const char *path, float *kernel, int *side, sbv_log_fn *log, void *log_opaque)
 {
     sbv_report report = {.log = log, .opaque = log_opaque};
     struct reader r = {path, NULL, &report};
-    char magic[MAGIC_SIZE];
     struct stat info;
     int ret, fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC); /* a FIFO must not make it wait for a writer */
     if (fd >= 0 && !(r.file = fdopen(fd, "rb")))
         close(fd);
-    if (!r.file || fstat(fileno(r.file), &info) < 0) {
+    if (!r.file || fstat(fileno(r.file), &info) < 0)
         ret = refuse(&r, "%s", strerror(errno));
-    } else if (!S_ISREG(info.st_mode)) {
+    else if (!S_ISREG(info.st_mode))
         ret = refuse(&r, "not a regular file");
-    } else {
-        const int npy = fread(magic, sizeof(magic), 1, r.file) == 1 && !memcmp(magic, MAGIC, sizeof(magic));
-        rewind(r.file);
-        ret = (npy ? read_npy : read_text)(&r, kernel, width, height);
-        if (ferror(r.file))
-            ret = refuse(&r, "%s", strerror(errno));
-    }
+    else
+        ret = read_either(&r, kernel, side);
     if (r.file)
         fclose(r.file);
     return ret;
@@ -263,9 +283,9 @@ int sbv_kernel_writer_open(sbv_kernel_writer **writer, const char *path, int siz
     sbv_kernel_writer *w;
     int ret;
     *writer = NULL;
-    if (size < 1 || size > SBV_KERNEL_SIDE_MAX)
+    if (size < 1 || size > SBV_BLUR_SIDE_MAX)
         return sbv_fail(&report, SBV_ERROR_ARGUMENT, "kernel file '%s': side %d: out of range 1 to %d", path, size,
-                        SBV_KERNEL_SIDE_MAX);
+                        SBV_BLUR_SIDE_MAX);
     if (!(w = calloc(1, sizeof(*w) + strlen(path) + 1)))
         return sbv_fail(&report, SBV_ERROR_MEMORY, "out of memory: kernel file");
     w->report = report;
@@ -286,7 +306,7 @@ int sbv_kernel_writer_add(sbv_kernel_writer *writer, const float *kernel)
 {
     const size_t values = (size_t)(writer->size * writer->size);
     const off_t place = WRITTEN + (off_t)(writer->kernels * (int64_t)(values * sizeof(uint32_t)));
-    unsigned char stored[SBV_KERNEL_SIDE_MAX * SBV_KERNEL_SIDE_MAX * sizeof(uint32_t)];
+    unsigned char stored[SBV_BLUR_SIDE_MAX * SBV_BLUR_SIDE_MAX * sizeof(uint32_t)];
     int ret;
     for (size_t i = 0; i < values; i++) {
         uint32_t bits;

@@ -254,21 +254,17 @@ SBV_API int sbv_kernel_moments(const float *kernel, int side, sbv_moments *momen
 
 /* ---- Files of blur kernels ---- */
 
-/* Most columns and rows of a kernel in a file. */
-#define SBV_KERNEL_SIDE_MAX 127
-
-/* Reads a blur kernel from a file: *height rows of *width values, as they stand, into kernel, which must have room for
- * SBV_KERNEL_SIDE_MAX * SBV_KERNEL_SIDE_MAX. The file is a .npy file of little-endian float32 or float64 of shape
+/* Reads a blur kernel from a file: *side rows of *side values, as they stand, into kernel, which must have room for
+ * SBV_BLUR_SIDE_MAX * SBV_BLUR_SIDE_MAX. The file is a .npy file of little-endian float32 or float64 of shape
  * (rows, columns), or (kernels, rows, columns), of which the first is read; or text, a row a line, numbers separated by
  * blanks, tabs, commas or semicolons, remarks from # to the end of a line. Errors: FILE (message to log). */
-SBV_API int sbv_read_kernel(const char *path, float *kernel, int *width, int *height, sbv_log_fn *log,
-                            void *log_opaque);
+SBV_API int sbv_read_kernel(const char *path, float *kernel, int *side, sbv_log_fn *log, void *log_opaque);
 
 /* A .npy file of float32 of shape (kernels, size, size) that is written kernel by kernel. After every call it is whole,
  * so that it can be read whenever the program ends. It is written in place: a regular file. */
 typedef struct sbv_kernel_writer sbv_kernel_writer;
 
-/* Creates the file, or empties it. size: 1 to SBV_KERNEL_SIDE_MAX. On failure *writer is NULL. Messages go to log.
+/* Creates the file, or empties it. size: 1 to SBV_BLUR_SIDE_MAX. On failure *writer is NULL. Messages go to log.
  * Errors: ARGUMENT, FILE, MEMORY. */
 SBV_API int sbv_kernel_writer_open(sbv_kernel_writer **writer, const char *path, int size, sbv_log_fn *log,
                                    void *log_opaque);
