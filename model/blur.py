@@ -17,6 +17,7 @@ KERNEL_SIDE = 13      # of the network's kernels, high-resolution pixels
 REALISTIC_SIDE = 31   # of the realistic kernels before they are reduced to KERNEL_SIDE
 REALISTIC_EIGENVALUES = (0.6 * 4, 5 * 4)
 REALISTIC_NOISE = 0.25
+ROUND = 1e-6          # relative difference of two variances below which a kernel has no direction
 CUBIC = -0.75         # of the cubic convolution; the value of OpenCV and PyTorch
 
 
@@ -60,9 +61,9 @@ def centre_of_mass(kernel: np.ndarray) -> np.ndarray:
 
 
 class Moments(NamedTuple):
-    """Width and place of a kernel, pixels of it: the standard deviation along the direction in which it is widest and
-    across, that direction in degrees from right towards down, -90 to 90, and the centre of mass right of and below the
-    middle entry."""
+    """Width and place of a kernel, pixels of it: the standard deviations along the principal axis that lies closer to
+    the horizontal and across it, the direction of that axis in degrees from right towards down, above -45 up to 45 (0
+    for a round kernel), and the centre of mass right of and below the middle entry."""
     sigma_x: float
     sigma_y: float
     angle: float
@@ -76,10 +77,12 @@ def moments(kernel: np.ndarray) -> Moments:
     centre = centre_of_mass(weights)
     y, x = (axis - place for axis, place in zip(np.indices(kernel.shape), centre))
     xx, yy, xy = ((weights * product).sum() for product in (x * x, y * y, x * y))
+    sign = -1 if xx < yy else 1
     mean, half = (xx + yy) / 2, np.hypot((xx - yy) / 2, xy)
-    angle = np.degrees(np.arctan2(2 * xy, xx - yy)) / 2
+    angle = np.degrees(np.arctan2(sign * xy, sign * (xx - yy) / 2)) / 2 if half > ROUND * (abs(xx) + abs(yy)) else 0.0
     middle = (np.array(kernel.shape) - 1) / 2
-    return Moments(np.sqrt(max(mean + half, 0)), np.sqrt(max(mean - half, 0)), angle, *(centre - middle)[::-1])
+    return Moments(np.sqrt(max(mean + sign * half, 0)), np.sqrt(max(mean - sign * half, 0)), angle,
+                   *(centre - middle)[::-1])
 
 
 def cubic_matrix(positions: np.ndarray, size: int, edge: str) -> np.ndarray:

@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Draw the blur kernels that the filter wrote (kernel_file): their mean, some over time, and the moments of all.
 
-The moments are those of the frame metadata: the standard deviation along the direction in which a kernel is widest and
-across, that direction, and the centre of mass, in output pixels. They are printed too. Needs numpy and matplotlib.
+The moments are those of the frame metadata: the standard deviations along the principal axis that lies closer to the
+horizontal and across it, its direction in degrees from right towards down, and the centre of mass right of and below
+the middle entry, in output pixels. They are printed too. Needs numpy and matplotlib.
 """
 from __future__ import annotations
 
