@@ -92,6 +92,8 @@ int sbv_blur_update(sbv_session *s, sbv_slot *const window[], int64_t frame)
         b->frame = frame;
         b->uploaded = 0;
     }
+    if (b->given && b->frame < 0)
+        b->frame = frame;
     if (b->uploaded || !s->ws.refinement.kernel)
         return SBV_OK;
     if ((ret = sbv_upload(&s->exec, s->ws.refinement.kernel, b->kernel, sizeof(float) * (size_t)(b->side * b->side))) <
@@ -123,6 +125,11 @@ const float *sbv_kernel(const sbv_session *session, int *side)
 {
     *side = session->blur.side;
     return *side ? session->blur.kernel : NULL;
+}
+
+int sbv_kernel_is_new(const sbv_session *session)
+{
+    return session->blur.frame >= 0 && session->blur.frame == session->returned - 1;
 }
 
 double sbv_cycle_psnr(const sbv_session *session)

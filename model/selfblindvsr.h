@@ -232,6 +232,10 @@ SBV_API int sbv_estimate_kernel(sbv_session *session, float *kernel);
  * below its middle entry. */
 SBV_API const float *sbv_kernel(const sbv_session *session, int *side);
 
+/* Whether that kernel was estimated for that very frame: nonzero for the first frame that it serves, 0 for those after it
+ * and where there is none. Of a given kernel the first frame sent after sbv_describe or sbv_flush is the one. */
+SBV_API int sbv_kernel_is_new(const sbv_session *session);
+
 /* With sbv_config.cycle: how well the frame that sbv_receive returned last explains the input: PSNR in dB, peak 1, of
  * the input frame against D of the output, over all pixels of R, G and B. The input is R, G, B as the network sees it,
  * the output is clamped to [0, 1] and not rounded yet. 100 at most, which stands for infinity too; NAN where there is

@@ -20,7 +20,7 @@ typedef struct sbv_blur {
     int side;      /* 0: none in use */
     int given;     /* it is not to be estimated */
     int uploaded;  /* ws.refinement.kernel is the same */
-    int64_t frame; /* for which it was estimated; -1: it is yet to be */
+    int64_t frame; /* for which it was estimated, or the first if it was given; -1: that is yet to come */
     double psnr;   /* of the last frame; NAN: none */
 } sbv_blur;
 

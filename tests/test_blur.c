@@ -401,6 +401,7 @@ static int estimates(sbv_session *s, int at[FRAMES])
             free(receive(s));
             const float *used = sbv_kernel(s, &side);
             assert_int_equal(side, SIDE);
+            assert_int_equal(sbv_kernel_is_new(s) != 0, memcmp(used, last, sizeof(last)) != 0);
             if (memcmp(used, last, sizeof(last))) {
                 assert_memory_equal(used, expected, sizeof(last));
                 at[count++] = out;
@@ -424,6 +425,7 @@ static void test_interval(void **unused)
         send_frame(s, f);
     free(receive(s));
     assert_null(sbv_kernel(s, &side)); /* nobody asked */
+    assert_false(sbv_kernel_is_new(s));
     sbv_close(&s);
 
     config.kernel_interval = 3;
@@ -437,6 +439,31 @@ static void test_interval(void **unused)
     s->config.scene = 0.2f;
     assert_int_equal(estimates(s, at), 3);
     assert_true(at[0] == 0 && at[1] == 3 && at[2] == CUT);
+    sbv_close(&s);
+}
+
+/* It is new for the first frame after each description. */
+static void test_given_kernel_is_new_once(void **unused)
+{
+    sbv_config config = configuration();
+    float kernel[SIDE * SIDE];
+    (void)unused;
+    tiny_write(model_path, &without);
+    gaussian(kernel, 1.2, 1.2, 0, 1.5);
+    config.kernel = kernel;
+    config.kernel_side = SIDE;
+    sbv_session *s = opened(&config);
+    for (int again = 0; again < 2; again++) {
+        describe(s, 11, 8);
+        for (int f = 0; f < 5; f++) {
+            send_frame(s, f);
+            if (sbv_ready(s, NULL) != SBV_OK)
+                continue;
+            assert_false(f == 2 && sbv_kernel_is_new(s));
+            free(receive(s));
+            assert_int_equal(sbv_kernel_is_new(s) != 0, f == 2);
+        }
+    }
     sbv_close(&s);
 }
 
@@ -524,6 +551,7 @@ int main(void)
         cmocka_unit_test(test_descent_ends_at_rounding),
         cmocka_unit_test(test_cycle_rises_with_every_step),
         cmocka_unit_test(test_interval),
+        cmocka_unit_test(test_given_kernel_is_new_once),
         cmocka_unit_test(test_refinement_estimates),
         cmocka_unit_test(test_moments),
     };
