@@ -13,12 +13,15 @@
  * This file is part of Self-Blind-VSR for FFmpeg. SPDX-License-Identifier: LGPL-2.1-or-later
  */
 #include <limits.h>
+#include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <selfblindvsr.h>
 
 #include "config.h"
 #include "libavutil/common.h"
+#include "libavutil/dict.h"
 #include "libavutil/fifo.h"
 #include "libavutil/frame.h"
 #include "libavutil/hwcontext.h"
@@ -60,6 +63,15 @@ typedef struct SelfBlindVSRContext {
     float scene;
     int tile;
     int max_memory;
+    int kernel_interval;
+    char *kernel;
+    char *kernel_file;
+    int cycle;
+    int refine;
+
+    float blur[SBV_BLUR_SIDE_MAX * SBV_BLUR_SIDE_MAX]; /* the kernel of the option of that name */
+    int blur_side;                                     /* 0: not known */
+    sbv_kernel_writer *kernels;                        /* of kernel_file */
 
     sbv_session *session;
     AVBufferRef *device;       /* of CUDA frames; the session works in its context and stream */
@@ -110,6 +122,17 @@ static const AVOption selfblindvsr_options[] = {
       AV_OPT_TYPE_INT, { .i64 = 0 }, 0, 8192, FLAGS },
     { "max_memory", "most memory to work with, MiB; 0: no limit", OFFSET(max_memory), AV_OPT_TYPE_INT,
       { .i64 = 0 }, 0, 1000000, FLAGS },
+    { "kernel_interval", "frames from one estimate of the blur kernel to the next, in frame metadata; 0: only where "
+      "kernel_file, cycle or refine needs it, and then for each frame", OFFSET(kernel_interval), AV_OPT_TYPE_INT,
+      { .i64 = 0 }, 0, SBV_KERNEL_INTERVAL_MAX, FLAGS },
+    { "kernel", "file of the blur kernel, where it is known: .npy or rows of numbers; none is estimated then",
+      OFFSET(kernel), AV_OPT_TYPE_STRING, { .str = NULL }, 0, 0, FLAGS },
+    { "kernel_file", "file to write all blur kernels to: .npy, float32, kernels x rows x columns", OFFSET(kernel_file),
+      AV_OPT_TYPE_STRING, { .str = NULL }, 0, 0, FLAGS },
+    { "cycle", "measure how well the output, blurred and reduced, explains the input: PSNR in frame metadata, dB",
+      OFFSET(cycle), AV_OPT_TYPE_BOOL, { .i64 = 0 }, 0, 1, FLAGS },
+    { "refine", "steps that bring the output closer to what explains the input", OFFSET(refine), AV_OPT_TYPE_INT,
+      { .i64 = 0 }, 0, SBV_REFINE_MAX, FLAGS },
     { NULL }
 };
 /* clang-format on */
@@ -130,12 +153,20 @@ static const enum AVPixelFormat pix_fmts[] = {
 
 static int averror(int sbv)
 {
-    static const int codes[] = {
-        [-SBV_ERROR_ARGUMENT] = AVERROR(EINVAL), [-SBV_ERROR_MEMORY] = AVERROR(ENOMEM),
-        [-SBV_ERROR_FILE] = AVERROR(EIO),        [-SBV_ERROR_MODEL] = AVERROR_INVALIDDATA,
-        [-SBV_ERROR_DEVICE] = AVERROR_EXTERNAL,
-    };
-    return sbv >= 0 ? 0 : codes[-sbv];
+    switch (sbv) {
+    case SBV_OK:
+        return 0;
+    case SBV_ERROR_MEMORY:
+        return AVERROR(ENOMEM);
+    case SBV_ERROR_FILE:
+        return AVERROR(EIO);
+    case SBV_ERROR_MODEL:
+        return AVERROR_INVALIDDATA;
+    case SBV_ERROR_DEVICE:
+        return AVERROR_EXTERNAL;
+    default:
+        return AVERROR(EINVAL);
+    }
 }
 
 static void log_message(void *opaque, enum sbv_log_level level, const char *message)
@@ -181,6 +212,22 @@ static void tell_model(AVFilterContext *ctx)
                (m->scale - 1) / 2.0);
 }
 
+/* A known kernel that lies elsewhere than the samples do is most likely centred on its middle entry, by mistake. */
+static void check_kernel_place(AVFilterContext *ctx)
+{
+    SelfBlindVSRContext *s = ctx->priv;
+    const sbv_model_info *m = sbv_model(s->session);
+    const double place = strcmp(m->phase, "topleft") ? (m->scale - 1) / 2.0 : 0;
+    sbv_moments moments;
+
+    if (s->blur_side && sbv_kernel_moments(s->blur, s->blur_side, &moments) >= 0 &&
+        hypot(moments.centre_x - place, moments.centre_y - place) > 0.5)
+        av_log(ctx, AV_LOG_WARNING,
+               "Kernel with its centre of mass %.2f, %.2f pixels right of and below its middle entry, where for this "
+               "model it should be %.1f, %.1f: refine moves the picture\n",
+               moments.centre_x, moments.centre_y, place, place);
+}
+
 #if CONFIG_CUDA
 static AVCUDADeviceContext *cuda_of(const AVBufferRef *device)
 {
@@ -210,6 +257,11 @@ static int open_session(AVFilterContext *ctx, enum sbv_backend_choice backend, e
     config.scene = s->scene;
     config.tile = s->tile;
     config.max_memory = (int64_t)s->max_memory << 20;
+    config.kernel_interval = s->kernel_interval || !s->kernel_file ? s->kernel_interval : 1;
+    config.kernel = s->blur_side ? s->blur : NULL;
+    config.kernel_side = s->blur_side;
+    config.cycle = s->cycle;
+    config.refine = s->refine;
     config.threads = FFMAX(ff_filter_get_nb_threads(ctx), 1);
     config.execute = execute;
     config.execute_opaque = ctx;
@@ -226,6 +278,8 @@ static av_cold int init(AVFilterContext *ctx)
 {
     SelfBlindVSRContext *s = ctx->priv;
 
+    if (s->kernel && sbv_read_kernel(s->kernel, s->blur, &s->blur_side, log_message, ctx) < 0)
+        return AVERROR(EINVAL);
     if (!(s->held = av_fifo_alloc2(8, sizeof(AVFrame *), AV_FIFO_FLAG_AUTO_GROW)))
         return AVERROR(ENOMEM);
     return open_session(ctx, SBV_BACKEND_CPU, s->backend == SBV_BACKEND_CPU ? s->precision : SBV_PRECISION_AUTO);
@@ -237,6 +291,7 @@ static av_cold void uninit(AVFilterContext *ctx)
     AVFrame *frame;
 
     sbv_close(&s->session);
+    sbv_kernel_writer_close(&s->kernels);
     av_frame_free(&s->next);
     while (s->held && av_fifo_read(s->held, &frame, 1) >= 0)
         av_frame_free(&frame);
@@ -314,6 +369,16 @@ static int make_frames_context(AVFilterLink *outlink)
     return av_hwframe_ctx_init(link->hw_frames_ctx);
 }
 
+/* Opens kernel_file, if there is one. */
+static int open_kernels(AVFilterContext *ctx)
+{
+    SelfBlindVSRContext *s = ctx->priv;
+    const int side = s->blur_side ? s->blur_side : sbv_model(s->session)->kernel_size;
+
+    sbv_kernel_writer_close(&s->kernels);
+    return s->kernel_file ? averror(sbv_kernel_writer_open(&s->kernels, s->kernel_file, side, log_message, ctx)) : 0;
+}
+
 static int config_output(AVFilterLink *outlink)
 {
     AVFilterContext *ctx = outlink->src;
@@ -322,6 +387,7 @@ static int config_output(AVFilterLink *outlink)
     const int scale = sbv_model(s->session)->scale;
     const int64_t w = (int64_t)inlink->w * scale, h = (int64_t)inlink->h * scale;
     const int64_t linesize = w <= INT_MAX ? av_image_get_linesize(s->format, w, 0) : -1;
+    int ret;
 
     /* The condition of av_image_check_size2(), which would say less. */
     if (linesize <= 0 || h > INT_MAX || linesize + 128 * 8 > INT_MAX / (h + 128)) {
@@ -333,6 +399,9 @@ static int config_output(AVFilterLink *outlink)
     outlink->w = w;
     outlink->h = h;
     tell_model(ctx);
+    check_kernel_place(ctx);
+    if ((ret = open_kernels(ctx)) < 0)
+        return ret;
     return s->device ? make_frames_context(outlink) : 0;
 }
 
@@ -553,6 +622,34 @@ static void fill_padding(const SelfBlindVSRContext *s, AVFrame *frame)
             memset(frame->data[0] + (ptrdiff_t)y * frame->linesize[0], 0xFF, 4 * (size_t)frame->width);
 }
 
+static void set_metadata(AVFrame *frame, const char *name, double value)
+{
+    char key[64], text[32];
+
+    snprintf(key, sizeof(key), "lavfi.selfblindvsr.%s", name);
+    snprintf(text, sizeof(text), "%.4f", value);
+    av_dict_set(&frame->metadata, key, text, 0);
+}
+
+/* What the session knows of the blur and the fit of the frame it returned last -> metadata and kernel_file. */
+static int tell_blur(SelfBlindVSRContext *s, AVFrame *out)
+{
+    sbv_moments moments;
+    int side;
+    const float *kernel = sbv_kernel(s->session, &side);
+
+    if (s->cycle)
+        set_metadata(out, "cycle_psnr", sbv_cycle_psnr(s->session));
+    if (kernel && sbv_kernel_moments(kernel, side, &moments) >= 0) {
+        set_metadata(out, "kernel_sigma_x", moments.sigma_x);
+        set_metadata(out, "kernel_sigma_y", moments.sigma_y);
+        set_metadata(out, "kernel_angle", moments.angle);
+        set_metadata(out, "kernel_center_x", moments.centre_x);
+        set_metadata(out, "kernel_center_y", moments.centre_y);
+    }
+    return s->kernels && sbv_kernel_is_new(s->session) ? averror(sbv_kernel_writer_add(s->kernels, kernel)) : 0;
+}
+
 /* Restores the frame of this tag and passes it on. The held frames before it are those that border=none drops. */
 static int output_frame(AVFilterContext *ctx, int64_t tag)
 {
@@ -582,6 +679,8 @@ static int output_frame(AVFilterContext *ctx, int64_t tag)
         goto end;
     }
     s->returned++;
+    if ((ret = tell_blur(s, out)) < 0)
+        goto end;
     ret = ff_filter_frame(outlink, out);
     out = NULL;
 end:
@@ -626,7 +725,7 @@ static int finish(AVFilterContext *ctx)
     if (s->status == AVERROR_EOF && s->sent && !s->returned)
         av_log(ctx, AV_LOG_WARNING, "No frame came out: border=none needs at least %d frames, there were %" PRId64 "\n",
                sbv_model(s->session)->sequence, s->sent);
-    if ((ret = wait_for_device(ctx)) < 0)
+    if ((ret = wait_for_device(ctx)) < 0 || (ret = averror(sbv_kernel_writer_close(&s->kernels))) < 0)
         return ret;
     ff_outlink_set_status(ctx->outputs[0], s->status, s->status_pts);
     return 0;

@@ -155,7 +155,7 @@ class Models:
     tinted: Path   # as plain, with TINT added
     double: Path   # random weights, times 2
     topleft: Path  # as plain, but its metadata says that its samples sit at the top left
-    kernel: Path   # as random, with a kernel network; the others have none
+    kernel: Path   # random weights of which the picture shows little, and a kernel network; the others have none
 
 
 @pytest.fixture(scope="session")
@@ -171,7 +171,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Models:
     tinted = {**plain, "out_conv.1.bias": np.array(TINT, np.float32)}
     return Models(write("random", tiny_tensors(4, 0.5)), write("plain", plain), write("tinted", tinted),
                   write("double", tiny_tensors(2, 0.5)), write("topleft", plain, "topleft"),
-                  write("kernel", {**tiny_tensors(4, 0.5), **kernel_tensors()}))
+                  write("kernel", {**tiny_tensors(4, 0.05), **kernel_tensors()}))
 
 
 def raw(pix_fmt: str, width: int, height: int, *, rate: int = 25) -> tuple[str, ...]:

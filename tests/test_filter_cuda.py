@@ -472,6 +472,33 @@ def test_failure_of_ffmpegs_own_calls(gpu: FFmpeg, models: Models, fault: str) -
         assert done.stdout == reference(gpu, chain)
 
 
+def said_of_frames(text: bytes) -> list[float]:
+    """The values of the filter's metadata that the filter metadata prints."""
+    return [float(line.split("=")[1]) for line in text.decode().splitlines() if line.startswith("lavfi.selfblindvsr.")]
+
+
+@pytest.mark.parametrize("precision, limit", [("fp32", 2e-3), ("fp16", 0.05)])
+def test_blur_kernels_on_the_gpu(gpu: FFmpeg, models: Models, tmp_path: Path, precision: str, limit: float) -> None:
+    """Kernels, their moments, the cycle and the refined picture are those of the processor; limit: pixels, degrees, dB.
+    Half precision is that of the kernel network's features."""
+    data, paths = pattern("nv12"), (tmp_path / "cpu.npy", tmp_path / "gpu.npy")
+
+    def run(path: Path, backend: str, wrap: str) -> tuple[bytes, list[float]]:
+        chain = wrap.format(vsr(models.kernel, f"{backend}:kernel_file={path}:cycle=1:refine=3"))
+        pictures = restore(gpu, "nv12", chain, data)
+        text = gpu.output(*raw("nv12", *SIZE), "-vf", f"{chain},metadata=print:file=-", "-f", "null", "-", data=data)
+        return pictures, said_of_frames(text)
+
+    wanted, numbers = run(paths[0], "backend=cpu:precision=fp32", "{}")
+    pictures, others = run(paths[1], f"precision={precision}", on_gpu("{}", "nv12"))
+    assert len(numbers) == 6 * FRAMES
+    assert others == pytest.approx(numbers, abs=limit)
+    kernels = [np.load(path) for path in paths]
+    assert kernels[0].shape == (FRAMES, 13, 13)
+    assert kernels[1] == pytest.approx(kernels[0], abs=limit * kernels[0].max())
+    assert psnr("nv12", pictures, wanted) >= LEAST_PSNR
+
+
 def test_failure_after_the_last_call(gpu: FFmpeg, models: Models, report: Report) -> None:
     """What goes wrong on the GPU after the last frame was queued: the filter waits for it, besides each download."""
     data, chain = pattern("nv12"), on_gpu(vsr(models.random), "nv12")

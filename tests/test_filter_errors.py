@@ -141,18 +141,19 @@ def test_phase_is_warned_of(ffmpeg: FFmpeg, models: Models) -> None:
 def test_help(ffmpeg: FFmpeg) -> None:
     text = ffmpeg.output("-h", f"filter={TAG}").decode()
     for word in ("model", "backend", "auto", "cuda", "cpu", "precision", "fp32", "fp16", "border", "replicate", "reflect",
-                 "none", "scene", "tile", "max_memory", "slice threading"):
+                 "none", "scene", "tile", "max_memory", "kernel_interval", "kernel_file", "cycle", "refine",
+                 "slice threading"):
         assert word in text, word
 
 
-def test_memory_is_clean(ffmpeg: FFmpeg, models: Models) -> None:
+def test_memory_is_clean(ffmpeg: FFmpeg, models: Models, tmp_path: Path) -> None:
     """No invalid access, no use of undefined values, nothing lost, in a whole run with every part of the filter."""
     if not shutil.which("valgrind"):
         pytest.skip("valgrind is not installed")
     valgrind = ("valgrind", "-q", "--error-exitcode=99", "--leak-check=full", "--errors-for-leak-kinds=definite",
                 "--show-leak-kinds=definite", "--num-callers=30")
     done = ffmpeg.run("-filter_threads", "2", *raw("yuv420p", 15, 13), "-vf",
-                      f"selfblindvsr=model={models.random}:scene=0.4", "-f", "framecrc", "-", data=texture(6, 15, 13),
-                      before=valgrind)
+                      f"selfblindvsr=model={models.kernel}:scene=0.4:kernel_interval=2:kernel_file={tmp_path / 'k.npy'}:"
+                      "cycle=1:refine=2", "-f", "framecrc", "-", data=texture(6, 15, 13), before=valgrind)
     assert done.returncode == 0, done.stderr.decode()
     assert len([line for line in done.stdout.splitlines() if not line.startswith(b"#")]) == 6
