@@ -18,7 +18,7 @@ from trainset import Batch, TrainingSet
 
 FLOW_RATE, KERNEL_RATE = 0.3, 0.3  # of the rate of the reconstruction, while all are trained
 CHECK_SEED = 12345
-FLICKER_SHARE = 0.85  # of a bicubic scaler's that is allowed
+FLICKER_SHARE = 0.9  # of a bicubic scaler's that is allowed
 
 
 def bicubic(frames: Tensor, size: torch.Size) -> Tensor:
@@ -67,7 +67,7 @@ class Supervised(Method):
     def sources(self, fraction: float, workers: int, seed: int) -> tuple[Any, Callable[[], list[Callable[[], Batch]]]]:
         args, alone = self.args, self.flow_alone(fraction)
         layered, from_clips = max(1, args.batch // 4), args.batch // 4 if self.clips else 0
-        steady = args.batch // 8 if args.flicker_weight else 0
+        pairs = min(max(1, args.batch // 8), args.batch // 4)
 
         def source(worker: int) -> Callable[[], Batch]:
             if alone:
@@ -75,7 +75,11 @@ class Supervised(Method):
                 return lambda: data.draw(args.flow_batch, min(layered, args.flow_batch), 0)
             data = TrainingSet(self.stills, self.clips, args.patch, seed + 1000003 * worker, args.codec, args.ffmpeg,
                                args.noisy)
-            return lambda: data.draw(args.batch - from_clips - 2 * steady, layered, from_clips, steady=steady)
+
+            def draw() -> Batch:
+                steady = pairs if data.rng.random() < args.steady else 0
+                return data.draw(args.batch - from_clips - 2 * steady, layered, from_clips, steady=steady)
+            return draw
 
         return alone, lambda: [source(worker) for worker in range(workers)]
 

@@ -249,8 +249,10 @@ def add_details(add: Any, whole: Any, positive: Any) -> None:
     add("--flow-weight", type=positive, default=0.005, help="supervised: of the flow error, per pixel (default 0.005)")
     add("--parts", choices=("picture", "kernel"), nargs="+", default=["picture", "kernel"],
         help="supervised: what to train: reconstruction and flow, kernel network (default both)")
-    add("--flicker-weight", type=number_in(0, 1000), default=5.0, help="supervised: of what a still scene under noise "
-        "flickers more than after a bicubic scaler; 0: no such scenes (default 5)")
+    add("--steady", type=number_in(0, 1), default=0.25, help="supervised: share of batches with a still scene under "
+        "noise, twice (default 0.25)")
+    add("--flicker-weight", type=number_in(0, 1000), default=5.0, help="supervised: of what these flicker more than "
+        "after a bicubic scaler (default 5)")
     add("--knee", type=positive, default=0.003, help="supervised: differences of the picture, of 1, below which they "
         "count squared (default 0.003)")
     add("--codec", type=number_in(0, 1), default=0.3, help="supervised: share of batches through x264 (default 0.3)")
