@@ -29,20 +29,40 @@
 #define BLOCK       32  /* pixels, and outputs, that are computed at once */
 #define BLOCK_SUMS  (BLOCK * BLOCK)
 #define MAX_KERNEL  5
+#define SUMS_BYTES  (SBV_AMX_SCRATCH / 2) /* the rest of the scratch memory is the strip's */
 
 #define NO_ROW INT_MIN
+
+/* A block of sums, [16 pixels][16 outputs][pixel][output], to become output pixels from (x, y) on, channels from
+ * `first` on. The first `next` pixels have. */
+struct block {
+    const float *sums;
+    int x, y, first, pixels, next;
+};
+
+/* Pixels of the input that will be packed soon. */
+struct ahead {
+    const char *at, *end;
+    ptrdiff_t bytes, pixel_bytes;
+};
 
 /* What a call works with. Positions in the strip count bfloat16 values. */
 struct conv {
     const sbv_conv_args *a;
     int steps, chunks, tiles; /* of channels, of chunks of these; of outputs */
-    int resident;             /* the strip holds all chunks of a row, else one */
+    int chunk_steps;          /* steps of a chunk, but for the last */
     int columns;              /* output pixels of a row of the strip, a multiple of BLOCK */
     int extent;               /* input pixels that they need */
-    ptrdiff_t pixel, row, chunk;
-    uint16_t *strip;      /* [chunk][row, in turn][pixel][channel] */
-    float *sums;          /* [block of pixels][pair of tiles of outputs][BLOCK_SUMS]; one of these with one chunk */
+    int rows;                 /* that are worked on at once, chunk after chunk */
+    ptrdiff_t pixel, row;
+    uint16_t *strip;      /* [row, in turn][pixel][channel], of one chunk */
+    float *sums;          /* [row][block of pixels][pair of tiles of outputs][BLOCK_SUMS]; one block with one chunk */
+    float *row_sums;      /* of the row at hand */
+    ptrdiff_t sums_row;   /* from row to row */
     int held[MAX_KERNEL]; /* which row of the input a row of the strip holds */
+    struct block block;   /* computed, not yet stored */
+    int share;            /* of its pixels that are stored with each tap */
+    struct ahead ahead;
 };
 
 static int smaller(int a, int b)
@@ -63,9 +83,12 @@ static int tiles_of(int out)
     return (out + TILE - 1) / TILE;
 }
 
-static int chunk_steps(int steps, int chunk)
+/* Steps of a chunk: all chunks about the same. What `split` made of a channel stays together. */
+static int chunk_size(int in, int split)
 {
-    return smaller(steps - chunk * CHUNK_STEPS, CHUNK_STEPS);
+    const int steps = steps_of(in, split), chunks = (steps + CHUNK_STEPS - 1) / CHUNK_STEPS;
+    const int size = (steps + chunks - 1) / chunks;
+    return split && size > 1 ? (size + 1) / 2 * 2 : size;
 }
 
 size_t sbv_conv_bytes_amx(int out, int in, int kernel, int split)
@@ -74,36 +97,41 @@ size_t sbv_conv_bytes_amx(int out, int in, int kernel, int split)
            sizeof(uint16_t);
 }
 
-/* Where the weights of a chunk for a pair of output tiles begin: [chunk][pair][tap][step][tile of the pair][tile]. */
-static size_t weights_at(int taps, int steps, int tiles, int chunk, int pair)
+/* Where the weights of a chunk of `steps` for a pair of output tiles begin, behind `before` steps of the chunks before:
+ * [chunk][pair][tap][step][tile of the pair][tile]. */
+static ptrdiff_t weights_at(int taps, int tiles, int before, int steps, int pair)
 {
-    return ((size_t)chunk * CHUNK_STEPS * (size_t)tiles + 2 * (size_t)pair * (size_t)chunk_steps(steps, chunk)) *
-           (size_t)taps * TILE_SIZE;
+    return ((ptrdiff_t)before * tiles + 2 * (ptrdiff_t)pair * steps) * taps * TILE_SIZE;
 }
 
+/* What weights are packed for. */
+struct layer {
+    int out, in, taps, steps, chunk_steps;
+};
+
 /* A tile of weights is [pair of channels][output][channel of the pair]. `channel` counts those of the packed input. */
-static void put_weight(uint16_t *packed, int out, int steps, int taps, int o, int channel, int t, uint16_t value)
+static void put_weight(const struct layer *l, uint16_t *packed, int o, int channel, int t, uint16_t value)
 {
-    const int step = channel / STEP, chunk = step / CHUNK_STEPS, tiles = tiles_of(out), pair = o / BLOCK;
-    const int pair_tiles = smaller(tiles - 2 * pair, 2);
-    uint16_t *tile = packed + weights_at(taps, steps, tiles, chunk, pair) +
-                     ((t * chunk_steps(steps, chunk) + step % CHUNK_STEPS) * pair_tiles + o % BLOCK / TILE) * TILE_SIZE;
+    const int step = channel / STEP, before = step / l->chunk_steps * l->chunk_steps;
+    const int steps = smaller(l->steps - before, l->chunk_steps), tiles = tiles_of(l->out), pair = o / BLOCK;
+    uint16_t *tile = packed + weights_at(l->taps, tiles, before, steps, pair);
+    tile += ((t * steps + step - before) * smaller(tiles - 2 * pair, 2) + o % BLOCK / TILE) * TILE_SIZE;
     tile[channel % STEP / 2 * 2 * TILE + o % TILE * 2 + channel % 2] = value;
 }
 
 void sbv_pack_conv_amx(const float *raw, int out, int in, int kernel, int split, void *packed)
 {
-    const int steps = steps_of(in, split), taps = kernel * kernel;
+    const struct layer l = {out, in, kernel * kernel, steps_of(in, split), chunk_size(in, split)};
     const int second = in <= STEP / 2 ? STEP / 2 : STEP; /* from a channel to its lower half */
     memset(packed, 0, sbv_conv_bytes_amx(out, in, kernel, split));
     for (int o = 0; o < out; o++)
         for (int i = 0; i < in; i++)
-            for (int t = 0; t < taps; t++) {
+            for (int t = 0; t < l.taps; t++) {
                 const uint16_t value = sbv_to_bf16(*raw++);
                 const int channel = split ? i / STEP * 2 * STEP + i % STEP : i;
-                put_weight(packed, out, steps, taps, o, channel, t, value);
+                put_weight(&l, packed, o, channel, t, value);
                 if (split)
-                    put_weight(packed, out, steps, taps, o, channel + second, t, value);
+                    put_weight(&l, packed, o, channel + second, t, value);
             }
 }
 
@@ -174,7 +202,7 @@ static void pack_split(const struct conv *c, uint16_t *to, const float *from, in
 static void pack_row(const struct conv *c, uint16_t *to, int iy, int ix, int chunk)
 {
     const sbv_conv_args *a = c->a;
-    const int first = chunk * CHUNK_STEPS, steps = chunk_steps(c->steps, chunk);
+    const int first = chunk * c->chunk_steps, steps = smaller(c->steps - first, c->chunk_steps);
     const int left = iy < 0 || iy >= a->in.h ? c->extent : smaller(ix < 0 ? -ix : 0, c->extent);
     const int right = smaller(a->in.w - ix, c->extent); /* where the image ends */
     const ptrdiff_t from = iy * a->in.row + (ix + left) * a->in.pixel;
@@ -200,17 +228,15 @@ static int slot_of(const sbv_conv_args *a, int iy)
     return (iy + a->padding) / a->dilation % a->kernel;
 }
 
-/* Sees to it that the strip holds chunks begin .. end - 1 of what output row y needs, from output column x on. */
-static void pack_rows(struct conv *c, int x, int y, int begin, int end)
+/* Sees to it that the strip holds what output row y needs of a chunk, from output column x on. */
+static void pack_rows(struct conv *c, int x, int y, int chunk)
 {
     const sbv_conv_args *a = c->a;
     for (int ky = 0; ky < a->kernel; ky++) {
         const int iy = y * a->stride - a->padding + ky * a->dilation, slot = slot_of(a, iy);
-        if (c->held[slot] == iy)
-            continue;
+        if (c->held[slot] != iy)
+            pack_row(c, c->strip + slot * c->row, iy, x * a->stride - a->padding, chunk);
         c->held[slot] = iy;
-        for (int chunk = begin; chunk < end; chunk++)
-            pack_row(c, c->strip + (chunk - begin) * c->chunk + slot * c->row, iy, x * a->stride - a->padding, chunk);
     }
 }
 
@@ -231,11 +257,68 @@ static void configure_tiles(void)
     _tile_loadconfig(&config);
 }
 
-/* sums += inputs * weights, over all taps of a chunk, for pixels * 16 pixels and outputs * 16 outputs. `rows` are where
- * the first pixel's taps begin. */
-static inline __attribute__((always_inline)) void multiply(const struct conv *c, const uint16_t *const rows[],
+/* Bias, activation and residual of the next `count` pixels of the finished block, stored. */
+static inline __attribute__((always_inline)) void store_pixels(const sbv_conv_args *a, struct block *b, int count)
+{
+    const int first = b->first, end = smaller(b->next + count, b->pixels), channels = a->out.c - first;
+    const __mmask16 masks[2] = {(__mmask16)channel_mask(smaller(channels, TILE)),
+                                (__mmask16)channel_mask(smaller(channels - TILE, TILE))};
+    const __m512 slope = _mm512_set1_ps(a->slope), zero = _mm512_setzero_ps();
+    const __m512 bias[2] = {_mm512_maskz_loadu_ps(masks[0], a->bias + first),
+                            _mm512_maskz_loadu_ps(masks[1], a->bias + first + TILE)};
+    for (int i = b->next; i < end; i++) {
+        const float *sums = b->sums + i / TILE * 2 * TILE * TILE + i % TILE * TILE;
+        const float *add = a->residual.data ? sbv_at(&a->residual, b->x + i, b->y) + first : NULL;
+        char *out = (char *)sbv_pixel(&a->out, b->x + i, b->y);
+        __m512 value[2];
+        for (int o = 0; o < 2; o++) {
+            value[o] = _mm512_add_ps(_mm512_load_ps(sums + o * TILE * TILE), bias[o]);
+            value[o] = _mm512_mask_mul_ps(value[o], _mm512_cmp_ps_mask(value[o], zero, _CMP_NGT_UQ), value[o], slope);
+            if (add)
+                value[o] = _mm512_add_ps(value[o], _mm512_maskz_loadu_ps(masks[o], add + o * TILE));
+        }
+        if (a->out.type == SBV_MAP_BF16) {
+            _mm512_mask_storeu_epi16((uint16_t *)out + first, (__mmask32)masks[1] << TILE | masks[0],
+                                     (__m512i)_mm512_cvtne2ps_pbh(value[1], value[0]));
+        } else {
+            _mm512_mask_storeu_ps((float *)out + first, masks[0], value[0]);
+            _mm512_mask_storeu_ps((float *)out + first + TILE, masks[1], value[1]);
+        }
+    }
+    b->next = end;
+}
+
+/* Brings the next pixel of the row that will be packed next nearer. */
+static inline void fetch_pixel(struct ahead *ahead)
+{
+    if (ahead->at == ahead->end)
+        return;
+    for (ptrdiff_t i = 0; i < ahead->bytes; i += 64)
+        _mm_prefetch(ahead->at + i, _MM_HINT_T1);
+    ahead->at += ahead->pixel_bytes;
+}
+
+/* Brings nearer what `count` pixels of a block of floats will be stored to, and their residual. */
+static inline void fetch_output(const sbv_conv_args *a, const struct block *b, int begin, int count)
+{
+    const int end = a->out.type == SBV_MAP_F32 ? smaller(begin + count, b->pixels) : 0;
+    for (int i = begin; i < end; i++) {
+        const float *out = sbv_at(&a->out, b->x + i, b->y) + b->first;
+        const float *add = a->residual.data ? sbv_at(&a->residual, b->x + i, b->y) + b->first : out;
+        for (int o = 0; o < BLOCK; o += TILE) {
+            __builtin_prefetch(out + o, 1);
+            if (add != out)
+                __builtin_prefetch(add + o);
+        }
+    }
+}
+
+/* sums = or += inputs * weights, over all taps of a chunk, for pixels * 16 pixels and outputs * 16 outputs. `rows` are
+ * where the first pixel's taps begin. Between taps the block before is stored, so that it and the tiles' arithmetic run
+ * side by side; `sums` may be the same memory. */
+static inline __attribute__((always_inline)) void multiply(struct conv *c, const uint16_t *const rows[],
                                                            const uint16_t *w, float *sums, int steps, int fresh,
-                                                           int pixels, int outputs)
+                                                           const struct block *coming, int pixels, int outputs)
 {
     const sbv_conv_args *a = c->a;
     const ptrdiff_t next = a->stride * c->pixel, next_bytes = next * (ptrdiff_t)sizeof(uint16_t);
@@ -255,10 +338,10 @@ static inline __attribute__((always_inline)) void multiply(const struct conv *c,
             const uint16_t *in = rows[ky] + kx * a->dilation * c->pixel;
             for (int s = 0; s < steps; s++, in += STEP, w += outputs * TILE_SIZE) {
                 _tile_loadd(4, in, next_bytes);
-                _tile_loadd(6, w, 64);
+                _tile_stream_loadd(6, w, 64); /* inputs stay in the L1 cache, weights pass through */
                 _tile_dpbf16ps(0, 4, 6);
                 if (outputs == 2) {
-                    _tile_loadd(7, w + TILE_SIZE, 64);
+                    _tile_stream_loadd(7, w + TILE_SIZE, 64);
                     _tile_dpbf16ps(1, 4, 7);
                 }
                 if (pixels == 2) {
@@ -268,126 +351,142 @@ static inline __attribute__((always_inline)) void multiply(const struct conv *c,
                         _tile_dpbf16ps(3, 5, 7);
                 }
             }
+            store_pixels(a, &c->block, c->share);
+            fetch_pixel(&c->ahead);
+            fetch_output(a, coming, (ky * a->kernel + kx) * c->share, c->share);
         }
+    store_pixels(a, &c->block, BLOCK);
     _tile_stored(0, sums, 64);
     _tile_stored(1, sums + 256, 64);
     _tile_stored(2, sums + 512, 64);
     _tile_stored(3, sums + 768, 64);
 }
 
-/* Bias, activation and residual of one pixel's sums for up to 16 outputs, stored. */
-static inline void store_pixel(const sbv_conv_args *a, const float *sums, int x, int y, int first)
-{
-    const __mmask16 mask = (__mmask16)channel_mask(smaller(a->out.c - first, TILE));
-    const ptrdiff_t at = y * a->out.row + x * a->out.pixel + first;
-    __m512 value = _mm512_add_ps(_mm512_load_ps(sums), _mm512_loadu_ps(a->bias + first));
-    value = _mm512_mask_mul_ps(value, _mm512_cmp_ps_mask(value, _mm512_setzero_ps(), _CMP_NGT_UQ), value,
-                               _mm512_set1_ps(a->slope));
-    if (a->residual.data)
-        value = _mm512_add_ps(value, _mm512_maskz_loadu_ps(mask, sbv_at(&a->residual, x, y) + first));
-    if (a->out.type == SBV_MAP_BF16)
-        _mm256_mask_storeu_epi16((uint16_t *)a->out.data + at, mask, (__m256i)_mm512_cvtneps_pbh(value));
-    else
-        _mm512_mask_storeu_ps((float *)a->out.data + at, mask, value);
-}
-
-/* What the sums of a block, [pixels in 16s][outputs in 16s][pixel][output], become. */
-static void store_block(const sbv_conv_args *a, const float *sums, int x, int y, int first, int pixels)
-{
-    for (int i = 0; i < pixels; i++)
-        for (int o = 0; o < 2 && first + o * TILE < a->out.c; o++)
-            store_pixel(a, sums + (i / TILE * 2 + o) * 256 + i % TILE * TILE, x + i, y, first + o * TILE);
-}
-
 /* One chunk of `pixels` output pixels, at most BLOCK, from column x of row y on, which is column `at` of the strip. */
-static void compute_block(const struct conv *c, int at, int x, int y, int pixels, int chunk)
+static void compute_block(struct conv *c, int at, int x, int y, int pixels, int chunk)
 {
     const sbv_conv_args *a = c->a;
-    const int steps = chunk_steps(c->steps, chunk), last = chunk == c->chunks - 1, wide = pixels > TILE;
+    const int before = chunk * c->chunk_steps, steps = smaller(c->steps - before, c->chunk_steps);
+    const int wide = pixels > TILE, pairs = (c->tiles + 1) / 2;
     const uint16_t *rows[MAX_KERNEL];
     for (int ky = 0; ky < a->kernel; ky++)
-        rows[ky] = c->strip + (c->resident ? chunk : 0) * c->chunk +
-                   slot_of(a, y * a->stride - a->padding + ky * a->dilation) * c->row + at * a->stride * c->pixel;
-    for (int pair = 0; 2 * pair < c->tiles; pair++) {
+        rows[ky] =
+            c->strip + slot_of(a, y * a->stride - a->padding + ky * a->dilation) * c->row + at * a->stride * c->pixel;
+    for (int pair = 0; pair < pairs; pair++) {
         const uint16_t *w =
-            (const uint16_t *)a->weights + weights_at(a->kernel * a->kernel, c->steps, c->tiles, chunk, pair);
-        float *sums = c->sums;
-        if (c->chunks > 1)
-            sums += (ptrdiff_t)(at / BLOCK * ((c->tiles + 1) / 2) + pair) * BLOCK_SUMS;
+            (const uint16_t *)a->weights + weights_at(a->kernel * a->kernel, c->tiles, before, steps, pair);
+        float *sums = c->row_sums + (c->chunks > 1 ? (ptrdiff_t)(at / BLOCK * pairs + pair) * BLOCK_SUMS : 0);
+        struct block coming = {.sums = sums, .x = x, .y = y, .first = pair * BLOCK};
+        if (chunk == c->chunks - 1)
+            coming.pixels = pixels;
         if (2 * pair + 1 < c->tiles && wide)
-            multiply(c, rows, w, sums, steps, chunk == 0, 2, 2);
+            multiply(c, rows, w, sums, steps, chunk == 0, &coming, 2, 2);
         else if (wide)
-            multiply(c, rows, w, sums, steps, chunk == 0, 2, 1);
+            multiply(c, rows, w, sums, steps, chunk == 0, &coming, 2, 1);
         else if (2 * pair + 1 < c->tiles)
-            multiply(c, rows, w, sums, steps, chunk == 0, 1, 2);
+            multiply(c, rows, w, sums, steps, chunk == 0, &coming, 1, 2);
         else
-            multiply(c, rows, w, sums, steps, chunk == 0, 1, 1);
-        if (last)
-            store_block(a, sums, x, y, pair * BLOCK, pixels);
+            multiply(c, rows, w, sums, steps, chunk == 0, &coming, 1, 1);
+        if (chunk == c->chunks - 1)
+            c->block = coming;
     }
 }
 
-static void compute_row(struct conv *c, int x, int y, int count)
+/* What the row after y will need, if it is inside the image, will be fetched while y is computed. */
+static void look_ahead(struct conv *c, int x, int y, int chunk)
 {
-    for (int chunk = 0; chunk < c->chunks; chunk++) {
-        if (!c->resident)
-            for (int i = 0; i < MAX_KERNEL; i++)
-                c->held[i] = NO_ROW;
-        if (chunk == 0 || !c->resident)
-            pack_rows(c, x, y, c->resident ? 0 : chunk, c->resident ? c->chunks : chunk + 1);
-        __asm__ volatile("" ::: "memory"); /* tile loads do not say what they read */
-        for (int at = 0; at < count; at += BLOCK)
-            compute_block(c, at, x + at, y, smaller(count - at, BLOCK), chunk);
-    }
+    const sbv_conv_args *a = c->a;
+    const sbv_map *in = &a->in;
+    const int iy = (y + 1) * a->stride - a->padding + (a->kernel - 1) * a->dilation;
+    const int ix = x * a->stride - a->padding, begin = ix > 0 ? ix : 0, end = smaller(in->w, ix + c->extent);
+    const ptrdiff_t size = (ptrdiff_t)sbv_sample_size(in->type);
+    const int per_step = a->split ? STEP / 2 : STEP, first = chunk * c->chunk_steps * per_step;
+    c->ahead = (struct ahead){.bytes = smaller(in->c - first, c->chunk_steps * per_step) * size,
+                              .pixel_bytes = in->pixel * size};
+    if (iy < 0 || iy >= in->h || begin >= end)
+        return;
+    c->ahead.at = (const char *)sbv_pixel(in, begin, iy) + first * size;
+    c->ahead.end = c->ahead.at + (end - begin) * c->ahead.pixel_bytes;
 }
 
-/* Lays the strip out for so many columns. Returns the bytes of strip and sums. */
-static size_t lay_out(struct conv *c, int columns, int resident)
+static void forget_rows(struct conv *c)
+{
+    for (int i = 0; i < MAX_KERNEL; i++)
+        c->held[i] = NO_ROW;
+}
+
+/* `count` columns of row y from column x on, one chunk. */
+static void compute_row(struct conv *c, int x, int y, int count, int chunk)
+{
+    pack_rows(c, x, y, chunk);
+    look_ahead(c, x, y, chunk);
+    __asm__ volatile("" ::: "memory"); /* tile loads do not say what they read */
+    for (int at = 0; at < count; at += BLOCK)
+        compute_block(c, at, x + at, y, smaller(count - at, BLOCK), chunk);
+}
+
+/* Rows of sums that wait between chunks are few, so that they stay in the cache as the weights of a chunk do. */
+static void compute_columns(struct conv *c, int x, int begin, int end)
+{
+    const int count = smaller(c->a->x1 - x, c->columns);
+    forget_rows(c);
+    for (int y = begin; y < end; y += c->rows)
+        for (int chunk = 0; chunk < c->chunks; chunk++) {
+            if (c->chunks > 1)
+                forget_rows(c);
+            c->row_sums = c->sums;
+            for (int i = y; i < smaller(end, y + c->rows); i++) {
+                compute_row(c, x, i, count, chunk);
+                c->row_sums += c->sums_row;
+            }
+        }
+}
+
+/* Lays the strip out for so many columns. Returns its bytes. */
+static size_t lay_out(struct conv *c, int columns)
 {
     const sbv_conv_args *a = c->a;
     c->columns = columns;
-    c->resident = resident;
     c->extent = (columns - 1) * a->stride + (a->kernel - 1) * a->dilation + 1;
-    c->pixel = smaller(c->steps, CHUNK_STEPS) * STEP;
+    c->pixel = c->chunk_steps * STEP;
     c->row = c->extent * c->pixel;
-    c->chunk = a->kernel * c->row;
-    const size_t strip = (size_t)c->chunk * (size_t)(resident ? c->chunks : 1) * sizeof(uint16_t);
-    const size_t blocks = c->chunks > 1 ? (size_t)(columns / BLOCK) * (size_t)((c->tiles + 1) / 2) : 1;
-    return strip + blocks * BLOCK_SUMS * sizeof(float);
+    return (size_t)(a->kernel * c->row) * sizeof(uint16_t);
 }
 
-/* Strips as wide as fit, all of about the same width. */
-static void plan(struct conv *c, const sbv_conv_args *a)
+/* How many rows and columns are worked on at once: with one chunk whole rows as far as they fit, otherwise as many rows
+ * as have room for their sums. Of several strips none is much narrower than the others. */
+static void plan(struct conv *c, const sbv_conv_args *a, int rows)
 {
-    const int width = a->x1 - a->x0;
-    int columns = (width + BLOCK - 1) / BLOCK * BLOCK, strips;
-    c->a = a;
-    c->steps = steps_of(a->in.c, a->split);
-    c->chunks = (c->steps + CHUNK_STEPS - 1) / CHUNK_STEPS;
-    c->tiles = tiles_of(a->out.c);
-    while (lay_out(c, columns, 1) > SBV_AMX_SCRATCH && columns > BLOCK)
-        columns -= BLOCK;
-    strips = (width + columns - 1) / columns;
-    columns = ((width + strips - 1) / strips + BLOCK - 1) / BLOCK * BLOCK;
-    if (lay_out(c, columns, 1) > SBV_AMX_SCRATCH)
-        lay_out(c, columns, 0);
+    const int width = a->x1 - a->x0, pairs = (tiles_of(a->out.c) + 1) / 2;
+    int blocks = (width + BLOCK - 1) / BLOCK, most, strips;
+    *c = (struct conv){.a = a, .steps = steps_of(a->in.c, a->split), .tiles = tiles_of(a->out.c), .rows = rows};
+    c->chunk_steps = chunk_size(a->in.c, a->split);
+    c->chunks = (c->steps + c->chunk_steps - 1) / c->chunk_steps;
+    c->share = (BLOCK + a->kernel * a->kernel - 1) / (a->kernel * a->kernel);
+    most = SUMS_BYTES / (pairs * BLOCK_SUMS * (int)sizeof(float)); /* blocks of pixels with room for their sums */
+    if (c->chunks > 1) {
+        c->rows = smaller(rows, most);
+        blocks = smaller(blocks, most / c->rows);
+    }
+    while (lay_out(c, blocks * BLOCK) > SBV_AMX_SCRATCH - SUMS_BYTES)
+        blocks--;
+    strips = (width + blocks * BLOCK - 1) / (blocks * BLOCK);
+    lay_out(c, ((width + strips - 1) / strips + BLOCK - 1) / BLOCK * BLOCK);
+    if (c->chunks > 1)
+        c->sums_row = (ptrdiff_t)c->columns / BLOCK * pairs * BLOCK_SUMS;
 }
 
 void sbv_conv_amx(const sbv_conv_args *a, int begin, int end)
 {
     struct conv c;
-    void *scratch = sbv_scratch_take(a->scratch);
-    plan(&c, a);
-    c.sums = scratch;
-    c.strip = (uint16_t *)((char *)scratch + lay_out(&c, c.columns, c.resident) -
-                           (size_t)c.chunk * (size_t)(c.resident ? c.chunks : 1) * sizeof(uint16_t));
+    char *scratch = sbv_scratch_take(a->scratch);
+    plan(&c, a, end - begin);
+    c.sums = (float *)scratch;
+    c.strip = (uint16_t *)(scratch + SUMS_BYTES);
     configure_tiles();
-    for (int x = a->x0; x < a->x1; x += c.columns) {
-        for (int i = 0; i < MAX_KERNEL; i++)
-            c.held[i] = NO_ROW;
-        for (int y = a->y0 + begin; y < a->y0 + end; y++)
-            compute_row(&c, x, y, smaller(a->x1 - x, c.columns));
-    }
+    for (int x = a->x0; x < a->x1; x += c.columns)
+        compute_columns(&c, x, a->y0 + begin, a->y0 + end);
+    store_pixels(a, &c.block, BLOCK);
     _tile_release();
     sbv_scratch_give(a->scratch, scratch);
 }
