@@ -7,7 +7,8 @@
  * Frames are NV12 noise, a few different ones in turn. The first output frame is timed apart: it has to wait for the
  * look-ahead, and what is loaded lazily is loaded then. The others end when the device has done all its work. Steady
  * figures leave out the frames before each position of the window has come up twice, when launches are recorded; from
- * there on neither memory of the device nor of the process may grow. Exit status 77: there is no GPU.
+ * there on neither memory of the device nor of the process may grow. Exit status 77: there is no GPU, or the
+ * processor does not have that precision.
  *
  * This file is part of Self-Blind-VSR for FFmpeg. SPDX-License-Identifier: LGPL-2.1-or-later
  */
@@ -16,14 +17,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "kernels/cuda/cuda.h"
 #include "model/session.h"
 
-#define NO_DEVICE 77
+#define NO_DEVICE 77  /* or not the precision */
 #define INPUTS    4   /* different frames */
 #define WARM_UP   20  /* output frames before steady work, or half of all */
 #define PITCH     256 /* frames of decoders begin their rows at multiples of this */
@@ -96,11 +96,17 @@ static int64_t resident_bytes(void)
     return resident * sysconf(_SC_PAGESIZE);
 }
 
+/* The most it ever was. Not what getrusage() says, which knows of the program that started this one. */
 static int64_t peak_resident_bytes(void)
 {
-    struct rusage usage;
-    getrusage(RUSAGE_SELF, &usage);
-    return (int64_t)usage.ru_maxrss * 1024;
+    char line[256];
+    long long kib = 0;
+    FILE *file = fopen("/proc/self/status", "r");
+    while (file && fgets(line, sizeof(line), file) && sscanf(line, "VmHWM: %lld", &kib) != 1)
+        ;
+    if (file)
+        fclose(file);
+    return kib * 1024;
 }
 
 static void watch_open(struct watch *w)
@@ -246,8 +252,9 @@ static sbv_session *open_session(const struct settings *set)
     config.precision = set->precision;
     config.threads = set->threads;
     config.log = print_error;
-    if (sbv_open(&s, &config) < 0)
-        exit(1);
+    const int ret = sbv_open(&s, &config);
+    if (ret < 0)
+        exit(ret == SBV_ERROR_ARGUMENT && set->precision != SBV_PRECISION_AUTO ? NO_DEVICE : 1);
     if (s->exec.backend) {
         sbv_cuda *c = (sbv_cuda *)s->exec.backend;
         c->options.conv_path = set->conv;

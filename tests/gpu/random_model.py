@@ -24,6 +24,7 @@ PYRAMID = (16, 32, 64, 96, 128, 196)
 DECODER = (128, 128, 96, 64, 32)
 REFINER = (128, 128, 128, 96, 64, 32, 2)
 COST_CHANNELS = 81
+KERNEL_NET = (64, 4, 32, 1000, 169)  # channels, in attention, before the last; of the linear layers
 STEPS = 256  # values that a weight can have
 
 Layer = tuple[str, tuple[int, ...], float]  # name, shape of the weights, gain
@@ -68,6 +69,20 @@ def flow() -> Iterator[Layer]:
         dense = width
 
 
+def kernel_net() -> Iterator[Layer]:
+    width, reduced, last, hidden, values = KERNEL_NET
+    yield conv("kernel_net.in_conv", SEQUENCE * COLOURS, width)
+    for block in ("body1.0", "body1.1", "body2.0", "body2.1"):
+        yield conv(f"kernel_net.{block}.body.0", width, width)
+        yield conv(f"kernel_net.{block}.body.2", width, width, 0.2)
+        yield f"kernel_net.{block}.body.3.conv_du.0", (reduced, width, 1, 1), 1.0
+        yield f"kernel_net.{block}.body.3.conv_du.2", (width, reduced, 1, 1), 1.0
+    yield conv("kernel_net.body2.2", width, last)
+    yield conv("kernel_net.body2.3", last, 1)
+    yield "kernel_net.fc_net.0", (hidden, values), 1.0
+    yield "kernel_net.fc_net.1", (values, hidden), 1.0
+
+
 def half(value: float) -> bytes:
     return struct.pack("<e", value)
 
@@ -82,8 +97,9 @@ def random_halfs(generator: random.Random, count: int, limit: float) -> bytes:
     return bytes(data)
 
 
-def write(path: Path, features: int = 128, extra: int = 3, recons: int = 20, seed: int = 1) -> int:
-    """Writes the file; returns the number of weights."""
+def write(path: Path, features: int = 128, extra: int = 3, recons: int = 20, seed: int = 1,
+          with_kernel_net: bool = False) -> int:
+    """Writes the file; returns the number of weights. The kernel network is no part of restoring a frame."""
     generator = random.Random(seed)
     header: dict[str, object] = {"__metadata__": {"name": "random weights", "licence": "CC0-1.0", "phase": "topleft"}}
     tensors: list[bytes] = []
@@ -96,12 +112,14 @@ def write(path: Path, features: int = 128, extra: int = 3, recons: int = 20, see
         tensors.append(data)
         place += len(data)
 
-    for layers in (reconstruction(features, extra, recons), flow()):
+    parts = [reconstruction(features, extra, recons), flow(), *([kernel_net()] if with_kernel_net else [])]
+    for layers in parts:
         for name, shape, gain in layers:
             transposed = shape[-1] == 4
-            inputs = shape[0] if transposed else shape[1]
+            # of a transposed convolution with stride 2 a quarter of the taps meets each output
+            inputs = shape[0] * 4 if transposed else math.prod(shape[1:])
             # uniform in +-limit has a third of limit^2 as its variance; the sum of all products is to keep it
-            add(f"{name}.weight", shape, gain * math.sqrt(3 / (inputs * shape[2] * shape[3] / (4 if transposed else 1))))
+            add(f"{name}.weight", shape, gain * math.sqrt(3 / inputs))
             add(f"{name}.bias", (shape[1] if transposed else shape[0],), 0.02)
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 8)

@@ -1,0 +1,83 @@
+#!/usr/bin/env python3
+"""Measures how fast the library is on this machine: one table, and a JSON file of all figures.
+
+Operations, whole frames, growth with the size of frames, PyTorch on the same input, memory, ffmpeg from end to end, and
+what options of the filter cost. What cannot be measured here is in the table too, with the reason.
+
+This file is part of Self-Blind-VSR for FFmpeg. SPDX-License-Identifier: LGPL-2.1-or-later
+"""
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from pathlib import Path
+from typing import Optional, Sequence
+
+import programs
+from programs import TOP, Failed, NotRun
+from results import Results
+from sections import QUICK, SECTIONS, Bench, Scale
+
+sys.path.insert(0, str(TOP / "tests/gpu"))
+import random_model  # noqa: E402
+
+PUBLISHED = "published size"
+# Options of the filter that cost time, where it has them.
+OPTIONS = ("scene=0.3", "refine=5")
+
+
+def sections_of(text: str) -> tuple[str, ...]:
+    chosen = tuple(text.split(","))
+    unknown = [name for name in chosen if name not in SECTIONS]
+    if unknown:
+        raise argparse.ArgumentTypeError(f"{unknown[0]}: not one of {', '.join(SECTIONS)}")
+    return chosen
+
+
+def parse(words: Optional[Sequence[str]] = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="bench", description="Measures how fast the library is on this machine.")
+    parser.add_argument("--quick", action="store_true", help="small frames, each once: shows that it works")
+    parser.add_argument("--only", type=sections_of, default=tuple(SECTIONS), metavar="SECTION[,SECTION...]",
+                        help=f"of {', '.join(SECTIONS)}; the file keeps the others as they were")
+    parser.add_argument("--model", type=Path, default=TOP / "model/default.bin",
+                        help="beside the network of the published size with random weights (model/default.bin)")
+    parser.add_argument("--json", type=Path, default=TOP / "build/bench.json", help="build/bench.json")
+    parser.add_argument("--ffmpeg", type=Path, help="with the filter (build/bin/ffmpeg)")
+    parser.add_argument("--option", action="append", metavar="NAME=VALUE[:NAME=VALUE...]",
+                        help=f"of the filter, whose cost is measured ({', '.join(OPTIONS)})")
+    parser.add_argument("--compiler", default="cc", help="that the library was compiled with, to be named")
+    parser.add_argument("--flags", default="", help="of the compiler, likewise")
+    return parser.parse_args(words)
+
+
+def main() -> int:
+    arguments = parse()
+    if not arguments.model.is_file():
+        print(f"bench: there is no model {arguments.model}", file=sys.stderr)
+        return 1
+    published = TOP / "build/random-published-kernel.bin"
+    if not published.exists():
+        random_model.write(published, with_kernel_net=True)
+    results = Results({"cpu": programs.processor(), "processors": programs.processors(), "quick": arguments.quick,
+                       "compiler": programs.compiler(arguments.compiler), "flags": " ".join(arguments.flags.split())})
+    with tempfile.TemporaryDirectory() as folder:
+        bench = Bench(results, {arguments.model.name: arguments.model, PUBLISHED: published},
+                      QUICK if arguments.quick else Scale(), Path(folder), arguments.ffmpeg,
+                      list(arguments.option or OPTIONS))
+        for section in arguments.only:
+            try:
+                SECTIONS[section](bench)
+            except NotRun as reason:
+                results.not_run(section, "all", str(reason))
+            except Failed as error:
+                print(f"bench: {section}: {error}", file=sys.stderr)
+                return 1
+    results.write(arguments.json, arguments.only)
+    print(f"{results.machine['cpu']}, {results.machine['processors']} processors; {results.machine['compiler']}")
+    print(results.table())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,37 @@
+/*
+ * What an operation has to do, whoever does it: products and sums, and memory that has to be read and written once.
+ *
+ * This file is part of Self-Blind-VSR for FFmpeg. SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#ifndef SBV_BENCH_COST_H
+#define SBV_BENCH_COST_H
+
+#include "kernels/ops.h"
+
+/* An operation of kernels/ops.h. */
+enum cost_op {
+#define COST_OP(name, args) COST_##name,
+    SBV_OPS(COST_OP)
+#undef COST_OP
+        COST_OPS
+};
+
+/* Room for the parameters of any operation. */
+union cost_args {
+#define COST_MEMBER(name, args) args name;
+    SBV_OPS(COST_MEMBER)
+#undef COST_MEMBER
+};
+
+typedef struct cost {
+    char shape[96]; /* of what comes in and goes out, for people; equal for operations that cost the same */
+    double flops;   /* products and sums, 0 for what only moves data */
+    double bytes;   /* read and written, each once */
+} cost;
+
+const char *cost_name(enum cost_op op);
+
+/* Of `jobs` jobs of an operation, nearly always rows. */
+cost cost_of(enum cost_op op, const union cost_args *args, int jobs);
+
+#endif /* SBV_BENCH_COST_H */

@@ -1,0 +1,141 @@
+/*
+ * Times of operations: see meter.h. Functions of our own stand in the session's table of operations and in the place of
+ * its threads; those say when an operation begins and ends on all threads, these which one it is.
+ *
+ * This file is part of Self-Blind-VSR for FFmpeg. SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#define _POSIX_C_SOURCE 200809L
+#include "meter.h"
+
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "clock.h"
+
+static struct {
+    meter *m;
+    sbv_exec *exec, own; /* own: what the session had */
+    int on_threads;      /* between begin and end of an operation that is spread over threads */
+    /* The operation at hand. */
+    enum cost_op op;
+    union cost_args args;
+    atomic_int jobs;
+} now;
+
+static void stop(const char *what)
+{
+    fprintf(stderr, "bench_ops: %s\n", what);
+    exit(1);
+}
+
+const meter_group *meter_find(const meter *m, const meter_group *like)
+{
+    for (int i = 0; i < m->groups; i++)
+        if (m->group[i].op == like->op && !strcmp(m->group[i].cost.shape, like->cost.shape))
+            return &m->group[i];
+    return NULL;
+}
+
+static meter_group *group_of(meter *m, enum cost_op op, const cost *c)
+{
+    const meter_group like = {.op = op, .cost = *c};
+    const meter_group *found = meter_find(m, &like);
+    if (found)
+        return &m->group[found - m->group];
+    if (m->groups == METER_GROUPS)
+        stop("more kinds of operations than there is room for");
+    m->group[m->groups] = like;
+    return &m->group[m->groups++];
+}
+
+/* The operation at hand has ended. */
+static void add(double seconds)
+{
+    meter *m = now.m;
+    const int jobs = atomic_exchange(&now.jobs, 0);
+    const cost c = cost_of(now.op, &now.args, jobs);
+    meter_group *g = group_of(m, now.op, &c);
+    g->calls++;
+    g->seconds[m->passes] += seconds;
+    if (now.op != COST_conv)
+        return;
+    if (m->convs == m->room) {
+        m->room = m->room ? 2 * m->room : 256;
+        m->conv = realloc(m->conv, (size_t)m->room * sizeof(*m->conv));
+        if (!m->conv)
+            stop("out of memory");
+    }
+    m->conv[m->convs++] = (meter_conv){now.args.conv, jobs};
+}
+
+/* One range of an operation has run. The range that begins with 0 is there once. */
+static void note(enum cost_op op, const void *args, size_t size, int begin, int end)
+{
+    int jobs = atomic_load(&now.jobs);
+    while (jobs < end && !atomic_compare_exchange_weak(&now.jobs, &jobs, end))
+        ;
+    if (begin == 0) {
+        now.op = op;
+        memcpy(&now.args, args, size);
+    }
+}
+
+#define METERED(name, type)                                                                                            \
+    static void metered_##name(const type *a, int begin, int end)                                                      \
+    {                                                                                                                  \
+        const double start = bench_now();                                                                              \
+        now.own.ops.name(a, begin, end);                                                                               \
+        const double seconds = bench_now() - start;                                                                    \
+        note(COST_##name, a, sizeof(*a), begin, end);                                                                  \
+        if (!now.on_threads)                                                                                           \
+            add(seconds);                                                                                              \
+    }
+SBV_OPS(METERED)
+#undef METERED
+
+static void metered_execute(void *opaque, sbv_job_fn *job, void *arg, int jobs)
+{
+    now.on_threads = 1;
+    const double start = bench_now();
+    now.own.execute(opaque, job, arg, jobs);
+    const double seconds = bench_now() - start;
+    now.on_threads = 0;
+    add(seconds);
+}
+
+void meter_begin(meter *m, sbv_session *s)
+{
+    if (m->passes == METER_PASSES)
+        stop("more passes than there is room for");
+    now.m = m;
+    now.exec = &s->exec;
+    now.own = s->exec;
+    atomic_init(&now.jobs, 0);
+    m->convs = 0;
+    for (int i = 0; i < m->groups; i++)
+        m->group[i].calls = 0;
+#define REPLACE(name, type) s->exec.ops.name = metered_##name;
+    SBV_OPS(REPLACE)
+#undef REPLACE
+    s->exec.execute = metered_execute;
+}
+
+void meter_end(void)
+{
+    *now.exec = now.own;
+    now.m->passes++;
+}
+
+void meter_run_convs(const meter *m, const sbv_session *s)
+{
+    for (int i = 0; i < m->convs; i++)
+        sbv_run_conv(&s->exec, &m->conv[i].args, m->conv[i].jobs);
+}
+
+void meter_free(meter *m)
+{
+    free(m->conv);
+    memset(m, 0, sizeof(*m));
+}
