@@ -472,11 +472,6 @@ def test_failure_of_ffmpegs_own_calls(gpu: FFmpeg, models: Models, fault: str) -
         assert done.stdout == reference(gpu, chain)
 
 
-def said_of_frames(text: bytes) -> list[float]:
-    """The values of the filter's metadata that the filter metadata prints."""
-    return [float(line.split("=")[1]) for line in text.decode().splitlines() if line.startswith("lavfi.selfblindvsr.")]
-
-
 @pytest.mark.parametrize("precision, limit", [("fp32", 2e-3), ("fp16", 0.05)])
 def test_blur_kernels_on_the_gpu(gpu: FFmpeg, models: Models, tmp_path: Path, precision: str, limit: float) -> None:
     """Kernels, their moments, the cycle and the refined picture are those of the processor; limit: pixels, degrees, dB.
@@ -485,9 +480,10 @@ def test_blur_kernels_on_the_gpu(gpu: FFmpeg, models: Models, tmp_path: Path, pr
 
     def run(path: Path, backend: str, wrap: str) -> tuple[bytes, list[float]]:
         chain = wrap.format(vsr(models.kernel, f"{backend}:kernel_file={path}:cycle=1:refine=3"))
-        pictures = restore(gpu, "nv12", chain, data)
-        text = gpu.output(*raw("nv12", *SIZE), "-vf", f"{chain},metadata=print:file=-", "-f", "null", "-", data=data)
-        return pictures, said_of_frames(text)
+        said = tmp_path / "metadata"
+        pictures = restore(gpu, "nv12", f"{chain},metadata=print:file={said}", data)
+        lines = [line for line in said.read_text().splitlines() if line.startswith("lavfi.selfblindvsr.")]
+        return pictures, [float(line.split("=")[1]) for line in lines]
 
     wanted, numbers = run(paths[0], "backend=cpu:precision=fp32", "{}")
     pictures, others = run(paths[1], f"precision={precision}", on_gpu("{}", "nv12"))
