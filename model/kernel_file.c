@@ -292,7 +292,9 @@ int sbv_kernel_writer_open(sbv_kernel_writer **writer, const char *path, int siz
     w->size = size;
     strcpy(w->path, path);
     w->fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_NONBLOCK | O_CLOEXEC, 0666);
-    ret = w->fd < 0 ? fail_to_write(w) : write_header(w);
+    ret = w->fd >= 0
+              ? write_header(w)
+              : sbv_fail(&w->report, SBV_ERROR_FILE, "kernel file '%s': cannot be created: %s", path, strerror(errno));
     if (ret < 0) {
         sbv_kernel_writer_close(&w);
         return ret;

@@ -242,7 +242,7 @@ static void test_not_written(void **state)
     assert_null(writer);
     assert_non_null(strstr(message, "'/dev/full': cannot be written after 0 kernels: No space left"));
     assert_int_equal(sbv_kernel_writer_open(&writer, "/tmp/no/such", 3, keep_message, NULL), SBV_ERROR_FILE);
-    assert_non_null(strstr(message, "No such file"));
+    assert_non_null(strstr(message, "cannot be created: No such file"));
     for (int side = 0; side <= SIDE + 1; side += SIDE + 1)
         assert_int_equal(sbv_kernel_writer_open(&writer, path, side, keep_message, NULL), SBV_ERROR_ARGUMENT);
 }
