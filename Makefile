@@ -72,14 +72,15 @@ $(B)/obj/kernels/cpu/conv_amx.o $(B)/sanitize/obj/kernels/cpu/conv_amx.o: BASE_C
 
 SOURCES := $(sort $(wildcard model/*.c kernels/c/*.c) kernels/cpu/cpu.c $(AMX_SOURCE) $(CUDA_SOURCES))
 
-# What is compiled once for each instruction set of the processor family; there products may be fused with sums.
+# What is compiled once for each instruction set of the processor family; there products may be fused with sums, but in
+# conversions of colour, whose results are the same everywhere.
 FAMILY := $(firstword $(subst -, ,$(shell $(CC) -dumpmachine 2>/dev/null)))
 INSTRUCTION_SETS := $(if $(filter x86_64,$(FAMILY)),sse2 avx2 avx512)$(if $(filter aarch64,$(FAMILY)),neon)
 ISA_CFLAGS_sse2   := -DSBV_LANES=4 -msse2
 ISA_CFLAGS_avx2   := -DSBV_LANES=8 -mavx2 -mfma
 ISA_CFLAGS_avx512 := -DSBV_LANES=16 -mavx512f -mavx512vl -mprefer-vector-width=512
 ISA_CFLAGS_neon   := -DSBV_LANES=4
-ISA_SOURCES := $(addprefix kernels/cpu/,blur conv_f32 copy cost_volume deconv warp)
+ISA_SOURCES := $(addprefix kernels/cpu/,attention blur colour conv_f32 copy cost_volume deconv pixel_shuffle pool resize warp)
 ISA_OBJECTS := $(foreach isa,$(INSTRUCTION_SETS),$(ISA_SOURCES:%=%_$(isa).o))
 
 OBJECTS := $(SOURCES:%.c=$(B)/obj/%.o) $(addprefix $(B)/obj/,$(ISA_OBJECTS))
@@ -116,7 +117,7 @@ define isa_rule
 $(1)/$(3)_$(4).o: $(3).c config.mak Makefile
 	@mkdir -p $$(@D)
 	@echo "  CC    $$< ($(4))"
-	@$$(CC) $$(BASE_CFLAGS) -ffp-contract=fast $(2) $$(ISA_CFLAGS_$(4)) -DSBV_ISA=$(4) $$(CFLAGS) -MMD -MP -c $$< -o $$@
+	@$$(CC) $$(BASE_CFLAGS) -ffp-contract=$(if $(filter %/colour,$(3)),off,fast) $(2) $$(ISA_CFLAGS_$(4)) -DSBV_ISA=$(4) $$(CFLAGS) -MMD -MP -c $$< -o $$@
 endef
 $(foreach isa,$(INSTRUCTION_SETS),$(foreach source,$(ISA_SOURCES),$(eval $(call isa_rule,$(B)/obj,-O3 $(CONFIG_CFLAGS),$(source),$(isa)))))
 

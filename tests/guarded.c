@@ -30,9 +30,9 @@ static void fill(guarded *g, float value)
         sbv_store(g->memory, g->map.type, (int)i, value);
 }
 
-guarded guarded_map(enum sbv_type type, int w, int h, int c, int input)
+static guarded make(enum sbv_type type, int w, int h, int c, int input, int gap)
 {
-    guarded g = {.map = {.w = w, .h = h, .c = c, .type = type, .pixel = c + 3}};
+    guarded g = {.map = {.w = w, .h = h, .c = c, .type = type, .pixel = c + gap}};
     g.map.row = g.map.pixel * w + 5;
     /* No guard behind an input: what reads there is left to the address sanitizer. */
     g.count = GUARD + 1 + (size_t)(input ? g.map.row * (h - 1) + g.map.pixel * (w - 1) + c : g.map.row * h + GUARD);
@@ -45,6 +45,16 @@ guarded guarded_map(enum sbv_type type, int w, int h, int c, int input)
             for (int i = 0; i < c; i++)
                 sbv_store(sbv_pixel(&g.map, x, y), type, i, uniform());
     return g;
+}
+
+guarded guarded_map(enum sbv_type type, int w, int h, int c, int input)
+{
+    return make(type, w, h, c, input, 3);
+}
+
+guarded guarded_dense(int w, int h, int c, int input)
+{
+    return make(SBV_MAP_F32, w, h, c, input, 0);
 }
 
 void guarded_reset(guarded *g)

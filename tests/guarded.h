@@ -26,6 +26,9 @@ float uniform(void);
  * free(memory). */
 guarded guarded_map(enum sbv_type type, int w, int h, int c, int input);
 
+/* The same, of floats, with gaps between rows alone. */
+guarded guarded_dense(int w, int h, int c, int input);
+
 /* All of an output gets the pattern again. */
 void guarded_reset(guarded *g);
 

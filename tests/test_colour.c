@@ -1,5 +1,6 @@
 /*
- * Colour conversion (kernels/c/colour.c): every layout there and back, known values, chroma positions, guard bands.
+ * Colour conversion (kernels/c/colour.c), as plain C and for every instruction set, on dense maps and others: every
+ * layout there and back, known values, chroma positions, guard bands; and the bits of plain C.
  *
  * This file is part of Self-Blind-VSR for FFmpeg. SPDX-License-Identifier: LGPL-2.1-or-later
  */
@@ -8,22 +9,26 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
 
-#include "kernels/ops.h"
+#include "kernels/cpu/cpu.h"
 #include "tests/colour_layouts.h"
 
 #define GUARD      64 /* bytes before, after and between the rows that nobody may touch */
 #define GUARD_BYTE 0xA5
 #define MAX_PLANE  (64 * 1024)
-#define PIXEL      4 /* floats from one pixel of the map to the next, one of them nobody's */
+#define MAX_PIXEL  4
 #define NOBODY     -77.0f
 
 /* The last two do not fit into one piece of a row. */
 static const int sizes[][2] = {{1, 1}, {1, 5}, {6, 1}, {2, 2}, {3, 3}, {7, 5}, {16, 10}, {257, 3}, {515, 2}};
+
+static sbv_ops ops;
+static int pixel; /* floats from one pixel of the map to the next; where they are 4, one is nobody's */
 
 static uint32_t random_state = 1;
 
@@ -49,7 +54,7 @@ typedef struct picture {
 } picture;
 
 static picture first_picture, second_picture;
-static float map_floats[PIXEL * 515 * 16];
+static float map_floats[MAX_PIXEL * 515 * 16];
 
 static void make_picture(picture *p, const sbv_stream *s)
 {
@@ -98,7 +103,7 @@ static sbv_map make_map(const sbv_stream *s)
     for (size_t i = 0; i < sizeof(map_floats) / sizeof(map_floats[0]); i++)
         map_floats[i] = NOBODY;
     return (sbv_map){
-        .data = map_floats, .w = s->width, .h = s->height, .c = 3, .pixel = PIXEL, .row = PIXEL * s->width};
+        .data = map_floats, .w = s->width, .h = s->height, .c = 3, .pixel = pixel, .row = pixel * s->width};
 }
 
 static float *pixel_at(const sbv_map *m, int x, int y)
@@ -108,12 +113,12 @@ static float *pixel_at(const sbv_map *m, int x, int y)
 
 static void colour_in(const sbv_stream *s, const picture *p, sbv_map map)
 {
-    sbv_colour_in_c(&(sbv_colour_in_args){s, &p->frame, map}, 0, s->height);
+    ops.colour_in(&(sbv_colour_in_args){s, &p->frame, map}, 0, s->height);
 }
 
 static void colour_out(const sbv_stream *s, sbv_map map, const picture *p)
 {
-    sbv_colour_out_c(&(sbv_colour_out_args){s, map, &p->frame}, 0, (s->height + 1) / 2);
+    ops.colour_out(&(sbv_colour_out_args){s, map, &p->frame}, 0, (s->height + 1) / 2);
 }
 
 /* Every byte that is no sample of the picture still is GUARD_BYTE. Erases the picture. */
@@ -147,9 +152,9 @@ static void there_and_back(const sbv_stream *s, const char *name, int limit)
 
     make_picture(&second_picture, s);
     colour_in(s, &first_picture, map);
-    for (int i = 0; i < s->width * s->height; i++)
-        assert_true(map_floats[i * PIXEL + 3] == NOBODY);
-    assert_true(map_floats[PIXEL * s->width * s->height] == NOBODY);
+    for (int i = 0; i < s->width * s->height && pixel > 3; i++)
+        assert_true(map_floats[i * pixel + 3] == NOBODY);
+    assert_true(map_floats[pixel * s->width * s->height] == NOBODY);
     colour_out(s, map, &second_picture);
     compare(s, name, limit);
     check_guards(&second_picture, s, name);
@@ -378,7 +383,7 @@ static void test_row_order(void **state)
 {
     sbv_stream s = make_stream(find_layout("yuv420p"), 21, 13);
     sbv_map map = make_map(&s);
-    static float straight[PIXEL * 21 * 13];
+    static float straight[MAX_PIXEL * 21 * 13];
     (void)state;
     make_picture(&first_picture, &s);
     for (int c = 0; c < 3; c++)
@@ -401,7 +406,7 @@ static void test_row_order(void **state)
     }
     map = make_map(&s);
     for (int y = s.height - 1; y >= 0; y--)
-        sbv_colour_in_c(&(sbv_colour_in_args){&s, &second_picture.frame, map}, y, y + 1);
+        ops.colour_in(&(sbv_colour_in_args){&s, &second_picture.frame, map}, y, y + 1);
     assert_memory_equal(straight, map.data, sizeof(straight));
 
     static picture whole;
@@ -409,11 +414,43 @@ static void test_row_order(void **state)
     colour_out(&s, map, &whole);
     memset(second_picture.plane, GUARD_BYTE, sizeof(second_picture.plane));
     for (int job = (s.height + 1) / 2 - 1; job >= 0; job--)
-        sbv_colour_out_c(&(sbv_colour_out_args){&s, map, &second_picture.frame}, job, job + 1);
+        ops.colour_out(&(sbv_colour_out_args){&s, map, &second_picture.frame}, job, job + 1);
     for (int c = 0; c < 3; c++)
         for (int y = 0; y < component_h(&s, c); y++)
             for (int x = 0; x < component_w(&s, c); x++)
                 assert_int_equal(get(&second_picture, &s, c, x, y), get(&whole, &s, c, x, y));
+}
+
+/* Any codes into the network, and any values out of it, as plain C does it. */
+static void same_bits(const sbv_stream *s, const char *name)
+{
+    static float expected[sizeof(map_floats) / sizeof(map_floats[0])];
+    sbv_map map = make_map(s);
+    make_picture(&first_picture, s);
+    for (int c = 0; c < s->components; c++)
+        for (int y = 0; y < component_h(s, c); y++)
+            for (int x = 0; x < component_w(s, c); x++)
+                put(&first_picture, s, c, x, y, random_code((1u << s->component[c].depth) - 1));
+    sbv_colour_in_c(&(sbv_colour_in_args){s, &first_picture.frame, map}, 0, s->height);
+    memcpy(expected, map_floats, sizeof(expected));
+    map = make_map(s);
+    colour_in(s, &first_picture, map);
+    if (memcmp(expected, map_floats, sizeof(expected)))
+        fail_msg("%s %dx%d: colours in differ from those of plain C", name, s->width, s->height);
+    for (int i = 0; i < pixel * s->width * s->height; i++)
+        map_floats[i] = (float)random_code(1u << 24) / (1 << 23) - 0.5f;
+    make_picture(&first_picture, s);
+    make_picture(&second_picture, s);
+    sbv_colour_out_c(&(sbv_colour_out_args){s, map, &first_picture.frame}, 0, (s->height + 1) / 2);
+    colour_out(s, map, &second_picture);
+    if (memcmp(first_picture.plane, second_picture.plane, sizeof(first_picture.plane)))
+        fail_msg("%s %dx%d: colours out differ from those of plain C", name, s->width, s->height);
+}
+
+static void test_same_bits(void **state)
+{
+    (void)state;
+    for_each_stream(same_bits);
 }
 
 int main(void)
@@ -423,6 +460,18 @@ int main(void)
         cmocka_unit_test(test_known_values),  cmocka_unit_test(test_chroma_position),
         cmocka_unit_test(test_chroma_filter), cmocka_unit_test(test_rounding_and_clamping),
         cmocka_unit_test(test_p010_bits),     cmocka_unit_test(test_row_order),
+        cmocka_unit_test(test_same_bits),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    int failed = 0;
+    for (int isa = SBV_ISA_C; isa < SBV_ISA_COUNT; isa++) {
+        if (sbv_isa_by_name(sbv_isa_name(isa)) < 0) {
+            printf("# skip %s: this processor, or this build, does not have it\n", sbv_isa_name(isa));
+            continue;
+        }
+        sbv_ops_init(&ops);
+        sbv_ops_init_isa(&ops, isa);
+        for (pixel = 3; pixel <= MAX_PIXEL; pixel++)
+            failed += cmocka_run_group_tests_name(sbv_isa_name(isa), tests, NULL, NULL);
+    }
+    return failed;
 }

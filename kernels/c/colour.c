@@ -10,7 +10,9 @@
  * axis, site being 0 (on the even luma sample), 1 (half-way) or 2 (on the odd one). Along an axis that is not
  * subsampled it sits on luma sample i.
  *
- * Rows are worked on in pieces that fit on the stack; where a piece ends never changes a value.
+ * Rows are worked on in pieces that fit on the stack; where a piece ends never changes a value. The strides that are
+ * usual are constants in their loops, so that the compiler vectorises them. This source is also compiled once for each
+ * instruction set (kernels/cpu/colour.c); without contraction to fused multiply-add, all have the same bits.
  *
  * This file is part of Self-Blind-VSR for FFmpeg. SPDX-License-Identifier: LGPL-2.1-or-later
  */
@@ -18,6 +20,12 @@
 
 #include "kernels/colour_codes.h"
 #include "kernels/ops.h"
+
+#ifndef SBV_COLOUR_NAME
+#define SBV_COLOUR_NAME(name) sbv_##name##_c
+#endif
+
+#define INLINE static inline __attribute__((always_inline))
 
 /* Pixels in a piece of a row; even, so that a piece starts at a chroma sample. */
 #define PIECE 256
@@ -61,7 +69,25 @@ static void load(float *value, const sbv_stream *s, const sbv_frame *frame, int 
     }
 }
 
-/* Writes the samples first .. first + count - 1 of row y. NaN becomes the lowest sample. */
+/* Values -> samples of one or two bytes, `step` bytes apart. NaN becomes the lowest sample. */
+INLINE void store_samples(const float *value, uint8_t *sample, int count, int wide, ptrdiff_t step,
+                          sbv_code_range range, float top, int shift)
+{
+    for (int i = 0; i < count; i++) {
+        float v = range.zero + range.unit * value[i];
+        v = v > 0.0f ? v : 0.0f;
+        v = v < top ? v : top;
+        const int code = (int)(v + ROUNDER - ROUNDER) << shift;
+        if (wide) {
+            const uint16_t stored = (uint16_t)code;
+            memcpy(sample + i * step, &stored, sizeof(stored));
+        } else {
+            sample[i * step] = (uint8_t)code;
+        }
+    }
+}
+
+/* Writes the samples first .. first + count - 1 of row y. */
 static void store(const float *value, const sbv_stream *s, const sbv_frame *frame, int component, int y, int first,
                   int count)
 {
@@ -70,18 +96,12 @@ static void store(const float *value, const sbv_stream *s, const sbv_frame *fram
     uint8_t *sample = frame->data[c.plane] + y * frame->linesize[c.plane] + c.offset + (ptrdiff_t)first * c.step;
     const float top = (float)((1 << c.depth) - 1);
 
-    for (int i = 0; i < count; i++) {
-        float v = range.zero + range.unit * value[i];
-        v = v > 0.0f ? v : 0.0f;
-        v = v < top ? v : top;
-        const unsigned code = (unsigned)(v + ROUNDER - ROUNDER) << c.shift;
-        if (c.depth > 8) {
-            const uint16_t stored = (uint16_t)code;
-            memcpy(sample + (ptrdiff_t)i * c.step, &stored, sizeof(stored));
-        } else {
-            sample[(ptrdiff_t)i * c.step] = (uint8_t)code;
-        }
-    }
+    if (c.depth == 8 && c.step == 1)
+        store_samples(value, sample, count, 0, 1, range, top, c.shift);
+    else if (c.depth > 8 && c.step == 2)
+        store_samples(value, sample, count, 1, 2, range, top, c.shift);
+    else
+        store_samples(value, sample, count, c.depth > 8, c.step, range, top, c.shift);
 }
 
 /* Values of a chroma component at the luma positions x0 .. x0 + count - 1 of row y, interpolated linearly between the
@@ -142,7 +162,7 @@ static void rgb_from_ycbcr(float *rgb[3], const float *luma, const float *cb, co
     }
 }
 
-void sbv_colour_in_c(const sbv_colour_in_args *a, int begin, int end)
+void SBV_COLOUR_NAME(colour_in)(const sbv_colour_in_args *a, int begin, int end)
 {
     const sbv_stream *s = a->stream;
     const sbv_luma_weights k = sbv_luma_weights_of(s->matrix);
@@ -172,6 +192,12 @@ void sbv_colour_in_c(const sbv_colour_in_args *a, int begin, int end)
     }
 }
 
+INLINE void luma_row(float *luma, const float *pixel, ptrdiff_t stride, int count, sbv_luma_weights k)
+{
+    for (int i = 0; i < count; i++)
+        luma[i] = luma_of(k, pixel + i * stride);
+}
+
 static void store_luma(const sbv_colour_out_args *a, sbv_luma_weights k, int y)
 {
     float luma[PIECE];
@@ -179,8 +205,10 @@ static void store_luma(const sbv_colour_out_args *a, sbv_luma_weights k, int y)
     for (int x = 0; x < a->in.w; x += PIECE) {
         const int count = min_int(PIECE, a->in.w - x);
         const float *pixel = sbv_at(&a->in, x, y);
-        for (int i = 0; i < count; i++, pixel += a->in.pixel)
-            luma[i] = luma_of(k, pixel);
+        if (a->in.pixel == 3)
+            luma_row(luma, pixel, 3, count, k);
+        else
+            luma_row(luma, pixel, a->in.pixel, count, k);
         store(luma, a->stream, a->out, 0, y, x, count);
     }
 }
@@ -197,6 +225,17 @@ static void store_rgb(const sbv_colour_out_args *a, int y)
                 value[i] = pixel[c];
             store(value, a->stream, a->out, c, y, x, count);
         }
+}
+
+/* Adds Cb and Cr of a row of pixels, times gains. */
+INLINE void chroma_row(float *cb, float *cr, const float *pixel, ptrdiff_t stride, int count, sbv_luma_weights k,
+                       float cb_gain, float cr_gain)
+{
+    for (int i = 0; i < count; i++) {
+        const float luma = luma_of(k, pixel + i * stride);
+        cb[i] += cb_gain * (pixel[i * stride + 2] - luma);
+        cr[i] += cr_gain * (pixel[i * stride] - luma);
+    }
 }
 
 /* Cb and Cr of the columns first .. first + count - 1, outermost repeated, filtered vertically to chroma row `row`. */
@@ -216,11 +255,11 @@ static void filter_vertically(const sbv_colour_out_args *a, sbv_luma_weights k, 
             continue;
         const int y = clamp_int((row << sub_h) - 1 + tap, 0, a->in.h - 1);
         const float *pixel = sbv_at(&a->in, (first + begin), y);
-        for (int i = begin; i < end; i++, pixel += a->in.pixel) {
-            const float luma = luma_of(k, pixel);
-            cb[i] += filter[tap] * cb_gain * (pixel[2] - luma);
-            cr[i] += filter[tap] * cr_gain * (pixel[0] - luma);
-        }
+        if (a->in.pixel == 3)
+            chroma_row(cb + begin, cr + begin, pixel, 3, end - begin, k, filter[tap] * cb_gain, filter[tap] * cr_gain);
+        else
+            chroma_row(cb + begin, cr + begin, pixel, a->in.pixel, end - begin, k, filter[tap] * cb_gain,
+                       filter[tap] * cr_gain);
     }
     for (int i = 0; i < begin; i++) {
         cb[i] = cb[begin];
@@ -232,11 +271,19 @@ static void filter_vertically(const sbv_colour_out_args *a, sbv_luma_weights k, 
     }
 }
 
+/* Every second value, filtered. */
+static void halve(float *restrict out, const float *restrict value, const float *filter, int count)
+{
+    for (int i = 0; i < count; i++)
+        out[i] = 0.0f + filter[0] * value[2 * i] + filter[1] * value[2 * i + 1] + filter[2] * value[2 * i + 2] +
+                 filter[3] * value[2 * i + 3];
+}
+
 static void store_chroma(const sbv_colour_out_args *a, sbv_luma_weights k, int row)
 {
     const int sub_w = a->stream->chroma_w_log2, w = (a->in.w + sub_w) >> sub_w;
     const float *filter = sbv_site_filter[sbv_site_x(a->stream->chroma_site)];
-    float cb[PIECE], cr[PIECE];
+    float cb[PIECE], cr[PIECE], half_cb[PIECE / 2], half_cr[PIECE / 2];
 
     /* A piece of PIECE columns gives PIECE / 2 - 1 subsampled values: those at its ends need a column more. */
     const int piece = sub_w ? PIECE / 2 - 1 : PIECE;
@@ -246,22 +293,15 @@ static void store_chroma(const sbv_colour_out_args *a, sbv_luma_weights k, int r
             filter_vertically(a, k, row, x, count, cb, cr);
         } else {
             filter_vertically(a, k, row, 2 * x - 1, 2 * count + 2, cb, cr);
-            for (int i = 0; i < count; i++) {
-                float sum_cb = 0.0f, sum_cr = 0.0f;
-                for (int tap = 0; tap < 4; tap++) {
-                    sum_cb += filter[tap] * cb[2 * i + tap];
-                    sum_cr += filter[tap] * cr[2 * i + tap];
-                }
-                cb[i] = sum_cb;
-                cr[i] = sum_cr;
-            }
+            halve(half_cb, cb, filter, count);
+            halve(half_cr, cr, filter, count);
         }
-        store(cb, a->stream, a->out, 1, row, x, count);
-        store(cr, a->stream, a->out, 2, row, x, count);
+        store(sub_w ? half_cb : cb, a->stream, a->out, 1, row, x, count);
+        store(sub_w ? half_cr : cr, a->stream, a->out, 2, row, x, count);
     }
 }
 
-void sbv_colour_out_c(const sbv_colour_out_args *a, int begin, int end)
+void SBV_COLOUR_NAME(colour_out)(const sbv_colour_out_args *a, int begin, int end)
 {
     const sbv_stream *s = a->stream;
     const sbv_luma_weights k = sbv_luma_weights_of(s->matrix);

@@ -33,14 +33,20 @@ void sbv_ops_init_isa(sbv_ops *ops, enum sbv_isa isa);
 /* The operations that there are for every instruction set; the others are those of kernels/c. */
 #define SBV_CPU_OPS(OP, isa)                                                                                           \
     OP(conv, sbv_conv_args, isa)                                                                                       \
-    OP(cost_volume, sbv_cost_args, isa)                                                                                \
     OP(deconv, sbv_deconv_args, isa)                                                                                   \
+    OP(cost_volume, sbv_cost_args, isa)                                                                                \
     OP(warp, sbv_warp_args, isa)                                                                                       \
+    OP(resize, sbv_resize_args, isa)                                                                                   \
+    OP(pixel_shuffle, sbv_shuffle_args, isa)                                                                           \
     OP(copy, sbv_copy_args, isa)                                                                                       \
+    OP(adaptive_pool, sbv_pool_args, isa)                                                                              \
+    OP(attention, sbv_attention_args, isa)                                                                             \
     OP(blur_down, sbv_blur_down_args, isa)                                                                             \
     OP(blur_up, sbv_blur_up_args, isa)                                                                                 \
     OP(sum_squares, sbv_sum_squares_args, isa)                                                                         \
-    OP(advance, sbv_advance_args, isa)
+    OP(advance, sbv_advance_args, isa)                                                                                 \
+    OP(colour_in, sbv_colour_in_args, isa)                                                                             \
+    OP(colour_out, sbv_colour_out_args, isa)
 
 #define SBV_CPU_OP(name, args, isa) void sbv_##name##_##isa(const args *a, int begin, int end);
 SBV_CPU_OPS(SBV_CPU_OP, sse2)

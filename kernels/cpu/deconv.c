@@ -53,12 +53,21 @@ SBV_INLINE void multiply(vec sum[PIXELS][SUMS], const vec in[PIXELS], const floa
     }
 }
 
-static inline float sum_of(vec value)
+/* The sums of the lanes of each of the vectors: those of as many as there are lanes, or fewer, become the lanes of one
+ * vector, in the order of the vectors. */
+SBV_INLINE void add_lanes(vec sum[SUMS], float total[SUMS])
 {
-    float sum = 0;
-    for (int i = 0; i < SBV_LANES; i++)
-        sum += value[i];
-    return sum;
+    const int group = SUMS < SBV_LANES ? SUMS : SBV_LANES;
+    for (int g = 0; g < SUMS; g += group) {
+        for (int half = group / 2; half; half /= 2)
+            for (int i = g; i < g + half; i++)
+                sum[i] = vec_zip_low(sum[i], sum[i + half]) + vec_zip_high(sum[i], sum[i + half]);
+        for (int s = 0; s < group; s++) {
+            total[g + s] = sum[g][s];
+            for (int lane = s + group; lane < SBV_LANES; lane += group)
+                total[g + s] += sum[g][lane];
+        }
+    }
 }
 
 /* The sums of the input pixels x .. x + PIXELS - 1; those beyond the row are of its last pixel. */
@@ -87,8 +96,7 @@ SBV_INLINE void add_up(const sbv_deconv_args *a, const struct line *line, int x,
         }
     }
     for (int i = 0; i < PIXELS; i++)
-        for (int s = 0; s < SUMS; s++)
-            total[i][s] = sum_of(sum[i][s]);
+        add_lanes(sum[i], total[i]);
 }
 
 /* Writes the columns 2i - 1 and 2i, that lie between the input pixels i - 1 and i. */
