@@ -41,7 +41,7 @@ help:
 	@echo 'make library           the library alone'
 	@echo 'make install           library, header, pkg-config file and default model under PREFIX, DESTDIR'
 	@echo 'make install-ffmpeg    ffmpeg and ffprobe under PREFIX'
-	@echo 'make check             all tests: check-unit, check-sanitize, check-compile, check-cuda, check-python'
+	@echo 'make check             all tests: check-unit, check-sanitize, check-neon, check-compile, check-cuda, check-python'
 	@echo 'make check-cuda        the GPU kernels and their driver calls on an emulated GPU'
 	@echo 'make check-gpu         checks and measures the CUDA backend, on a machine with an NVIDIA GPU'
 	@echo 'make gpu-bundle        all that takes, to be built on that machine with nvcc, gcc, make and python3: build/gpu-bundle'
@@ -228,8 +228,8 @@ include build-aux/gpu.mak
 include tests/bench/bench.mak
 
 clean:
-	rm -rf $(B)/obj $(B)/lib $(B)/include $(B)/share $(B)/bin $(B)/tests $(B)/sanitize $(B)/ffmpeg-* $(B)/lean-* $(B)/demo* \
-	    $(B)/emu*
+	rm -rf $(B)/obj $(B)/lib $(B)/include $(B)/share $(B)/bin $(B)/tests $(B)/sanitize $(B)/neon $(B)/ffmpeg-* $(B)/lean-* \
+	    $(B)/demo* $(B)/emu*
 distclean: clean
 	rm -rf $(B) config.mak
 .PHONY: clean distclean

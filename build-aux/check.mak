@@ -22,6 +22,7 @@ $(foreach isa,$(INSTRUCTION_SETS),$(foreach source,$(ISA_SOURCES),$(eval $(call 
 check: library
 	+@$(MAKE) check-unit
 	+@$(MAKE) check-sanitize
+	+@$(MAKE) check-neon
 	+@$(MAKE) check-compile
 	+@$(MAKE) check-cuda
 	+@$(MAKE) check-python
@@ -63,6 +64,33 @@ $(B)/sanitize/%: tests/%.c $(TEST_HELPERS) $(B)/sanitize/libselfblindvsr.a $(wil
 	@$(CC) $(TEST_CFLAGS) -O1 $(SANITIZE) $< $(TEST_HELPERS) $(B)/sanitize/libselfblindvsr.a -lcmocka $(LIBS) -o $@
 -include $(SANITIZE_OBJECTS:.o=.d)
 
+# The operations for another processor, with a compiler and an emulator of it.
+CROSS_CC     := aarch64-linux-gnu-gcc
+CROSS_RUN    := qemu-aarch64
+CROSS_TESTS  := $(filter test_ops% test_colour test_blur_ops,$(UNIT_TESTS))
+CROSS_OBJECTS = $(filter $(B)/obj/kernels/c/% $(B)/obj/kernels/cpu/%,$(OBJECTS))
+
+check-neon:
+	@echo "Operations for NEON, on an emulated processor"
+	+@missing=; for tool in $(CROSS_CC) $(CROSS_RUN); do command -v $$tool >/dev/null || missing="$$missing $$tool"; done; \
+	if [ -n "$$missing" ]; then \
+	    echo "  SKIP  not there:$$missing (packages gcc-aarch64-linux-gnu, libc6-dev-arm64-cross, qemu-user)"; \
+	else \
+	    $(MAKE) B=$(B)/neon CC=$(CROSS_CC) check-cross; \
+	fi
+
+check-cross: $(CROSS_TESTS:%=$(B)/tests/cross/%)
+	@for test in $(CROSS_TESTS); do \
+	    $(CROSS_RUN) $(B)/tests/cross/$$test > $(B)/tests/cross/$$test.log || \
+	        { cat $(B)/tests/cross/$$test.log; echo "  FAIL  $$test"; exit 1; }; \
+	    grep -q '^ok - neon' $(B)/tests/cross/$$test.log || { echo "  FAIL  $$test: did not test NEON"; exit 1; }; \
+	    echo "  PASS  $$test ($$(grep -c '^ok' $(B)/tests/cross/$$test.log) tests)"; done
+
+$(B)/tests/cross/%: tests/%.c tests/guarded.c tests/cross/cmocka.h $(CROSS_OBJECTS) $(wildcard tests/*.h)
+	@mkdir -p $(@D)
+	@echo "  TEST  $< ($(FAMILY))"
+	@$(CC) $(TEST_CFLAGS) -O1 -Itests/cross $< tests/guarded.c $(CROSS_OBJECTS) -static -lm -o $@
+
 # A series that the archive has dropped is no failure, but it is said, here and to the Python tests.
 # $(1): target prefix, $(2): list of series.
 define for_series
@@ -98,4 +126,4 @@ check-cuda:
 	+@$(MAKE) check-cuda-ops-asan
 	+@$(MAKE) check-cuda-ops-tsan
 
-.PHONY: check check-unit check-sanitize check-compile check-cuda check-lean check-python
+.PHONY: check check-unit check-sanitize check-neon check-cross check-compile check-cuda check-lean check-python

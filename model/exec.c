@@ -7,6 +7,7 @@
 #include "model/exec.h"
 
 #include "kernels/cpu/cpu.h"
+#include "kernels/cpu/denormals.h"
 #include "kernels/cpu/scratch.h"
 
 #include <pthread.h>
@@ -14,11 +15,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-#if defined(__SSE2__)
-#include <xmmintrin.h>
-#define DENORMALS_ARE_ZERO 0x8040 /* FTZ and DAZ bits of MXCSR */
-#endif
 
 #define MAX_THREADS 256
 
@@ -214,15 +210,10 @@ static void run_range(void *arg, int job, int jobs)
 {
     const struct range_call *call = arg;
     int begin = (int)((int64_t)call->count * job / jobs), end = (int)((int64_t)call->count * (job + 1) / jobs);
-#if defined(DENORMALS_ARE_ZERO)
-    unsigned control = _mm_getcsr();
-    _mm_setcsr(control | DENORMALS_ARE_ZERO);
-#endif
+    const uint64_t mode = sbv_flush_denormals();
     if (begin < end)
         call->body(call->arg, begin, end);
-#if defined(DENORMALS_ARE_ZERO)
-    _mm_setcsr(control);
-#endif
+    sbv_set_float_mode(mode);
 }
 
 void sbv_parallel(const sbv_exec *exec, sbv_body_fn *body, void *arg, int count)

@@ -18,6 +18,7 @@
 
 #include "guarded.h"
 #include "kernels/cpu/cpu.h"
+#include "kernels/cpu/denormals.h"
 
 #define LIMIT 1e-5
 
@@ -489,6 +490,23 @@ static void test_linear_softmax(void **unused)
     assert_true(out[7] == PATTERN);
 }
 
+/* What workers compute with. Volatile: the compiler must not do the sums. */
+static void test_denormals(void **unused)
+{
+#ifdef SBV_DENORMALS_FLUSHED
+    volatile float smallest = 1.17549435e-38f, half = 0.5f, result, tiny = smallest * half, huge = 1e30f;
+    const uint64_t mode = sbv_flush_denormals();
+    result = smallest * half;
+    assert_true(result == 0);
+    result = tiny * huge;
+    assert_true(result == 0);
+    sbv_set_float_mode(mode);
+    result = smallest * half;
+    assert_true(result != 0);
+#endif
+    (void)unused;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -505,6 +523,7 @@ int main(void)
         cmocka_unit_test(test_adaptive_pool),
         cmocka_unit_test(test_linear_softmax),
         cmocka_unit_test(test_attention),
+        cmocka_unit_test(test_denormals),
     };
     int failed = 0;
     for (int isa = SBV_ISA_C; isa < SBV_ISA_AMX; isa++) {
