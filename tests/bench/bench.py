@@ -17,7 +17,7 @@ from typing import Optional, Sequence
 import programs
 from programs import TOP, Failed, NotRun
 from results import Results
-from sections import QUICK, SECTIONS, Bench, Scale
+from sections import PRECISIONS, QUICK, SECTIONS, Bench, Scale
 
 sys.path.insert(0, str(TOP / "tests/gpu"))
 import random_model  # noqa: E402
@@ -35,11 +35,21 @@ def sections_of(text: str) -> tuple[str, ...]:
     return chosen
 
 
+def precisions_of(text: str) -> tuple[str, ...]:
+    chosen = tuple(text.split(","))
+    unknown = [name for name in chosen if name not in PRECISIONS]
+    if unknown:
+        raise argparse.ArgumentTypeError(f"{unknown[0]}: not one of {', '.join(PRECISIONS)}")
+    return chosen
+
+
 def parse(words: Optional[Sequence[str]] = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="bench", description="Measures how fast the library is on this machine.")
     parser.add_argument("--quick", action="store_true", help="small frames, each once: shows that it works")
     parser.add_argument("--only", type=sections_of, default=tuple(SECTIONS), metavar="SECTION[,SECTION...]",
                         help=f"of {', '.join(SECTIONS)}; the file keeps the others as they were")
+    parser.add_argument("--precision", type=precisions_of, default=PRECISIONS, metavar="PRECISION[,PRECISION]",
+                        help=f"of {', '.join(PRECISIONS)}")
     parser.add_argument("--model", type=Path, default=TOP / "model/default.bin",
                         help="beside the network of the published size with random weights (model/default.bin)")
     parser.add_argument("--json", type=Path, default=TOP / "build/bench.json", help="build/bench.json")
@@ -64,7 +74,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         bench = Bench(results, {arguments.model.name: arguments.model, PUBLISHED: published},
                       QUICK if arguments.quick else Scale(), Path(folder), arguments.ffmpeg,
-                      list(arguments.option or OPTIONS))
+                      list(arguments.option or OPTIONS), arguments.precision)
         for section in arguments.only:
             try:
                 SECTIONS[section](bench)
@@ -73,7 +83,7 @@ def main() -> int:
             except Failed as error:
                 print(f"bench: {section}: {error}", file=sys.stderr)
                 return 1
-    results.write(arguments.json, arguments.only)
+    results.write(arguments.json, arguments.only, arguments.precision)
     print(f"{results.machine['cpu']}, {results.machine['processors']} processors; {results.machine['compiler']}")
     print(results.table())
     return 0

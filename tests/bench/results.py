@@ -58,13 +58,15 @@ class Results:
         widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
         return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows)
 
-    def write(self, path: Path, sections: tuple[str, ...]) -> None:
-        """Replaces these sections of the file; others, of runs before, stay."""
+    def write(self, path: Path, sections: tuple[str, ...], precisions: tuple[str, ...]) -> None:
+        """Replaces these sections of the file, as far as they are of these precisions; the rest, of runs before, stays."""
+        def measured(settings: Mapping[str, Any]) -> bool:
+            return settings["section"] in sections and settings.get("precision", precisions[0]) in precisions
+
         kept: list[dict[str, Any]] = []
         if path.exists():
             try:
-                kept = [each for each in json.loads(path.read_text(encoding="utf-8"))
-                        if each["settings"]["section"] not in sections]
+                kept = [each for each in json.loads(path.read_text(encoding="utf-8")) if not measured(each["settings"])]
             except (ValueError, KeyError, TypeError):
                 pass  # not of ours, or half of one
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -29,13 +29,14 @@ class Scale:
     frame_sizes: tuple[str, ...] = ("160x90", "320x180", "640x360")
     line_sizes: tuple[str, ...] = ("320x180", "960x540", "1920x1080")
     line_frames: int = 4
-    seconds: float = 5                               # for one measurement to be repeated
+    seconds: float = 3                               # for one measurement to be repeated
     torch_models: int = 2                            # the first so many; PyTorch is slow
-    ffmpeg_frames: int = 20
+    longest_frame: float = 15                        # seconds; frames that would take longer are left out
+    ffmpeg_frames: int = 10
     memory_frames: int = 6
 
 
-QUICK = Scale("64x36", ("64x36",), ("64x36", "128x72"), 3, 0, 1, 4, 6)
+QUICK = Scale("64x36", ("64x36",), ("64x36", "128x72"), 3, 0, 1, 15, 4, 6)
 
 
 @dataclass
@@ -46,6 +47,7 @@ class Bench:
     folder: Path               # for files in between
     ffmpeg: Optional[Path]
     options: list[str]         # of the filter, whose cost is measured
+    precisions: tuple[str, ...] = PRECISIONS
     known: dict[tuple, list[dict[str, Any]]] = field(default_factory=dict)  # by settings, what bench_ops said
 
     def say(self, text: str) -> None:
@@ -100,7 +102,7 @@ class Peaks:
 
 def each_precision(bench: Bench, section: str, name: str, measure: Callable[[str], None], **settings: Any) -> None:
     """measure(precision) for each one. A reason why not is said once in a section."""
-    for precision in PRECISIONS:
+    for precision in bench.precisions:
         try:
             measure(precision)
         except NotRun as reason:
@@ -158,9 +160,18 @@ def frames(bench: Bench) -> None:
     for model in bench.models:
         for size in bench.scale.frame_sizes:
             for threads in sorted({1, programs.processors()}):
-                each_precision(bench, "frames", "frame", lambda precision: add_frame(
-                    bench, bench.frame(model, size, precision, threads, "off"), model, size),
-                    model=model, size=size, threads=threads)
+                each_precision(bench, "frames", "frame", lambda precision: measure_frame(
+                    bench, model, size, precision, threads), model=model, size=size, threads=threads)
+
+
+def measure_frame(bench: Bench, model: str, size: str, precision: str, threads: int) -> None:
+    for smaller in bench.scale.frame_sizes:
+        known = bench.results.find("frames", "frame", "ms", model=model, size=smaller, precision=precision,
+                                   threads=threads)
+        expected = (known or 0) / 1e3 * pixels(size) / pixels(smaller)
+        if expected > bench.scale.longest_frame:
+            raise NotRun(f"would take about {expected:.0f} s a frame")
+    add_frame(bench, bench.frame(model, size, precision, threads, "off"), model, size)
 
 
 def add_frame(bench: Bench, lines: list[dict[str, Any]], model: str, size: str) -> None:
@@ -294,7 +305,7 @@ def through_ffmpeg(bench: Bench) -> None:
     ffmpeg = programs.find_ffmpeg(bench.ffmpeg)
     offered = re.findall(r"^ +(fp32|bf16) ", programs.filter_help(ffmpeg), re.M)
     for model, path in bench.models.items():
-        for precision in PRECISIONS:
+        for precision in bench.precisions:
             if precision not in offered:
                 bench.results.not_run("ffmpeg", "ffmpeg -f null", f"this filter has no precision={precision}",
                                       model=model, size=size, precision=precision)
