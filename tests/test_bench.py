@@ -122,9 +122,9 @@ OPS = [
     {"kind": "frame", "min_ms": 20, "median_ms": 30, "convs_min_ms": 16, "convs_median_ms": 17, "first_ms": 40,
      "convs": 3, "convs_flops": 8e9, "passes": 2},
     {"kind": "operation", "part": "frame", "name": "conv", "shape": "a", "calls": 2, "min_ms": 4, "median_ms": 5,
-     "flops": 1e9, "bytes": 1, "passes": 2},
+     "flops": 1e9, "bytes": 1, "parts": 2, "passes": 2},
     {"kind": "operation", "part": "frame", "name": "copy", "shape": "b", "calls": 2, "min_ms": 0.001, "median_ms": 5,
-     "flops": 0, "bytes": 3000, "passes": 2},
+     "flops": 0, "bytes": 6000, "parts": 4, "passes": 2},
 ]
 FRAMES = {"plan_bytes": 800, "first_frame_s": 0.5, "frame_s": 0.25, "precision": "fp32", "threads": 2, "device": "avx9",
           "peak_rss_bytes": 3 << 20}
@@ -167,8 +167,8 @@ def test_arithmetic_of_operations(tree: Path) -> None:
     assert value(objects, "conv a x2", "ms") == 4
     assert value(objects, "conv a x2", "GFLOP/s") == pytest.approx(250)
     assert value(objects, "conv a x2", "% of the peak") == pytest.approx(25)
-    assert value(objects, "copy b x2", "GB/s") == pytest.approx(3)
-    assert value(objects, "copy b x2", "% of memory") == pytest.approx(100 * 3 / 8)  # 1500 bytes each
+    assert value(objects, "copy b x2", "GB/s") == pytest.approx(6)
+    assert value(objects, "copy b x2", "% of memory") == pytest.approx(100 * 6 / 8)  # 1500 bytes each
     assert value(objects, "peak f32", "GFLOP/s") == pytest.approx(1000)
     assert objects[-1]["settings"]["flags"] == "-O3 -g" and "not run: no bf16 today" in done.stdout
     one = next(each["settings"] for each in objects if each["name"] == "conv a x2")
@@ -200,6 +200,25 @@ def test_only_replaces_its_section(tree: Path) -> None:
     _, after = figures(tree, "--only", "memory")
     assert value(before, "peak resident", "MiB") == 3 and value(after, "peak resident", "MiB") == 5
     assert section(after, "gpu") == section(before, "gpu")
+
+
+def test_one_precision_leaves_the_other(tree: Path) -> None:
+    path = tree / "build/tests/bench"
+    program(path, f"echo '{json.dumps(FRAMES)}'")
+    figures(tree, "--only", "memory", "--precision", "fp32")
+    program(path, f"echo '{json.dumps({**FRAMES, 'precision': 'bf16', 'peak_rss_bytes': 2 << 20})}'")
+    _, objects = figures(tree, "--only", "memory", "--precision", "bf16")
+    assert [value(objects, "peak resident", "MiB", precision=each) for each in ("fp32", "bf16")] == [3, 2]
+
+
+def test_frames_that_would_take_long_are_left_out(tree: Path) -> None:
+    """Eight seconds at 160x90 are half a minute at 320x180."""
+    path = tree / "build/tests/bench_ops"
+    path.write_text(path.read_text().replace('"min_ms": 20,', '"min_ms": 8000,'))
+    done, objects = figures(tree, "--only", "frames", "--precision", "fp32")
+    reasons = {each["settings"]["size"]: each["settings"]["reason"] for each in objects if each["unit"] == "not run"}
+    assert reasons == {"320x180": "would take about 32 s a frame", "640x360": "would take about 128 s a frame"}
+    assert "8.00" not in done.stdout and "8000 ms" in done.stdout
 
 
 @pytest.mark.parametrize("text, reason", [

@@ -142,7 +142,7 @@ static cost of_colour(const sbv_stream *stream, const sbv_map *map)
     return c;
 }
 
-cost cost_of(enum cost_op op, const union cost_args *a, int jobs)
+static cost of_all(enum cost_op op, const union cost_args *a, int jobs)
 {
     cost c;
     switch (op) {
@@ -195,4 +195,44 @@ cost cost_of(enum cost_op op, const union cost_args *a, int jobs)
     }
     /* A new operation, which the compiler has warned of: its time is known all the same. */
     return (cost){.shape = "unknown"};
+}
+
+/* Rows of what comes out, which its jobs are; 0 where the cost is that of the jobs already. */
+static int rows_of(enum cost_op op, const union cost_args *a)
+{
+    switch (op) {
+#define ROWS(name, map)                                                                                                \
+    case COST_##name:                                                                                                  \
+        return a->name.map.h;
+        ROWS(deconv, out)
+        ROWS(cost_volume, out)
+        ROWS(warp, out)
+        ROWS(resize, out)
+        ROWS(pixel_shuffle, out)
+        ROWS(copy, out)
+        ROWS(adaptive_pool, out)
+        ROWS(attention, out)
+        ROWS(difference, now)
+        ROWS(blur_down, out)
+        ROWS(blur_up, out)
+        ROWS(sum_squares, in)
+        ROWS(advance, out)
+        ROWS(colour_in, out)
+#undef ROWS
+    case COST_colour_out:
+        return (a->colour_out.in.h + 1) / 2;
+    default:
+        return 0;
+    }
+}
+
+cost cost_of(enum cost_op op, const union cost_args *a, int jobs)
+{
+    const int rows = rows_of(op, a);
+    cost c = of_all(op, a, jobs);
+    if (rows) {
+        c.flops *= (double)jobs / rows;
+        c.bytes *= (double)jobs / rows;
+    }
+    return c;
 }

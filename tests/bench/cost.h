@@ -31,7 +31,7 @@ typedef struct cost {
 
 const char *cost_name(enum cost_op op);
 
-/* Of `jobs` jobs of an operation, nearly always rows. */
+/* Of `jobs` jobs of an operation, nearly always rows. The shape is that of the whole but for convolutions. */
 cost cost_of(enum cost_op op, const union cost_args *args, int jobs);
 
 #endif /* SBV_BENCH_COST_H */

@@ -18,7 +18,7 @@ static struct {
     meter *m;
     sbv_exec *exec, own; /* own: what the session had */
     int on_threads;      /* between begin and end of an operation that is spread over threads */
-    /* The operation at hand. */
+    /* The operation at hand, on several threads. */
     enum cost_op op;
     union cost_args args;
     atomic_int jobs;
@@ -30,47 +30,55 @@ static void stop(const char *what)
     exit(1);
 }
 
-const meter_group *meter_find(const meter *m, const meter_group *like)
+const meter_group *meter_find(const meter *m, enum cost_op op, const char *shape)
 {
     for (int i = 0; i < m->groups; i++)
-        if (m->group[i].op == like->op && !strcmp(m->group[i].cost.shape, like->cost.shape))
+        if (m->group[i].op == op && !strcmp(m->group[i].shape, shape))
             return &m->group[i];
     return NULL;
 }
 
-static meter_group *group_of(meter *m, enum cost_op op, const cost *c)
+static meter_group *group_of(meter *m, enum cost_op op, const char *shape)
 {
-    const meter_group like = {.op = op, .cost = *c};
-    const meter_group *found = meter_find(m, &like);
+    const meter_group *found = meter_find(m, op, shape);
     if (found)
         return &m->group[found - m->group];
     if (m->groups == METER_GROUPS)
         stop("more kinds of operations than there is room for");
-    m->group[m->groups] = like;
-    return &m->group[m->groups++];
+    meter_group *g = &m->group[m->groups++];
+    *g = (meter_group){.op = op};
+    snprintf(g->shape, sizeof(g->shape), "%s", shape);
+    return g;
 }
 
-/* The operation at hand has ended. */
-static void add(double seconds)
+static void take_down(meter *m, sbv_conv_args args, int begin, int end)
 {
-    meter *m = now.m;
-    const int jobs = atomic_exchange(&now.jobs, 0);
-    const cost c = cost_of(now.op, &now.args, jobs);
-    meter_group *g = group_of(m, now.op, &c);
-    g->calls++;
-    g->seconds[m->passes] += seconds;
-    if (now.op != COST_conv)
-        return;
+    args.y0 += begin;
     if (m->convs == m->room) {
         m->room = m->room ? 2 * m->room : 256;
         m->conv = realloc(m->conv, (size_t)m->room * sizeof(*m->conv));
         if (!m->conv)
             stop("out of memory");
     }
-    m->conv[m->convs++] = (meter_conv){now.args.conv, jobs};
+    m->conv[m->convs++] = (meter_conv){args, end - begin};
 }
 
-/* One range of an operation has run. The range that begins with 0 is there once. */
+/* Jobs begin to end - 1 of an operation are done. */
+static void add(enum cost_op op, const union cost_args *args, int begin, int end, double seconds)
+{
+    meter *m = now.m;
+    const cost c = cost_of(op, args, end - begin);
+    meter_group *g = group_of(m, op, c.shape);
+    g->calls += begin == 0;
+    g->parts++;
+    g->flops += c.flops;
+    g->bytes += c.bytes;
+    g->seconds[m->passes] += seconds;
+    if (op == COST_conv)
+        take_down(m, args->conv, begin, end);
+}
+
+/* One range of an operation on several threads. The range that begins with 0 is there once. */
 static void note(enum cost_op op, const void *args, size_t size, int begin, int end)
 {
     int jobs = atomic_load(&now.jobs);
@@ -88,9 +96,10 @@ static void note(enum cost_op op, const void *args, size_t size, int begin, int 
         const double start = bench_now();                                                                              \
         now.own.ops.name(a, begin, end);                                                                               \
         const double seconds = bench_now() - start;                                                                    \
-        note(COST_##name, a, sizeof(*a), begin, end);                                                                  \
-        if (!now.on_threads)                                                                                           \
-            add(seconds);                                                                                              \
+        if (now.on_threads)                                                                                            \
+            note(COST_##name, a, sizeof(*a), begin, end);                                                              \
+        else                                                                                                           \
+            add(COST_##name, &(union cost_args){.name = *a}, begin, end, seconds);                                     \
     }
 SBV_OPS(METERED)
 #undef METERED
@@ -102,7 +111,7 @@ static void metered_execute(void *opaque, sbv_job_fn *job, void *arg, int jobs)
     now.own.execute(opaque, job, arg, jobs);
     const double seconds = bench_now() - start;
     now.on_threads = 0;
-    add(seconds);
+    add(now.op, &now.args, 0, atomic_exchange(&now.jobs, 0), seconds);
 }
 
 void meter_begin(meter *m, sbv_session *s)
@@ -115,7 +124,7 @@ void meter_begin(meter *m, sbv_session *s)
     atomic_init(&now.jobs, 0);
     m->convs = 0;
     for (int i = 0; i < m->groups; i++)
-        m->group[i].calls = 0;
+        m->group[i].calls = m->group[i].parts = 0, m->group[i].flops = m->group[i].bytes = 0;
 #define REPLACE(name, type) s->exec.ops.name = metered_##name;
     SBV_OPS(REPLACE)
 #undef REPLACE

@@ -16,8 +16,9 @@
 /* All operations of one kind and shape of a pass. */
 typedef struct meter_group {
     enum cost_op op;
-    cost cost; /* of one of them */
-    int calls; /* in the last pass */
+    char shape[sizeof(((cost *)0)->shape)];
+    int calls, parts;    /* of the last pass: how often one began, and in how many parts they ran */
+    double flops, bytes; /* of the last pass, all together */
     double seconds[METER_PASSES];
 } meter_group;
 
@@ -33,16 +34,17 @@ typedef struct meter {
     int convs, room;
 } meter;
 
-/* From here to meter_end the operations of the session are a pass. One session at a time. More groups, passes or
- * convolutions than there is room for end the program. */
+/* From here to meter_end the operations of the session are a pass. One session at a time. On several threads only
+ * convolutions are told from each other, for there other operations may take turns in small parts. More groups, passes
+ * or convolutions than there is room for end the program. */
 void meter_begin(meter *m, sbv_session *s);
 void meter_end(void);
 
 /* The convolutions of the last pass, on the maps they had. */
 void meter_run_convs(const meter *m, const sbv_session *s);
 
-/* The group of another meter with the operation and the shape of this one, NULL if there is none. */
-const meter_group *meter_find(const meter *m, const meter_group *like);
+/* The group of an operation of that shape, NULL if there is none. */
+const meter_group *meter_find(const meter *m, enum cost_op op, const char *shape);
 
 void meter_free(meter *m);
 

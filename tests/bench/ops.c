@@ -7,8 +7,8 @@
  *
  * What is repeated for so many seconds, and at least once: a frame sent and one received, in the middle of a stream;
  * the convolutions of that frame in their order on the same maps, with nothing between; the frame again with a clock
- * round every operation. "kind" says what a line is about: the session, a peak of the processor, the frame, an
- * operation.
+ * round every operation, which is for one thread alone. "kind" says what a line is about: the session, a peak of the
+ * processor, the frame, an operation.
  *
  * Frames are a moving texture in NV12. With input=FILE they are packed 8-bit RGB from there, and output=FILE takes what
  * frame number `sequence / 2` became, whose window is full. Exit status 77: the processor does not have that precision.
@@ -292,7 +292,7 @@ static void print_frame(struct bench *b)
     double flops = 0;
     for (int i = 0; i < b->meter.groups; i++)
         if (b->meter.group[i].op == COST_conv)
-            flops += b->meter.group[i].calls * b->meter.group[i].cost.flops;
+            flops += b->meter.group[i].flops;
     printf("{\"kind\": \"frame\", ");
     print_times("", b->frame, b->passes);
     print_times("convs_", b->convs, b->passes);
@@ -305,13 +305,13 @@ static void print_operations(meter *m, const char *part, const meter *others)
 {
     for (int i = 0; i < m->groups; i++) {
         meter_group *g = &m->group[i];
-        if (others && meter_find(others, g))
+        if (others && meter_find(others, g->op, g->shape))
             continue;
         printf("{\"kind\": \"operation\", \"part\": \"%s\", \"name\": \"%s\", \"shape\": \"%s\", \"calls\": %d, ", part,
-               cost_name(g->op), g->cost.shape, g->calls);
+               cost_name(g->op), g->shape, g->calls);
         print_times("", g->seconds, m->passes);
-        printf("\"flops\": %.6e, \"bytes\": %.6e, \"passes\": %d}\n", g->calls * g->cost.flops,
-               g->calls * g->cost.bytes, m->passes);
+        printf("\"flops\": %.6e, \"bytes\": %.6e, \"parts\": %d, \"passes\": %d}\n", g->flops, g->bytes, g->parts,
+               m->passes);
     }
 }
 
@@ -356,7 +356,7 @@ static void measure(struct bench *b)
     repeat_frame(b);
     print_peaks(b);
     print_frame(b);
-    if (b->set->operations) {
+    if (b->set->operations && b->set->threads == 1) {
         print_memory_peaks(b);
         print_operations(&b->meter, "frame", NULL);
         run_options(b);

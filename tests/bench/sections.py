@@ -131,9 +131,8 @@ def add_operations(bench: Bench, lines: list[dict[str, Any]], model: str, size: 
             figures["GFLOP/s"] = flops / seconds / 1e9
             figures["% of the peak"] = 100 * flops / seconds / peak
         else:
-            each = line["bytes"] / line["calls"]
             figures["GB/s"] = line["bytes"] / seconds / 1e9
-            figures["% of memory"] = 100 * line["bytes"] / seconds / peaks.memory_rate(each)
+            figures["% of memory"] = 100 * line["bytes"] / seconds / peaks.memory_rate(line["bytes"] / line["parts"])
         part = "" if line["part"] == "frame" else f" ({line['part']})"
         bench.results.add("ops", f"{line['name']} {line['shape']} x{line['calls']}{part}", figures, **settings,
                           operation=line["name"], shape=line["shape"], calls=line["calls"], part=line["part"],
