@@ -60,6 +60,7 @@ typedef struct SelfBlindVSRContext {
     int backend;
     int precision;
     int border;
+    int phase;
     float scene;
     int tile;
     int max_memory;
@@ -116,6 +117,10 @@ static const AVOption selfblindvsr_options[] = {
     CHOICE("border", "reflect", SBV_BORDER_REFLECT, "the frames mirrored about the first or last one"),
     CHOICE("border", "none", SBV_BORDER_NONE,
            "nothing: frames without all their neighbours (the first and last two) are dropped"),
+    { "phase", "where the picture of a model of phase topleft lies", OFFSET(phase), AV_OPT_TYPE_INT,
+      { .i64 = SBV_PHASE_AUTO }, SBV_PHASE_AUTO, SBV_PHASE_MODEL, FLAGS, .unit = "phase" },
+    CHOICE("phase", "auto", SBV_PHASE_AUTO, "in its place, as that of a scaler"),
+    CHOICE("phase", "model", SBV_PHASE_MODEL, "where the model makes it, further up and left"),
     { "scene", "scene cut threshold, 0 to 1, on the scene score of the select filter, of luma; 0: no detection",
       OFFSET(scene), AV_OPT_TYPE_FLOAT, { .dbl = 0 }, 0, 1, FLAGS },
     { "tile", "side of the tiles worked on, 16 or more input pixels; 0: as large as max_memory allows", OFFSET(tile),
@@ -206,9 +211,10 @@ static void tell_model(AVFilterContext *ctx)
            "libselfblindvsr %s, model %s, licence %s: x%d, window of %d frames, %d features, %" PRId64 " parameters\n",
            sbv_version(), m->name[0] ? m->name : "without a name", m->licence[0] ? m->licence : "not stated", m->scale,
            m->sequence, m->features, m->parameters);
-    if (!strcmp(m->phase, "topleft"))
+    if (m->place == 0)
         av_log(ctx, AV_LOG_WARNING,
-               "Model with phase topleft: the picture comes out %.1f output pixels up and left of its place\n",
+               "Model with phase topleft and phase=model: the picture comes out %.1f output pixels up and left of its "
+               "place\n",
                (m->scale - 1) / 2.0);
 }
 
@@ -217,15 +223,14 @@ static void check_kernel_place(AVFilterContext *ctx)
 {
     SelfBlindVSRContext *s = ctx->priv;
     const sbv_model_info *m = sbv_model(s->session);
-    const double place = strcmp(m->phase, "topleft") ? (m->scale - 1) / 2.0 : 0;
     sbv_moments moments;
 
     if (s->blur_side && sbv_kernel_moments(s->blur, s->blur_side, &moments) >= 0 &&
-        hypot(moments.centre_x - place, moments.centre_y - place) > 0.5)
+        hypot(moments.centre_x - m->place, moments.centre_y - m->place) > 0.5)
         av_log(ctx, AV_LOG_WARNING,
                "Kernel with its centre of mass %.2f, %.2f pixels right of and below its middle entry, where for this "
                "model it should be %.1f, %.1f: refine moves the picture\n",
-               moments.centre_x, moments.centre_y, place, place);
+               moments.centre_x, moments.centre_y, m->place, m->place);
 }
 
 #if CONFIG_CUDA
@@ -254,6 +259,7 @@ static int open_session(AVFilterContext *ctx, enum sbv_backend_choice backend, e
     }
 #endif
     config.border = s->border;
+    config.phase = s->phase;
     config.scene = s->scene;
     config.tile = s->tile;
     config.max_memory = (int64_t)s->max_memory << 20;

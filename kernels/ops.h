@@ -99,15 +99,25 @@ typedef struct sbv_warp_args {
     int clamp;
 } sbv_warp_args;
 
+/* A move by (s - 1) / 2 pixels right and down, s even: output pixel x is interpolated between x - s / 2 and the pixel
+ * right of it, from these two with the weight SBV_MOVE_NEAR and the next ones with SBV_MOVE_FAR, edges continued. Half
+ * a pixel by a cubic convolution of -0.625: 1 % of error at most up to 3/8 of the highest frequency, where the detail
+ * of a picture enlarged by four ends, and of an ideal edge 8 % of overshoot. Sharper ones overshoot more (six
+ * taps 9 to 13 %) and reach further than a block; a mean of two loses a third there. */
+#define SBV_MOVE_TAPS 4
+#define SBV_MOVE_NEAR (37 / 64.0f)
+#define SBV_MOVE_FAR  (-5 / 64.0f)
+
 /* Bilinear resize of the whole of in to the size of out, align_corners=False, edges replicated, then channel c is
  * multiplied by gain[c], or by one where that is zero. At most SBV_RESIZE_CHANNELS channels. Where out is a part of a
- * larger image, full_w and full_h are the size of that image and x0, y0 the position of out in it. Jobs: output rows.
- */
+ * larger image, full_w and full_h are the size of that image and x0, y0 the position of out in it. move: 2 or 4:
+ * the result is moved as above, with s = move, by which in is enlarged; 0: it is not. Jobs: output rows. */
 #define SBV_RESIZE_CHANNELS 3
 typedef struct sbv_resize_args {
     sbv_map in, out;
     float gain[SBV_RESIZE_CHANNELS];
     int full_w, full_h, x0, y0;
+    int move;
 } sbv_resize_args;
 
 /* out(x, y, c) += in(x / s, y / s, c * s * s + (y % s) * s + x % s): PixelShuffle with upscale factor s, added to what

@@ -71,6 +71,35 @@ void sbv_blur_flush(sbv_session *s)
         s->blur.side = 0;
 }
 
+/* One row or column of a kernel, `step` apart, moved as the picture is. */
+static void move_line(float *line, int side, int step, int scale)
+{
+    float moved[SBV_BLUR_SIDE_MAX];
+    for (int i = 0; i < side; i++) {
+        moved[i] = 0;
+        for (int t = 0; t < SBV_MOVE_TAPS; t++) {
+            const int from = i - scale / 2 - 1 + t;
+            const float weight = t == 0 || t == SBV_MOVE_TAPS - 1 ? SBV_MOVE_FAR : SBV_MOVE_NEAR;
+            moved[i] += from >= 0 && from < side ? weight * line[from * step] : 0;
+        }
+    }
+    for (int i = 0; i < side; i++)
+        line[i * step] = moved[i];
+}
+
+/* The kernel of the picture as the model makes it -> that of the moved one. What leaves the square is lost, and made up
+ * for by the rest. */
+static void move_kernel(float *kernel, int side, int scale)
+{
+    for (int i = 0; i < side; i++)
+        move_line(kernel + i * side, side, 1, scale);
+    for (int i = 0; i < side; i++)
+        move_line(kernel + i, side, side, scale);
+    const double sum = sum_of(kernel, side);
+    for (int i = 0; i < side * side && sum > 0; i++)
+        kernel[i] = (float)(kernel[i] / sum);
+}
+
 /* Whether the kernel is to be estimated anew for this frame. */
 static int is_due(const sbv_session *s, const sbv_slot *centre, int64_t frame)
 {
@@ -89,6 +118,8 @@ int sbv_blur_update(sbv_session *s, sbv_slot *const window[], int64_t frame)
         if ((ret = sbv_run_kernel_net(&stages, window, b->kernel, &s->report)) < 0)
             return ret;
         b->side = s->network.kernel.size;
+        if (s->network.moved)
+            move_kernel(b->kernel, b->side, s->network.scale);
         b->frame = frame;
         b->uploaded = 0;
     }

@@ -156,9 +156,11 @@ def measure(args: argparse.Namespace) -> dict[str, Figures]:
     if args.png:
         plots.require()
     ffmpeg, scale = find_ffmpeg(args.ffmpeg), model_scale(args.model)
-    restorers = {"model": lambda low: restore(low, args.model, scale, ffmpeg)}
+    place = ["phase=model"] if args.phase == "topleft" else []  # the picture belongs where such samples sit
+    restorers = {"model": lambda low: restore(low, args.model, scale, ffmpeg, ":".join(place))}
     for options in args.options:
-        restorers[options] = lambda low, options=options: restore(low, args.model, scale, ffmpeg, options)
+        restorers[options] = lambda low, options=options: restore(low, args.model, scale, ffmpeg,
+                                                                     ":".join([*place, options]))
     if args.reference:
         restorers["reference"] = lambda low: restore_reference(low, args.model, scale)
     rows: dict[str, Figures] = {}

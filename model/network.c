@@ -120,7 +120,8 @@ static int read_layers(sbv_network *network, const sbv_weights *weights, const s
     return sbv_weights_done(exec, total, network->memory, host, ret, report);
 }
 
-int sbv_network_open(sbv_network *network, const sbv_weights *weights, const sbv_exec *exec, sbv_report *report)
+int sbv_network_open(sbv_network *network, const sbv_weights *weights, int moved, const sbv_exec *exec,
+                     sbv_report *report)
 {
     sbv_layer **layer = NULL;
     int layers = 0, ret;
@@ -128,7 +129,7 @@ int sbv_network_open(sbv_network *network, const sbv_weights *weights, const sbv
     network->scratch = exec->scratch;
     if ((ret = sbv_architecture_read(network, weights, report, &layer, &layers)) >= 0 &&
         (ret = read_layers(network, weights, exec, layer, layers, report)) >= 0)
-        ret = sbv_tail_collapse(network, weights, exec, report);
+        ret = sbv_tail_collapse(network, weights, moved, exec, report);
     free(layer);
     if (ret < 0)
         sbv_network_close(network, exec);

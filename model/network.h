@@ -22,6 +22,8 @@
 #define SBV_REFINER_CONVS   7
 #define SBV_TAIL_KERNEL     5
 #define SBV_TAIL_SIDES      4
+#define SBV_MOVED_KERNEL    7 /* of a tail that moves its picture */
+#define SBV_MOVED_SIDES     9
 
 enum sbv_layer_kind { SBV_LAYER_CONV, SBV_LAYER_DECONV, SBV_LAYER_LINEAR };
 
@@ -70,16 +72,29 @@ typedef struct sbv_network {
     sbv_decoder decoder[SBV_MAX_LEVELS];                      /* [0] unused */
     sbv_layer refiner[SBV_REFINER_CONVS];
     sbv_kernel_net kernel;
-    sbv_layer tail[SBV_TAIL_SIDES][SBV_TAIL_SIDES]; /* collapsed, [vertical side][horizontal side] */
-    void *memory;                                   /* of all weights but the tail's */
+    int moved; /* the picture comes out (scale - 1) / 2 pixels further right and down than the model makes it */
+    int tail_kernel, tail_left, tail_right;           /* input pixels beyond its own that a moved block is taken from */
+    sbv_layer tail[SBV_MOVED_SIDES][SBV_MOVED_SIDES]; /* collapsed, by sbv_tail_side, [vertical][horizontal] */
+    void *memory;                                     /* of all weights but the tail's */
     void *tail_memory;
     float *zeros;         /* on the CPU: as many as a convolution has input channels */
     sbv_scratch *scratch; /* of the exec */
 } sbv_network;
 
+/* Where pixel `at` of `size` lies along one axis, as far as the tail minds: tail_left + 1 pixels from an edge and more
+ * are the middle. */
+static inline int sbv_tail_side(const sbv_network *n, int at, int size)
+{
+    const int left = at < n->tail_left + 1 ? at : n->tail_left + 1;
+    const int right = size - 1 - at < n->tail_right + 1 ? size - 1 - at : n->tail_right + 1;
+    return left * (n->tail_right + 2) + right;
+}
+
 /* Reads the architecture from the names and shapes of the tensors, checks it as a whole, then reads and packs the
- * weights and collapses the tail. Errors: MODEL, FILE, MEMORY, reported; *network is then closed. */
-int sbv_network_open(sbv_network *network, const sbv_weights *weights, const sbv_exec *exec, sbv_report *report);
+ * weights and collapses the tail; moved: one that moves its picture. Errors: MODEL, FILE, MEMORY, reported; *network is
+ * then closed. */
+int sbv_network_open(sbv_network *network, const sbv_weights *weights, int moved, const sbv_exec *exec,
+                     sbv_report *report);
 void sbv_network_close(sbv_network *network, const sbv_exec *exec);
 
 #define SBV_WEIGHT_ALIGN 256 /* bytes: what copies to a device and vector loads want */
@@ -91,9 +106,10 @@ size_t sbv_bias_bytes(int out);
 int sbv_weights_memory(const sbv_exec *exec, size_t bytes, void **memory, char **host, sbv_report *report);
 int sbv_weights_done(const sbv_exec *exec, size_t bytes, void *memory, char *host, int ret, sbv_report *report);
 
-/* Collapses upsample_layers and out_conv into one convolution per position at the border: see tail.c.
- * Errors: MEMORY, and those of reading the weights, reported. */
-int sbv_tail_collapse(sbv_network *network, const sbv_weights *weights, const sbv_exec *exec, sbv_report *report);
+/* Collapses upsample_layers and out_conv, and the move of the picture, into one convolution per position at the border:
+ * see tail.c. Errors: MEMORY, and those of reading the weights, reported. */
+int sbv_tail_collapse(sbv_network *network, const sbv_weights *weights, int moved, const sbv_exec *exec,
+                      sbv_report *report);
 
 /* The convolution of `in` by `layer`, output to `out`: stride 1, dilation 1, zero padding that keeps the size. */
 sbv_conv_args sbv_conv_of(const sbv_network *network, const sbv_layer *layer, sbv_map in, sbv_map out, float slope);

@@ -58,20 +58,22 @@ void sbv_run_trunk(const sbv_stages *s, const sbv_tile *tile)
         sbv_run_block(s, &n->recons[i], trunk, hidden);
 }
 
+#define MAX_SEGMENTS 5 /* of an axis: two pixels on either side, and the middle */
+
 /* Consecutive pixels begin .. end - 1 along one axis that share a class of position. */
 struct segment {
     int begin, end;
-    enum sbv_side side;
+    int side; /* as sbv_tail_side has it */
 };
 
 /* Splits begin .. end - 1 of an axis of `size` pixels. Returns the number of segments. */
-static int split(int begin, int end, int size, struct segment segment[3])
+static int split(const sbv_network *n, int begin, int end, int size, struct segment segment[MAX_SEGMENTS])
 {
+    const int first = n->tail_left + 1, last = size - 1 - (n->tail_right + 1); /* of the middle */
     int count = 0;
     for (int at = begin; at < end; at = segment[count++].end) {
-        enum sbv_side side = size == 1 ? SBV_BOTH : at == 0 ? SBV_FIRST : at == size - 1 ? SBV_LAST : SBV_MIDDLE;
-        int stop = side == SBV_MIDDLE && size - 1 < end ? size - 1 : side == SBV_MIDDLE ? end : at + 1;
-        segment[count] = (struct segment){at, stop, side};
+        int stop = at < first || at > last ? at + 1 : last + 1 < end ? last + 1 : end;
+        segment[count] = (struct segment){at, stop, sbv_tail_side(n, at, size)};
     }
     return count;
 }
@@ -81,9 +83,9 @@ static void collapsed_tail(const sbv_stages *s, const sbv_tile *tile, sbv_map ou
 {
     const sbv_network *n = s->network;
     sbv_map trunk = trunk_map(s, tile);
-    struct segment rows[3], columns[3];
-    int row_count = split(tile->core_y0, tile->core_y0 + tile->core_h, s->ws->height, rows);
-    int column_count = split(tile->core_x0, tile->core_x0 + tile->core_w, s->ws->width, columns);
+    struct segment rows[MAX_SEGMENTS], columns[MAX_SEGMENTS];
+    int row_count = split(n, tile->core_y0, tile->core_y0 + tile->core_h, s->ws->height, rows);
+    int column_count = split(n, tile->core_x0, tile->core_x0 + tile->core_w, s->ws->width, columns);
     for (int v = 0; v < row_count; v++)
         for (int h = 0; h < column_count; h++) {
             const sbv_layer *layer = &n->tail[rows[v].side][columns[h].side];
@@ -135,7 +137,8 @@ void sbv_run_tail(const sbv_stages *s, const sbv_slot *centre, const sbv_tile *t
                  .full_w = s->ws->output.w,
                  .full_h = s->ws->output.h,
                  .x0 = scale * tile->core_x0,
-                 .y0 = scale * tile->core_y0},
+                 .y0 = scale * tile->core_y0,
+                 .move = s->network->moved ? scale : 0},
         .detail = {.in = sbv_window(outputs, x0, y0, tile->core_w, tile->core_h),
                    .out = picture,
                    .factor = scale,

@@ -84,6 +84,15 @@ enum sbv_precision {
                            on a CPU with AMX (Intel Xeon from Sapphire Rapids on), else ARGUMENT. */
 };
 
+/* Where the picture lies. Models of phase "topleft", as the published ones, were trained on input samples that sit on
+ * the top-left pixels of their blocks, and make a picture (scale - 1) / 2 pixels further up and left than scalers do,
+ * which take them to sit in the middle. */
+enum sbv_phase {
+    SBV_PHASE_AUTO,  /* in its place: moved right and down where the model is one of these, on the fly, by interpolation
+                      */
+    SBV_PHASE_MODEL, /* where the model makes it */
+};
+
 /* Where the pixels of frames lie. */
 enum sbv_memory {
     SBV_MEMORY_HOST,
@@ -125,7 +134,8 @@ typedef struct sbv_config {
     enum sbv_backend_choice backend; /* default SBV_BACKEND_AUTO */
     enum sbv_precision precision;    /* default SBV_PRECISION_AUTO */
     void *cuda_context;              /* CUcontext to work in; NULL (default): the primary context of the first device */
-    void *cuda_stream; /* CUstream to work in, in cuda_context; NULL (default): the default stream of that context */
+    void *cuda_stream;    /* CUstream to work in, in cuda_context; NULL (default): the default stream of that context */
+    enum sbv_phase phase; /* default SBV_PHASE_AUTO */
     enum sbv_border border;  /* default SBV_BORDER_REPLICATE */
     float scene;             /* scene cut threshold, 0 to 1, on the score of FFmpeg's select filter; 0 (default): off */
     int tile;                /* side of the square tiles the reconstruction works on, input pixels; 0 (default): chosen
@@ -184,6 +194,8 @@ typedef struct sbv_frame {
 /* What a model file contains. Strings are "" where the file does not say; they live as long as the session. */
 typedef struct sbv_model_info {
     const char *name, *licence, *phase;
+    double place;    /* of input samples in their blocks of the output: so many pixels right of and below the top-left
+                        one, (scale - 1) / 2, or 0 where a model of phase "topleft" is left as it is */
     int scale;       /* output pixels per input pixel, horizontally and vertically: 2 or 4 */
     int sequence;    /* frames in a window, odd */
     int features;    /* channels of the feature maps */
@@ -218,8 +230,9 @@ SBV_API int sbv_ready(const sbv_session *session, int64_t *tag);
 SBV_API int sbv_receive(sbv_session *session, sbv_frame *out);
 
 /* Estimates the blur kernel of the window of the frame that sbv_receive would return next: kernel_size * kernel_size
- * values into kernel, row by row, that sum to 1. SBV_OK or SBV_AGAIN, SBV_END as sbv_ready. Errors: ARGUMENT (the
- * model has no kernel network), MEMORY. Costs about as much as 2 % of the published network. */
+ * values into kernel, row by row, that sum to 1, of the picture where the model makes it (sbv_phase). SBV_OK or
+ * SBV_AGAIN, SBV_END as sbv_ready. Errors: ARGUMENT (the model has no kernel network), MEMORY. Costs about as much as 2
+ * % of the published network. */
 SBV_API int sbv_estimate_kernel(sbv_session *session, float *kernel);
 
 /* The blur kernel in use for the frame that sbv_receive returned last, given or estimated: *side rows of *side values
@@ -232,8 +245,8 @@ SBV_API int sbv_estimate_kernel(sbv_session *session, float *kernel);
  * below its middle entry. */
 SBV_API const float *sbv_kernel(const sbv_session *session, int *side);
 
-/* Whether that kernel was estimated for that very frame: nonzero for the first frame that it serves, 0 for those after it
- * and where there is none. Of a given kernel the first frame sent after sbv_describe or sbv_flush is the one. */
+/* Whether that kernel was estimated for that very frame: nonzero for the first frame that it serves, 0 for those after
+ * it and where there is none. Of a given kernel the first frame sent after sbv_describe or sbv_flush is the one. */
 SBV_API int sbv_kernel_is_new(const sbv_session *session);
 
 /* With sbv_config.cycle: how well the frame that sbv_receive returned last explains the input: PSNR in dB, peak 1, of

@@ -32,6 +32,9 @@ static int check_config(sbv_session *s)
     if ((int)c->border < SBV_BORDER_REPLICATE || c->border > SBV_BORDER_NONE)
         return sbv_fail(&s->report, SBV_ERROR_ARGUMENT, "border %d: out of range %d to %d", (int)c->border,
                         SBV_BORDER_REPLICATE, SBV_BORDER_NONE);
+    if ((int)c->phase < SBV_PHASE_AUTO || c->phase > SBV_PHASE_MODEL)
+        return sbv_fail(&s->report, SBV_ERROR_ARGUMENT, "phase %d: out of range %d to %d", (int)c->phase,
+                        SBV_PHASE_AUTO, SBV_PHASE_MODEL);
     if (!(c->scene >= 0 && c->scene <= 1))
         return sbv_fail(&s->report, SBV_ERROR_ARGUMENT, "scene %g: out of range 0 to 1", (double)c->scene);
     if (c->tile != 0 && (c->tile < SBV_TILE_MIN || c->tile > SBV_TILE_MAX))
@@ -68,13 +71,19 @@ static int backend_status(const sbv_session *s)
     return s->exec.backend ? s->exec.backend->status(s->exec.backend, &message) : SBV_OK;
 }
 
+static int is_topleft(const char *phase)
+{
+    return !strcmp(phase, "topleft");
+}
+
 int sbv_read_model(sbv_session *s)
 {
     sbv_weights weights;
     int ret;
     if ((ret = sbv_weights_open(&weights, s->model_path, &s->report)) < 0)
         return ret;
-    ret = sbv_network_open(&s->network, &weights, &s->exec, &s->report);
+    ret = sbv_network_open(&s->network, &weights, s->config.phase == SBV_PHASE_AUTO && is_topleft(weights.phase),
+                           &s->exec, &s->report);
     if (!s->name) {
         s->name = weights.name;
         s->licence = weights.licence;
@@ -124,6 +133,7 @@ int sbv_open(sbv_session **session, const sbv_config *config)
         .name = s->name,
         .licence = s->licence,
         .phase = s->phase,
+        .place = is_topleft(s->phase) && !s->network.moved ? 0 : (s->network.scale - 1) / 2.0,
         .scale = s->network.scale,
         .sequence = s->network.sequence,
         .features = s->network.features,
@@ -391,7 +401,8 @@ static float rounding(const sbv_stream *stream)
     return 1 / (12 * codes * codes);
 }
 
-static void use_blur(sbv_session *s, void *arg)
+/* What the picture needs that is not made as it is put out. */
+static void finish_picture(sbv_session *s, void *arg)
 {
     const sbv_stages stages = stages_of(s);
     if (s->exec.backend)
@@ -429,9 +440,9 @@ static int give(sbv_session *s, const sbv_frame *out)
     for (int i = 0; i < s->network.sequence; i++)
         key[1 + i] = (unsigned char)(window[i] - s->ws.slot);
     run_recorded(s, key, sizeof(key), restore, window);
-    if (sbv_uses_blur(&s->config)) {
-        const unsigned char blur_key[2] = {'b', key[1 + radius(s)]};
-        run_recorded(s, blur_key, sizeof(blur_key), use_blur, centre);
+    if (sbv_uses_blur(&s->config) || (s->exec.backend && s->network.moved)) {
+        const unsigned char picture_key[2] = {'p', key[1 + radius(s)]};
+        run_recorded(s, picture_key, sizeof(picture_key), finish_picture, centre);
     }
     put_out(s, centre, out);
     return s->config.cycle ? sbv_blur_judge(s) : backend_status(s);

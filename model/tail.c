@@ -12,6 +12,10 @@
  * need W_both = W_first + W_last - W_middle, per axis: what lies outside on either side is then left out, since the
  * operator is a sum over paths and no path leaves on one side and returns on the other.
  *
+ * Models whose samples sit on the top-left pixels of their blocks make a picture that lies (scale - 1) / 2 pixels too
+ * far up and left. The move that puts it right is linear too: an output of a moved tail is the weighted sum of outputs
+ * of the tail, of its own block and of those beside it, at the border each of its own class. The kernel grows to 7x7.
+ *
  * This file is part of Self-Blind-VSR for FFmpeg. SPDX-License-Identifier: LGPL-2.1-or-later
  */
 #include <stdlib.h>
@@ -37,6 +41,8 @@ struct collapse {
     size_t kernel_floats;
     float *scratch; /* two gradients for each job */
     size_t gradient_floats;
+    float *moved; /* one of these as one class has it, moved where that is asked for */
+    size_t moved_floats;
     float *raw; /* the weights of one class, [output][channel][tap] */
 };
 
@@ -191,32 +197,96 @@ static float combined(const struct collapse *c, int vertical, int horizontal, in
     return sum;
 }
 
+/* Where a tap of a moved output lies, along one axis: in the block of the pixel `block` further on, at `phase` in it,
+ * and which side of the image that pixel lies on. */
+struct tap {
+    float weight;
+    int block, phase;
+    enum sbv_side side;
+};
+
+/* The taps of output `phase` of the block of a pixel on a side as sbv_tail_side gives it. Without a move there is one.
+ * Returns their number. */
+static int find_taps(const sbv_network *n, int side, int phase, struct tap tap[SBV_MOVE_TAPS])
+{
+    const int left = side / (n->tail_right + 2), right = side % (n->tail_right + 2);
+    const int count = n->moved ? SBV_MOVE_TAPS : 1;
+    for (int i = 0; i < count; i++) {
+        int at = n->moved ? phase - n->scale / 2 - 1 + i : phase;
+        at = at < -left * n->scale ? -left * n->scale : at; /* continued by its edge */
+        at = at >= (right + 1) * n->scale ? (right + 1) * n->scale - 1 : at;
+        const int block = (at + n->scale * 2) / n->scale - 2, first = left + block == 0, last = right - block == 0;
+        tap[i] = (struct tap){
+            .weight = !n->moved                          ? 1
+                      : i == 0 || i == SBV_MOVE_TAPS - 1 ? SBV_MOVE_FAR
+                                                         : SBV_MOVE_NEAR,
+            .block = block,
+            .phase = at - block * n->scale,
+            .side = first && last ? SBV_BOTH
+                    : first       ? SBV_FIRST
+                    : last        ? SBV_LAST
+                                  : SBV_MIDDLE,
+        };
+    }
+    return count;
+}
+
+/* kernel += what one tap of an output takes, at its place in a kernel of the network's size. */
+static void add_tap(const struct collapse *c, const struct tap *v, const struct tap *h, int colour, float *kernel)
+{
+    const sbv_network *n = c->network;
+    const size_t channels = (size_t)n->features;
+    const int output = (colour * n->scale + v->phase) * n->scale + h->phase, grown = n->tail_kernel / 2 - RADIUS;
+    const float weight = v->weight * h->weight;
+    kernel[0] += weight * combined(c, (int)v->side, (int)h->side, output, 0);
+    for (int t = 0; t < SBV_TAIL_KERNEL * SBV_TAIL_KERNEL; t++) {
+        const int y = t / SBV_TAIL_KERNEL + grown + v->block, x = t % SBV_TAIL_KERNEL + grown + h->block;
+        for (size_t i = 0; i < channels; i++)
+            kernel[1 + (size_t)(y * n->tail_kernel + x) * channels + i] +=
+                weight * combined(c, (int)v->side, (int)h->side, output, 1 + (size_t)t * channels + i);
+    }
+}
+
+/* The kernel of an output on a side of the image, of tail_kernel^2 taps: [bias, then tap, then channel]. */
+static void make_kernel(const struct collapse *c, int vertical, int horizontal, int output, float *kernel)
+{
+    const sbv_network *n = c->network;
+    struct tap v[SBV_MOVE_TAPS], h[SBV_MOVE_TAPS];
+    const int area = n->scale * n->scale;
+    const int rows = find_taps(n, vertical, output % area / n->scale, v);
+    const int columns = find_taps(n, horizontal, output % n->scale, h);
+    memset(kernel, 0, c->moved_floats * sizeof(*kernel));
+    for (int y = 0; y < rows; y++)
+        for (int x = 0; x < columns; x++)
+            add_tap(c, &v[y], &h[x], output / area, kernel);
+}
+
 static size_t class_bytes(const struct collapse *c)
 {
     const int outputs = SBV_COLOURS * c->network->scale * c->network->scale;
-    size_t bytes = sbv_conv_bytes(c->exec, outputs, c->network->features, SBV_TAIL_KERNEL, 0);
+    size_t bytes = sbv_conv_bytes(c->exec, outputs, c->network->features, c->network->tail_kernel, 0);
     return (bytes + SBV_WEIGHT_ALIGN - 1) / SBV_WEIGHT_ALIGN * SBV_WEIGHT_ALIGN + sbv_bias_bytes(outputs);
 }
 
 /* Packs the convolution of one class at `to`, of the host, which will be at `at` for the operations. */
 static void pack_class(const struct collapse *c, int vertical, int horizontal, char *to, const char *at)
 {
-    const int taps = SBV_TAIL_KERNEL * SBV_TAIL_KERNEL, channels = c->network->features;
+    const int size = c->network->tail_kernel, taps = size * size, channels = c->network->features;
     const int outputs = SBV_COLOURS * c->network->scale * c->network->scale;
     const size_t weights = class_bytes(c) - sbv_bias_bytes(outputs);
     float *bias = (float *)(to + weights);
     for (int o = 0; o < outputs; o++) {
-        bias[o] = combined(c, vertical, horizontal, o, 0);
+        make_kernel(c, vertical, horizontal, o, c->moved);
+        bias[o] = c->moved[0];
         for (int i = 0; i < channels; i++)
             for (int t = 0; t < taps; t++)
-                c->raw[((ptrdiff_t)o * channels + i) * taps + t] =
-                    combined(c, vertical, horizontal, o, (size_t)t * (size_t)channels + (size_t)i + 1);
+                c->raw[((ptrdiff_t)o * channels + i) * taps + t] = c->moved[1 + t * channels + i];
     }
-    sbv_pack_conv(c->exec, c->raw, outputs, channels, SBV_TAIL_KERNEL, 0, to);
+    sbv_pack_conv(c->exec, c->raw, outputs, channels, size, 0, to);
     c->network->tail[vertical][horizontal] = (sbv_layer){
         .in = channels,
         .out = outputs,
-        .kernel = SBV_TAIL_KERNEL,
+        .kernel = size,
         .weights = at,
         .bias = (const float *)(at + weights),
     };
@@ -224,13 +294,14 @@ static void pack_class(const struct collapse *c, int vertical, int horizontal, c
 
 static int pack_classes(const struct collapse *c, sbv_report *report)
 {
-    const size_t each = class_bytes(c), bytes = SBV_TAIL_SIDES * SBV_TAIL_SIDES * each;
+    sbv_network *n = c->network;
+    const int sides = (n->tail_left + 2) * (n->tail_right + 2);
+    const size_t each = class_bytes(c), bytes = (size_t)(sides * sides) * each;
     char *host = NULL;
-    int ret = sbv_weights_memory(c->exec, bytes, &c->network->tail_memory, &host, report);
-    for (int i = 0; i < SBV_TAIL_SIDES * SBV_TAIL_SIDES && ret >= 0; i++)
-        pack_class(c, i / SBV_TAIL_SIDES, i % SBV_TAIL_SIDES, host + (size_t)i * each,
-                   (char *)c->network->tail_memory + (size_t)i * each);
-    return sbv_weights_done(c->exec, bytes, c->network->tail_memory, host, ret, report);
+    int ret = sbv_weights_memory(c->exec, bytes, &n->tail_memory, &host, report);
+    for (int i = 0; i < sides * sides && ret >= 0; i++)
+        pack_class(c, i / sides, i % sides, host + (size_t)i * each, (char *)n->tail_memory + (size_t)i * each);
+    return sbv_weights_done(c->exec, bytes, n->tail_memory, host, ret, report);
 }
 
 static int allocate(struct collapse *c, sbv_report *report)
@@ -241,19 +312,27 @@ static int allocate(struct collapse *c, sbv_report *report)
     c->gradient_floats = MAX_AREA * (size_t)n->features;
     c->kernels = malloc(jobs * c->kernel_floats * sizeof(float));
     c->scratch = malloc(jobs * 2 * c->gradient_floats * sizeof(float));
-    c->raw = malloc(SBV_COLOURS * (size_t)(n->scale * n->scale) * (c->kernel_floats - 1) * sizeof(float));
-    if (!c->kernels || !c->scratch || !c->raw)
+    c->moved_floats = 1 + (size_t)(n->tail_kernel * n->tail_kernel) * (size_t)n->features;
+    c->moved = malloc(c->moved_floats * sizeof(float));
+    c->raw = malloc(SBV_COLOURS * (size_t)(n->scale * n->scale) * c->moved_floats * sizeof(float));
+    if (!c->kernels || !c->scratch || !c->moved || !c->raw)
         return sbv_fail(report, SBV_ERROR_MEMORY, "out of memory: collapsed tail");
     return SBV_OK;
 }
 
-int sbv_tail_collapse(sbv_network *network, const sbv_weights *weights, const sbv_exec *exec, sbv_report *report)
+int sbv_tail_collapse(sbv_network *network, const sbv_weights *weights, int moved, const sbv_exec *exec,
+                      sbv_report *report)
 {
     struct collapse c = {.network = network, .exec = exec};
     struct plain_layer *plain[TAIL_LAYERS] = {&c.last[0], &c.last[1], &c.up[0], &c.up[1]};
     const sbv_layer *layer[TAIL_LAYERS] = {&network->out[0], &network->out[1], &network->up[0], &network->up[1]};
     const int layers = 2 + network->scale / 2;
-    int ret = allocate(&c, report);
+    int ret;
+    network->moved = moved;
+    network->tail_kernel = moved ? SBV_MOVED_KERNEL : SBV_TAIL_KERNEL;
+    network->tail_left = moved ? 1 : 0;
+    network->tail_right = moved && network->scale == 2 ? 1 : 0; /* of 4 the last tap is the pixel itself */
+    ret = allocate(&c, report);
     for (int i = 0; i < layers && ret >= 0; i++)
         ret = read_plain(weights, layer[i], plain[i]);
     if (ret >= 0) {
@@ -265,6 +344,7 @@ int sbv_tail_collapse(sbv_network *network, const sbv_weights *weights, const sb
         free(plain[i]->bias);
     }
     free(c.kernels);
+    free(c.moved);
     free(c.scratch);
     free(c.raw);
     return ret;

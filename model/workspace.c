@@ -65,7 +65,7 @@ static int larger(int a, int b)
 
 int sbv_halo(const sbv_network *network)
 {
-    return 2 * network->recons_blocks + 1 + SBV_TAIL_KERNEL / 2;
+    return 2 * network->recons_blocks + 1 + network->tail_kernel / 2;
 }
 
 static void lay_out_slots(sbv_workspace *ws, const sbv_network *n, arena *a)
@@ -151,7 +151,7 @@ static void lay_out(sbv_workspace *ws, const sbv_network *n, arena *a)
     } else {
         ws->part.outputs = take_floats(a, tile_w, tile_h, outputs);
     }
-    if (!a->exec->backend || ws->extras)
+    if (!a->exec->backend || ws->extras || n->moved)
         ws->output = take_float_map(a, ws->width * n->scale, ws->height * n->scale, SBV_COLOURS);
     if (ws->extras)
         lay_out_refinement(ws, n, a);

@@ -36,7 +36,7 @@ typedef struct sbv_workspace {
     sbv_map hidden;                 /* inner map of a residual block, as large as the frame */
     sbv_map extracted[2]; /* trunk and inner map of an extraction, where slot.features is not a trunk itself */
     sbv_map output;       /* R, G, B, scale times the frame. A backend makes pictures of `outputs` instead,
-                             unless they are refined or compared: */
+                             unless they are moved, refined or compared: */
     sbv_map outputs;      /* of the collapsed tail, colours * scale * scale, as large as the frame */
     void *row_sums;       /* one float per row of a frame */
     struct {

@@ -35,12 +35,15 @@ static const struct resize_case {
     int in_w, in_h, full_w, full_h, c;
     int x0, y0, part; /* out begins at (x0, y0) of the full size; `part`: it ends one pixel early */
     float gain[SBV_RESIZE_CHANNELS];
+    int move;
 } resize_cases[] = {
-    {TEST_SMALL, 1, 1, 4, 4, 3, 0, 0, 0, {0}},           {TEST_SMALL, 1, 9, 2, 18, 2, 0, 0, 0, {2, -0.5f, 0}},
-    {TEST_SMALL, 9, 1, 36, 4, 1, 0, 0, 0, {0}},          {TEST_SMALL, 13, 9, 64, 64, 3, 0, 0, 0, {0}},
-    {TEST_SMALL, 64, 61, 13, 9, 3, 0, 0, 0, {0}},        {TEST_SMALL, 301, 3, 1204, 12, 3, 700, 5, 1, {0}},
-    {TEST_SMALL, 21, 13, 84, 52, 2, 0, 0, 0, {4, 4, 0}}, {TEST_SMALL, 6, 6, 6, 6, 3, 2, 3, 1, {1, 2, 3}},
-    {TEST_TIMED, 960, 540, 3840, 2160, 3, 0, 0, 0, {0}},
+    {TEST_SMALL, 1, 1, 4, 4, 3, 0, 0, 0, {0}, 0},           {TEST_SMALL, 1, 9, 2, 18, 2, 0, 0, 0, {2, -0.5f, 0}, 0},
+    {TEST_SMALL, 9, 1, 36, 4, 1, 0, 0, 0, {0}, 0},          {TEST_SMALL, 13, 9, 64, 64, 3, 0, 0, 0, {0}, 0},
+    {TEST_SMALL, 64, 61, 13, 9, 3, 0, 0, 0, {0}, 0},        {TEST_SMALL, 301, 3, 1204, 12, 3, 700, 5, 1, {0}, 0},
+    {TEST_SMALL, 21, 13, 84, 52, 2, 0, 0, 0, {4, 4, 0}, 0}, {TEST_SMALL, 6, 6, 6, 6, 3, 2, 3, 1, {1, 2, 3}, 0},
+    {TEST_SMALL, 1, 1, 4, 4, 3, 0, 0, 0, {0}, 4},           {TEST_SMALL, 67, 3, 268, 12, 3, 0, 0, 0, {0}, 4},
+    {TEST_SMALL, 5, 9, 10, 18, 2, 0, 0, 0, {2, 1, 0}, 2},   {TEST_SMALL, 9, 2, 36, 8, 3, 7, 3, 1, {0}, 4},
+    {TEST_TIMED, 960, 540, 3840, 2160, 3, 0, 0, 0, {0}, 0}, {TEST_TIMED, 960, 540, 3840, 2160, 3, 0, 0, 0, {0}, 4},
 };
 
 static void run_resize(cuda_test *t, const struct resize_case *k)
@@ -51,8 +54,13 @@ static void run_resize(cuda_test *t, const struct resize_case *k)
     out_layout.offset = 1;
     out_layout.after = 2;
     test_map *in = test_map_new(t, TEST_IN, in_layout), *out = test_map_new(t, TEST_OUT, out_layout);
-    sbv_resize_args host = {
-        .in = in->host, .out = out->host, .full_w = k->full_w, .full_h = k->full_h, .x0 = k->x0, .y0 = k->y0};
+    sbv_resize_args host = {.in = in->host,
+                            .out = out->host,
+                            .full_w = k->full_w,
+                            .full_h = k->full_h,
+                            .x0 = k->x0,
+                            .y0 = k->y0,
+                            .move = k->move};
     for (int c = 0; c < SBV_RESIZE_CHANNELS; c++)
         host.gain[c] = k->gain[c];
     sbv_resize_args device = host;
@@ -61,7 +69,7 @@ static void run_resize(cuda_test *t, const struct resize_case *k)
     test_upload(t);
     sbv_resize_c(&host, 0, test_rows(t, h));
     TEST_RUN(t, t->backend->resize(t->backend, &device, h));
-    test_compare(t, out, 1e-6, "four products, fused or not");
+    test_compare(t, out, 1e-6, "up to sixteen products, fused or not");
 }
 
 /* ---- Pixel shuffle ---- */
@@ -241,8 +249,8 @@ static void map_cases(cuda_test *t)
 {
     for (size_t n = 0; n < COUNT(resize_cases); n++) {
         const struct resize_case *k = &resize_cases[n];
-        if (test_begin(t, SBV_MAP_F16, k->size, "resize %dx%dx%d to %dx%d from %d, %d", k->in_w, k->in_h, k->c,
-                       k->full_w, k->full_h, k->x0, k->y0)) {
+        if (test_begin(t, SBV_MAP_F16, k->size, "resize %dx%dx%d to %dx%d from %d, %d%s", k->in_w, k->in_h, k->c,
+                       k->full_w, k->full_h, k->x0, k->y0, k->move ? ", moved" : "")) {
             run_resize(t, k);
             test_end(t);
         }

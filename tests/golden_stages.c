@@ -288,6 +288,7 @@ int main(int argc, char **argv)
     npy frames;
     sbv_config_default(&config);
     config.log = print_error;
+    config.phase = SBV_PHASE_MODEL; /* as the definition of the network has it */
     if (choose(&config, argc, argv) < 0) {
         fprintf(stderr, "usage: golden_stages MODEL.bin PREFIX [cpu|cuda [fp32|fp16|bf16]]\n");
         return 2;

@@ -355,7 +355,7 @@ static void test_cycle_rises_with_every_step(void **unused)
     float kernel[SIDE * SIDE];
     double last = 0;
     (void)unused;
-    tiny_write_detail(model_path, &without, 0.05f); /* nothing of the picture is clamped */
+    tiny_write_as(model_path, &without, 0.05f, "center"); /* nothing of the picture is clamped */
     gaussian(kernel, 1.8, 2.2, 30, 1.5);
     for (int refine = 0; refine <= 6; refine++) {
         unsigned char *pictures[3];

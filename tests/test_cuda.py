@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Iterator
 
+import modelfile
 import pytest
 from test_golden import SHARED, SHARED_CASES
 
@@ -102,7 +103,19 @@ def test_refined_clip(options: list[str], tmp_path: Path) -> None:
     done = run([FALLBACK, MODEL, "cuda", *options], report)
     assert done.returncode == RIGHT and done.stdout == "ok on cuda, 0 warnings\n", done.stdout + done.stderr
     assert complaints(report) == [] and calls(report)["cuGraphLaunch"] > 10
-    assert {"sbv_blur_up", "sbv_advance"} <= launches(report) and not any("sbv_picture" in kernel for kernel in launches(report))
+    assert {"sbv_blur_up", "sbv_advance"} <= launches(report)
+    assert not any("sbv_picture" in kernel for kernel in launches(report))
+
+
+def test_moved_clip(tmp_path: Path) -> None:
+    """A model whose picture is moved to its place."""
+    report, model = tmp_path / "report", tmp_path / "topleft.bin"
+    tensors, metadata = modelfile.read(MODEL)
+    modelfile.write(model, tensors, metadata | {"phase": "topleft"})
+    for options in (["fp32"], ["fp16"], ["fp32", "16", "2"]):
+        done = run([FALLBACK, model, "cuda", *options], report)
+        assert done.returncode == RIGHT and done.stdout == "ok on cuda, 0 warnings\n", done.stdout + done.stderr
+        assert complaints(report) == [] and "sbv_resize_moved" in launches(report)
 
 
 def test_device_lost_while_refining(tmp_path: Path) -> None:

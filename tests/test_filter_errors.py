@@ -133,15 +133,16 @@ def test_model_is_described(ffmpeg: FFmpeg, models: Models) -> None:
 
 
 def test_phase_is_warned_of(ffmpeg: FFmpeg, models: Models) -> None:
-    for model, warned in ((models.topleft, True), (models.plain, False)):
-        log = ffmpeg.log(*INPUT, "-vf", f"selfblindvsr=model={model}", data=texture(2, *SIZE), level="warning")
+    for model, phase, warned in ((models.topleft, "model", True), (models.topleft, "auto", False),
+                                 (models.plain, "model", False)):
+        log = ffmpeg.log(*INPUT, "-vf", f"selfblindvsr=model={model}:phase={phase}", data=texture(2, *SIZE), level="warning")
         assert ("1.5 output pixels up and left" in log) == warned
 
 
 def test_help(ffmpeg: FFmpeg) -> None:
     text = ffmpeg.output("-h", f"filter={TAG}").decode()
     for word in ("model", "backend", "auto", "cuda", "cpu", "precision", "fp32", "fp16", "border", "replicate", "reflect",
-                 "none", "scene", "tile", "max_memory", "kernel_interval", "kernel_file", "cycle", "refine",
+                 "none", "phase", "scene", "tile", "max_memory", "kernel_interval", "kernel_file", "cycle", "refine",
                  "slice threading"):
         assert word in text, word
 

@@ -209,11 +209,13 @@ def test_known_kernel(ffmpeg: FFmpeg, models: Models, tmp_path: Path) -> None:
 
 
 def test_misplaced_kernel_is_warned_of(ffmpeg: FFmpeg, models: Models, tmp_path: Path) -> None:
-    """One about its middle entry is right for samples at the top left of their blocks alone."""
+    """One about its middle entry is right for samples at the top left of their blocks alone, where the picture stays so."""
     middle = given(tmp_path / "middle.npy", blur.gaussian_kernel((1.6, 1.1), 0.5, "topleft", 4))
     centre = given(tmp_path / "centre.npy", gaussian())
     for model, option, warned in ((models.plain, middle, True), (models.plain, centre, False),
-                                  (models.topleft, middle, False), (models.topleft, centre, True)):
+                                  (models.topleft, middle, True), (models.topleft, centre, False),
+                                  (models.topleft, f"{middle}:phase=model", False),
+                                  (models.topleft, f"{centre}:phase=model", True)):
         log = ffmpeg.log(*INPUT, "-vf", vsr(model, option), data=texture(2, *SIZE), level="warning")
         assert log.count("refine moves the picture") == warned
 

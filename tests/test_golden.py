@@ -46,7 +46,8 @@ def upscale(ffmpeg: Path, model: Path, frames: np.ndarray) -> np.ndarray:
     """Runs the filter on one window of RGB frames without borders; returns the one frame that comes out."""
     count, height, width, _ = frames.shape
     command = [ffmpeg, "-v", "error", "-f", "rawvideo", "-pix_fmt", "gbrp", "-s", f"{width}x{height}", "-i", "-",
-               "-vf", f"selfblindvsr=model={model}:border=none:precision=fp32", "-f", "rawvideo", "-pix_fmt", "gbrp", "-"]
+               "-vf", f"selfblindvsr=model={model}:border=none:precision=fp32:phase=model", "-f", "rawvideo", "-pix_fmt",
+               "gbrp", "-"]
     planes = frames[..., [1, 2, 0]].transpose(0, 3, 1, 2)
     done = subprocess.run(command, input=planes.tobytes(), capture_output=True, timeout=TIMEOUT, check=False)
     assert done.returncode == 0 and not done.stderr, done.stderr.decode()

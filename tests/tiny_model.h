@@ -111,8 +111,8 @@ static void tiny_kernel_net(struct tiny_file *f, const struct tiny *t)
 }
 
 /* Writes the model to `path`; ends the program if it cannot. detail: size of what the network adds to the enlarged
- * frame, relative to about 1. */
-static void tiny_write_detail(const char *path, const struct tiny *t, float detail)
+ * frame, relative to about 1; phase: "center" or "topleft". */
+static void tiny_write_as(const char *path, const struct tiny *t, float detail, const char *phase)
 {
     struct tiny_file *f = calloc(1, sizeof(*f));
     unsigned char length[8] = {0};
@@ -137,7 +137,7 @@ static void tiny_write_detail(const char *path, const struct tiny *t, float deta
     if (t->kernel)
         tiny_kernel_net(f, t);
     f->length += (size_t)snprintf(f->header + f->length, sizeof(f->header) - f->length,
-                                  ",\"__metadata__\":{\"name\":\"tiny\",\"phase\":\"center\"}}");
+                                  ",\"__metadata__\":{\"name\":\"tiny\",\"phase\":\"%s\"}}", phase);
     for (int i = 0; i < 8; i++)
         length[i] = (unsigned char)((uint64_t)f->length >> 8 * i);
     if (fwrite(length, 1, 8, file) != 8 || fwrite(f->header, 1, f->length, file) != f->length ||
@@ -151,7 +151,7 @@ static void tiny_write_detail(const char *path, const struct tiny *t, float deta
 
 static inline void tiny_write(const char *path, const struct tiny *t)
 {
-    tiny_write_detail(path, t, 1);
+    tiny_write_as(path, t, 1, "center");
 }
 
 #endif /* SBV_TESTS_TINY_MODEL_H */

@@ -16,8 +16,55 @@ static void source(int at, int in, int out, int *first, int *second, float *frac
     *fraction = position - (float)*first;
 }
 
+/* Neighbours of in that a sample of the moved result is made of, along one axis, and their weights; not all count. */
+struct neighbours {
+    int first;
+    float weight[SBV_MOVE_TAPS];
+};
+
+static struct neighbours moved_source(int at, int in, int out, int move)
+{
+    struct neighbours n = {0};
+    for (int i = 0; i < SBV_MOVE_TAPS; i++) {
+        const float weight = i == 0 || i == SBV_MOVE_TAPS - 1 ? SBV_MOVE_FAR : SBV_MOVE_NEAR;
+        const int tap = at - move / 2 - 1 + i;
+        int first, second;
+        float fraction;
+        source(tap < 0 ? 0 : tap < out ? tap : out - 1, in, out, &first, &second, &fraction);
+        if (i == 0)
+            n.first = first;
+        n.weight[first - n.first] += weight * (1 - fraction);
+        n.weight[second - n.first] += weight * fraction;
+    }
+    return n;
+}
+
+static void resize_moved(const sbv_resize_args *a, int begin, int end)
+{
+    for (int y = begin; y < end; y++) {
+        const struct neighbours v = moved_source(a->y0 + y, a->in.h, a->full_h, a->move);
+        for (int x = 0; x < a->out.w; x++) {
+            const struct neighbours h = moved_source(a->x0 + x, a->in.w, a->full_w, a->move);
+            for (int c = 0; c < a->in.c; c++) {
+                float value = 0;
+                for (int i = 0; i < SBV_MOVE_TAPS && v.first + i < a->in.h; i++) {
+                    float line = 0;
+                    for (int j = 0; j < SBV_MOVE_TAPS && h.first + j < a->in.w; j++)
+                        line += h.weight[j] * sbv_at(&a->in, h.first + j, v.first + i)[c];
+                    value += v.weight[i] * line;
+                }
+                sbv_at(&a->out, x, y)[c] = a->gain[c] != 0 ? value * a->gain[c] : value;
+            }
+        }
+    }
+}
+
 void sbv_resize_c(const sbv_resize_args *a, int begin, int end)
 {
+    if (a->move) {
+        resize_moved(a, begin, end);
+        return;
+    }
     for (int y = begin; y < end; y++) {
         int y0, y1, x0, x1;
         float fy, fx;

@@ -76,7 +76,7 @@ SBV_INLINE void resize(const sbv_resize_args *a, int x, int count, int begin, in
 
 void SBV_CPU_NAME(resize)(const sbv_resize_args *a, int begin, int end)
 {
-    if (a->in.w > a->full_w) { /* not this network's */
+    if (a->in.w > a->full_w || a->move) { /* not this network's; not common */
         sbv_resize_c(a, begin, end);
         return;
     }

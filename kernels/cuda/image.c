@@ -28,7 +28,7 @@ static void launch_blocks(sbv_backend *b, enum sbv_kernel_id kernel, int x, int 
 
 void sbv_resize_cuda(sbv_backend *b, const sbv_resize_args *a, int jobs)
 {
-    launch_rows(b, SBV_KERNEL_RESIZE, a->out.w, jobs, a);
+    launch_rows(b, a->move ? SBV_KERNEL_RESIZE_MOVED : SBV_KERNEL_RESIZE, a->out.w, jobs, a);
 }
 
 void sbv_pixel_shuffle_cuda(sbv_backend *b, const sbv_shuffle_args *a, int jobs)

@@ -41,6 +41,7 @@
 /* image.cu */
 #define SBV_KERNELS_IMAGE(K)                                                                                           \
     K(RESIZE, "sbv_resize", 0)                                                                                         \
+    K(RESIZE_MOVED, "sbv_resize_moved", 0)                                                                             \
     K(PIXEL_SHUFFLE, "sbv_pixel_shuffle", 0)                                                                           \
     K(COPY, "sbv_copy", 0)                                                                                             \
     K(ADAPTIVE_POOL, "sbv_adaptive_pool", 512)                                                                         \

@@ -101,7 +101,7 @@ def write(path: Path, features: int = 128, extra: int = 3, recons: int = 20, see
           with_kernel_net: bool = False) -> int:
     """Writes the file; returns the number of weights. The kernel network is no part of restoring a frame."""
     generator = random.Random(seed)
-    header: dict[str, object] = {"__metadata__": {"name": "random weights", "licence": "CC0-1.0", "phase": "topleft"}}
+    header: dict[str, object] = {"__metadata__": {"name": "random weights", "licence": "CC0-1.0", "phase": "center"}}
     tensors: list[bytes] = []
     place = 0
 
