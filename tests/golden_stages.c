@@ -47,7 +47,7 @@ static const struct limits fp32_limits = {{LARGEST, 2e-4}, {LARGEST, 5e-4}, {LAR
                                           {LARGEST, 5e-5}, {LARGEST, 5e-5}, {LARGEST, 1e-5}};
 static const struct limits fp16_limits = {{RMS_SHARE, 1.5e-2},   {RMS_SHARE, 1.5e-2},   {RMS_SHARE, 5.6e-3},
                                           {LARGEST_SHARE, 4e-3}, {LARGEST_SHARE, 4e-3}, {LARGEST_SHARE, 4e-3}};
-static const struct limits bf16_limits = {{RMS_SHARE, 0.15},       {RMS_SHARE, 6e-2}, {RMS_SHARE, 3e-2},
+static const struct limits bf16_limits = {{RMS_SHARE, 0.15},       {RMS_SHARE, 6e-2}, {RMS_SHARE, 6e-2},
                                           {LARGEST_SHARE, 1.5e-2}, {RMS, 5.6e-3},     {LARGEST_SHARE, 3e-2}};
 
 static const struct limits *limits = &fp32_limits;
