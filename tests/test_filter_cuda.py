@@ -61,7 +61,9 @@ def fixture_gpu(ffmpeg: FFmpeg, report: Report) -> Iterator[FFmpeg]:
     if " hwupload_cuda " not in ffmpeg.output("-filters").decode():
         pytest.skip(f"FFmpeg {ffmpeg.series} was built without NVIDIA's codec headers")
     assert (EMULATOR / "libcuda.so.1").exists(), "build/emu/libcuda.so.1 is missing: make fake-cuda"
-    yield replace(ffmpeg, environment={"LD_LIBRARY_PATH": str(EMULATOR), "FAKE_CUDA_REPORT": str(report.path)})
+    # SBV_CPU: what is compared with is fp32, on a processor with AMX too
+    yield replace(ffmpeg, environment={"LD_LIBRARY_PATH": str(EMULATOR), "FAKE_CUDA_REPORT": str(report.path),
+                                       "SBV_CPU": "c"})
     assert report.lines("misuse", "leak") == []
 
 
