@@ -50,6 +50,8 @@ def parse(words: Optional[Sequence[str]] = None) -> argparse.Namespace:
                         help=f"of {', '.join(SECTIONS)}; the file keeps the others as they were")
     parser.add_argument("--precision", type=precisions_of, default=PRECISIONS, metavar="PRECISION[,PRECISION]",
                         help=f"of {', '.join(PRECISIONS)}")
+    parser.add_argument("--threads", type=int, default=programs.processors(), choices=range(1, 257), metavar="N",
+                        help="at most (as many as there are processors)")
     parser.add_argument("--model", type=Path, default=TOP / "model/default.bin",
                         help="beside the network of the published size with random weights (model/default.bin)")
     parser.add_argument("--json", type=Path, default=TOP / "build/bench.json", help="build/bench.json")
@@ -74,7 +76,8 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         bench = Bench(results, {arguments.model.name: arguments.model, PUBLISHED: published},
                       QUICK if arguments.quick else Scale(), Path(folder), arguments.ffmpeg,
-                      list(arguments.option or OPTIONS), arguments.precision)
+                      list(arguments.option or OPTIONS), arguments.precision,
+                      arguments.threads)
         for section in arguments.only:
             try:
                 SECTIONS[section](bench)

@@ -93,9 +93,9 @@ static void note(enum cost_op op, const void *args, size_t size, int begin, int 
 #define METERED(name, type)                                                                                            \
     static void metered_##name(const type *a, int begin, int end)                                                      \
     {                                                                                                                  \
-        const double start = bench_now();                                                                              \
+        const bench_timer timer = bench_start();                                                                       \
         now.own.ops.name(a, begin, end);                                                                               \
-        const double seconds = bench_now() - start;                                                                    \
+        const double seconds = bench_seconds(&timer, 1);                                                               \
         if (now.on_threads)                                                                                            \
             note(COST_##name, a, sizeof(*a), begin, end);                                                              \
         else                                                                                                           \

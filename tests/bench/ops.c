@@ -209,10 +209,10 @@ static void receive_frame(struct bench *b)
 /* A frame in the middle of a stream. Returns its seconds. */
 static double step(struct bench *b)
 {
-    const double start = bench_now();
+    const bench_timer timer = bench_start();
     send_frame(b);
     receive_frame(b);
-    return bench_now() - start;
+    return bench_seconds(&timer, b->set->threads);
 }
 
 /* Frames until the first comes back. */
@@ -225,10 +225,10 @@ static void send_first(struct bench *b)
 static void restore_first(struct bench *b)
 {
     const int sequence = sbv_model(b->session)->sequence;
-    const double start = bench_now();
+    const bench_timer timer = bench_start();
     send_first(b);
     receive_frame(b);
-    b->first_seconds = bench_now() - start;
+    b->first_seconds = bench_seconds(&timer, b->set->threads);
     for (int i = 0; b->set->output && i < sequence / 2; i++)
         step(b);
     if (b->set->output)
@@ -243,9 +243,9 @@ static void repeat_frame(struct bench *b)
         meter_begin(&b->meter, b->session);
         step(b);
         meter_end();
-        const double convs_start = bench_now();
+        const bench_timer timer = bench_start();
         meter_run_convs(&b->meter, b->session);
-        b->convs[b->passes++] = bench_now() - convs_start;
+        b->convs[b->passes++] = bench_seconds(&timer, b->set->threads);
     } while (b->passes < METER_PASSES && bench_now() - start < b->set->seconds);
 }
 

@@ -25,9 +25,9 @@ typedef void loop_fn(void *arg, int64_t rounds);
 
 static double seconds_of(loop_fn *loop, void *arg, int64_t rounds)
 {
-    const double begin = bench_now();
+    const bench_timer timer = bench_start();
     loop(arg, rounds);
-    return bench_now() - begin;
+    return bench_seconds(&timer, 1);
 }
 
 /* Rounds a second. */

@@ -1,7 +1,7 @@
 """What `make bench` measures, one function for each section of the table.
 
 Times are the least of several runs, with the median beside them in the JSON file; runs are repeated because other
-programs may want the processor too.
+programs may want the processor too. Of what runs on one thread only the time that it had a processor for counts.
 
 This file is part of Self-Blind-VSR for FFmpeg. SPDX-License-Identifier: LGPL-2.1-or-later
 """
@@ -48,6 +48,7 @@ class Bench:
     ffmpeg: Optional[Path]
     options: list[str]         # of the filter, whose cost is measured
     precisions: tuple[str, ...] = PRECISIONS
+    threads: int = 1           # at most
     known: dict[tuple, list[dict[str, Any]]] = field(default_factory=dict)  # by settings, what bench_ops said
 
     def say(self, text: str) -> None:
@@ -158,7 +159,7 @@ def frames(bench: Bench) -> None:
     """Whole frames in the middle of a stream, and their convolutions alone."""
     for model in bench.models:
         for size in bench.scale.frame_sizes:
-            for threads in sorted({1, programs.processors()}):
+            for threads in sorted({1, bench.threads}):
                 each_precision(bench, "frames", "frame", lambda precision: measure_frame(
                     bench, model, size, precision, threads), model=model, size=size, threads=threads)
 
@@ -202,7 +203,7 @@ def linearity(bench: Bench) -> None:
             if available is not None and expected > 0.8 * available:
                 raise NotRun(f"needs about {expected / MIB:.0f} MiB, {available / MIB:.0f} MiB are free")
             bench.say(f"{model}, {size}, {count} frames")
-            figures = programs.bench_frames(bench.models[model], size=size, frames=count, threads=programs.processors())
+            figures = programs.bench_frames(bench.models[model], size=size, frames=count, threads=bench.threads)
         except NotRun as reason:
             bench.results.not_run("linearity", "time for a pixel", str(reason), model=model, size=size)
             continue
@@ -215,7 +216,7 @@ def linearity(bench: Bench) -> None:
 
 def memory(bench: Bench) -> None:
     """The most memory that a process that restores frames ever had resident."""
-    size, count, threads = bench.scale.size, bench.scale.memory_frames, programs.processors()
+    size, count, threads = bench.scale.size, bench.scale.memory_frames, bench.threads
     for model in bench.models:
         def measure(precision: str) -> None:
             bench.say(f"memory: {model}, {size}, {precision}")
@@ -268,7 +269,7 @@ def psnr(first: bytes, second: bytes) -> float:
 
 def torch(bench: Bench) -> None:
     """model/reference.py on the same window, on all processors; its picture is compared with ours."""
-    size, threads = bench.scale.size, programs.processors()
+    size, threads = bench.scale.size, bench.threads
     for model in list(bench.models)[:bench.scale.torch_models]:
         each_precision(bench, "torch", "model/reference.py", lambda precision: compare_with_torch(
             bench, model, size, precision, threads), model=model, size=size, threads=threads)
