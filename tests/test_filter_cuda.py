@@ -507,8 +507,11 @@ def test_failure_after_the_last_call(gpu: FFmpeg, models: Models, report: Report
     assert [failed(gpu, status, said) for status, _, said in runs].count(True) == 1
 
 
-def test_too_little_memory_on_the_gpu(gpu: FFmpeg, models: Models) -> None:
+@pytest.mark.parametrize("instructions", ["c", ""])
+def test_too_little_memory_on_the_gpu(gpu: FFmpeg, models: Models, instructions: str) -> None:
+    """The processor stands in, in what it would have chosen by itself: with AMX and nothing else asked for, bfloat16."""
     data = pattern("nv12")
+    gpu = replace(gpu, environment={**gpu.environment, "SBV_CPU": instructions})
     small = replace(gpu, environment={**gpu.environment, "FAKE_CUDA_MEMORY": "300000"})
     line = refused(small, on_gpu(vsr(models.random), "nv12"))
     assert "memory" in line

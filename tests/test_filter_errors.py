@@ -5,6 +5,7 @@ SPDX-License-Identifier: LGPL-2.1-or-later
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -103,6 +104,31 @@ def test_half_precision_needs_a_gpu(ffmpeg: FFmpeg, models: Models) -> None:
     assert "fp16" in line and "GPU" in line
 
 
+@pytest.mark.parametrize("backend", ["cpu", "auto"])
+def test_bfloat16_needs_amx(ffmpeg: FFmpeg, models: Models, backend: str) -> None:
+    """What stands in for a processor without it works on all."""
+    without = replace(ffmpeg, environment={"SBV_CPU": "c"})
+    said = refused(without, f"model={models.plain}:backend={backend}:precision=bf16")
+    assert said.count("precision bf16 needs AMX: ") == 1
+
+
+def test_bfloat16_is_not_for_gpus(ffmpeg: FFmpeg, models: Models) -> None:
+    said = refused(ffmpeg, f"model={models.plain}:backend=cuda:precision=bf16")
+    assert said.count("precision bf16 needs the CPU") == 1
+
+
+def test_bfloat16(ffmpeg: FFmpeg, models: Models) -> None:
+    """Where there is AMX it is what the processor chooses; what is said of a run names precision and memory."""
+    logs = [ffmpeg.log(*INPUT, "-vf", f"selfblindvsr=model={models.plain}:backend=cpu{options}", data=texture(2, *SIZE))
+            for options in ("", ":precision=fp32")]
+    plans = [[line for line in log.splitlines() if " MiB, tiles of " in line] for log in logs]
+    assert len(plans[0]) == len(plans[1]) == 1
+    assert plans[1][0].endswith(", fp32")
+    if plans[0][0].endswith(", fp32"):
+        pytest.skip("this processor has no AMX")
+    assert plans[0][0].endswith(", amx, bf16")
+
+
 def test_too_little_memory(ffmpeg: FFmpeg, models: Models) -> None:
     done = ffmpeg.run(*raw("yuv420p", 400, 400), "-vf", f"selfblindvsr=model={models.plain}:max_memory=1", "-f",
                       "null", "-", data=bytes(240000))
@@ -141,8 +167,8 @@ def test_phase_is_warned_of(ffmpeg: FFmpeg, models: Models) -> None:
 
 def test_help(ffmpeg: FFmpeg) -> None:
     text = ffmpeg.output("-h", f"filter={TAG}").decode()
-    for word in ("model", "backend", "auto", "cuda", "cpu", "precision", "fp32", "fp16", "border", "replicate", "reflect",
-                 "none", "phase", "scene", "tile", "max_memory", "kernel_interval", "kernel_file", "cycle", "refine",
+    for word in ("model", "backend", "auto", "cuda", "cpu", "precision", "fp32", "fp16", "bf16", "border", "replicate",
+                 "reflect", "none", "phase", "scene", "tile", "max_memory", "kernel_interval", "kernel_file", "cycle", "refine",
                  "slice threading"):
         assert word in text, word
 
