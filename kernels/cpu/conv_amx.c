@@ -28,7 +28,7 @@
 #define TILE_SIZE   512 /* bfloat16 values */
 #define BLOCK       32  /* pixels, and outputs, that are computed at once */
 #define BLOCK_SUMS  (BLOCK * BLOCK)
-#define MAX_KERNEL  5
+#define MAX_KERNEL  7
 #define SUMS_BYTES  (SBV_AMX_SCRATCH / 2) /* the rest of the scratch memory is the strip's */
 
 #define NO_ROW INT_MIN
