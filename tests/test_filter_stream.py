@@ -9,6 +9,7 @@ import struct
 import zlib
 from pathlib import Path
 
+import numpy as np
 import pytest
 from conftest import FFmpeg, Models, Packet, noise, raw, texture
 
@@ -210,3 +211,21 @@ def test_change_of_colour_description(ffmpeg: FFmpeg, models: Models) -> None:
     assert checksums(together) == checksums(apart)
     unchanged = ffmpeg.packets(*INPUT, "-vf", vsr(models.random), data=first + second)
     assert checksums(together)[6:] != checksums(unchanged)[6:]
+
+
+def test_phase(ffmpeg: FFmpeg, models: Models) -> None:
+    """A bright spot comes out in its place; a model of phase topleft moves it 1.5 pixels down and right for that."""
+    spot = np.full((12, 16), 16, np.uint8)
+    spot[5, 7] = 200
+
+    def centre(model: Path, phase: str) -> list[float]:
+        out = ffmpeg.output(*raw("gray", 16, 12), "-vf", vsr(model, f"phase={phase}"), "-f", "rawvideo", "-",
+                            data=spot.tobytes())
+        light = np.frombuffer(out, np.uint8).reshape(48, 64).astype(float) - 16
+        return [float((axis * light).sum() / light.sum()) for axis in np.indices(light.shape)]
+
+    here = [4 * 5 + 1.5, 4 * 7 + 1.5]  # the middle of the pixel's block
+    for phase in ("auto", "model"):
+        assert centre(models.plain, phase) == pytest.approx(here, abs=0.02)
+    assert centre(models.topleft, "model") == pytest.approx(here, abs=0.02)  # this one does not mean what it says
+    assert centre(models.topleft, "auto") == pytest.approx([at + 1.5 for at in here], abs=0.02)
