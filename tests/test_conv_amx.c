@@ -190,10 +190,10 @@ static const struct conv_case cases[] = {
     {3, 16, 3, 2, 1, 35, 9, SBV_LEAKY},    {16, 16, 3, 1, 1, 33, 6, SBV_LEAKY},   {17, 16, 3, 1, 1, 16, 3, SBV_LEAKY},
     {81, 33, 3, 1, 1, 17, 6, SBV_LEAKY},   {129, 2, 3, 1, 1, 4, 3, SBV_LINEAR},   {565, 2, 3, 1, 1, 19, 5, SBV_LINEAR},
     {10, 12, 3, 1, 16, 39, 38, SBV_LEAKY}, {40, 8, 3, 1, 3, 20, 11, SBV_LEAKY},   {128, 96, 3, 1, 8, 50, 20, SBV_LEAKY},
-    {8, 6, 3, 1, 2, 1, 5, SBV_LEAKY},      {128, 48, 5, 1, 1, 40, 7, SBV_LINEAR}, {4, 12, 5, 1, 1, 1, 1, SBV_LINEAR},
-    {128, 48, 7, 1, 1, 40, 9, SBV_LINEAR}, {4, 12, 7, 1, 1, 2, 3, SBV_LINEAR},    {5, 3, 1, 1, 1, 3, 3, SBV_RELU},
-    {1, 1, 3, 1, 1, 2, 1, SBV_LINEAR},     {64, 32, 3, 2, 1, 1, 2, SBV_LEAKY},    {1024, 16, 3, 1, 1, 2, 2, SBV_LINEAR},
-    {31, 1024, 1, 1, 1, 18, 2, SBV_RELU},  {32, 17, 3, 1, 1, 48, 2, SBV_RELU},
+    {8, 6, 3, 1, 2, 1, 5, SBV_LEAKY},      {128, 48, 5, 1, 1, 40, 7, SBV_LINEAR}, {128, 48, 7, 1, 1, 40, 9, SBV_LINEAR},
+    {4, 12, 5, 1, 1, 1, 1, SBV_LINEAR},    {128, 48, 7, 1, 1, 40, 9, SBV_LINEAR}, {4, 12, 7, 1, 1, 2, 3, SBV_LINEAR},
+    {5, 3, 1, 1, 1, 3, 3, SBV_RELU},       {1, 1, 3, 1, 1, 2, 1, SBV_LINEAR},     {64, 32, 3, 2, 1, 1, 2, SBV_LEAKY},
+    {1024, 16, 3, 1, 1, 2, 2, SBV_LINEAR}, {31, 1024, 1, 1, 1, 18, 2, SBV_RELU},  {32, 17, 3, 1, 1, 48, 2, SBV_RELU},
 };
 
 static void for_all_cases(enum sbv_type in, enum sbv_type out, int split)
@@ -245,9 +245,8 @@ static void test_wide(void **unused)
 static void test_same_bits(void **unused)
 {
     static const struct conv_case some[] = {
-        {128, 48, 3, 1, 1, 100, 7, SBV_LEAKY},
-        {300, 40, 3, 1, 1, 90, 5, SBV_LEAKY},
-        {12, 20, 5, 1, 1, 75, 9, SBV_LINEAR},
+        {128, 48, 3, 1, 1, 100, 7, SBV_LEAKY}, {300, 40, 3, 1, 1, 90, 5, SBV_LEAKY},
+        {12, 20, 5, 1, 1, 75, 9, SBV_LINEAR},  {24, 48, 7, 1, 1, 75, 9, SBV_LINEAR},
         {6000, 8, 3, 1, 1, 70, 3, SBV_LEAKY},
     };
     (void)unused;

@@ -36,6 +36,8 @@ static void fail_on_error(void *opaque, enum sbv_log_level level, const char *me
         fail_msg("%s", message);
 }
 
+static enum sbv_precision precision = SBV_PRECISION_FP32;
+
 static sbv_session *opened(enum sbv_phase phase, int tile, int w, int h)
 {
     sbv_session *s;
@@ -44,7 +46,7 @@ static sbv_session *opened(enum sbv_phase phase, int tile, int w, int h)
     sbv_config_default(&config);
     config.model_path = model_path;
     config.backend = SBV_BACKEND_CPU;
-    config.precision = SBV_PRECISION_FP32;
+    config.precision = precision;
     config.threads = 1;
     config.phase = phase;
     config.tile = tile;
@@ -142,9 +144,10 @@ static void test_tiles_change_no_bit(void **unused)
 {
     static const int sizes[][2] = {{75, 41}, {16, 17}, {17, 18}, {1, 40}, {33, 34}};
     (void)unused;
-    for (size_t i = 0; i < 2 * COUNT(sizes); i++) {
+    for (size_t i = 0; i < 4 * COUNT(sizes); i++) {
         const struct tiny *tiny = i % 2 ? &by_two : &by_four;
-        const int w = sizes[i / 2][0], h = sizes[i / 2][1];
+        const int w = sizes[i / 4][0], h = sizes[i / 4][1];
+        precision = i / 2 % 2 ? SBV_PRECISION_AUTO : SBV_PRECISION_FP32;
         tiny_write_as(model_path, tiny, 1, "topleft");
         sbv_session *whole = opened(SBV_PHASE_AUTO, 0, w, h), *tiled = opened(SBV_PHASE_AUTO, 16, w, h);
         float *a = restored(whole, texture), *b = restored(tiled, texture);
@@ -154,6 +157,7 @@ static void test_tiles_change_no_bit(void **unused)
         sbv_close(&whole);
         sbv_close(&tiled);
     }
+    precision = SBV_PRECISION_FP32;
 }
 
 /* A model that makes the picture in its place is left alone, whatever is asked for. */
