@@ -46,7 +46,7 @@ def kernels(net: "SelfBlindVSR", low: np.ndarray, count: int) -> np.ndarray:
 
 def compared(found: np.ndarray, sigma: tuple[float, ...]) -> Row:
     """The estimates of one clip and blur: widths of the true Gaussian, of the kernels, and the error of the latter."""
-    widths = np.mean([moments(kernel)[:2] for kernel in found], 0)
+    widths = np.mean([sorted(moments(kernel)[:2], reverse=True) for kernel in found], 0)
     true = np.array(sorted(set(sigma), reverse=True))
     said = widths if len(true) == 2 else np.array([widths.mean()])
     return {"sigma": true.tolist(), "estimate": said.tolist(), "error": (said / true - 1).tolist()}

@@ -121,6 +121,15 @@ def model(tmp_path_factory) -> Path:
     return path
 
 
+@pytest.mark.parametrize("sigma", [(1.5, 0.8), (0.8, 1.5)])
+def test_widths_are_compared_by_size(sigma: tuple[float, float]) -> None:
+    """Whichever axis is the longer."""
+    axis = np.arange(13) - 7.5
+    kernel = np.exp(-0.5 * ((axis / sigma[0]) ** 2 + (axis[:, None] / sigma[1]) ** 2))
+    row = estimates.compared(kernel[None] / kernel.sum(), sigma)
+    assert row["sigma"] == [1.5, 0.8] and row["error"] == pytest.approx([0, 0], abs=0.01)
+
+
 def test_estimates(model: Path, tmp_path: Path, monkeypatch, capsys) -> None:
     program = clips.find_ffmpeg()
     sharp = tmp_path / "sharp.mkv"
