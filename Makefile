@@ -221,8 +221,8 @@ demo: all
 .PHONY: demo
 
 include build-aux/check.mak
-include tests/emu/emu.mak
 include tests/emu/fake.mak
+include tests/emu/emu.mak
 include tests/emu/ops.mak
 include build-aux/gpu.mak
 include tests/bench/bench.mak

@@ -43,7 +43,7 @@ $(foreach build,plain asan tsan,$(eval $(call emu_check_rules,$(build))))
 
 # Only kernels are seen by ThreadSanitizer: LD_LIBRARY_PATH=build/emu-tsan finds races between CUDA threads.
 EMU_TSAN_KERNELS := $(sort $(wildcard kernels/cuda/*.cu)) tests/emu/fake_kernels.cu
-EMU_TSAN_DRIVER  := $(filter-out tests/emu/fake_cublas.cpp,$(sort $(wildcard tests/emu/*.cpp)))
+EMU_TSAN_DRIVER  := $(FAKE_DRIVER)
 EMU_TSAN_FLAGS   := $(PLANTED_FLAGS) -fPIC -fvisibility=hidden -ffp-contract=off -Wno-unknown-pragmas -Wno-psabi
 
 fake-cuda-tsan: $(B)/emu-tsan/libcuda.so.1 $(B)/emu-tsan/libcublas.so.13
