@@ -29,6 +29,11 @@ torch.set_num_threads(1)
 PICTURE = np.kron(np.random.default_rng(1).integers(0, 256, (75, 75, 3)), np.ones((4, 4, 1))).astype(np.uint8)
 
 
+@pytest.fixture(scope="module")
+def program(ffmpegs) -> str:
+    return str(ffmpegs[0].folder / "ffmpeg")
+
+
 # ---- Material ----
 
 def test_steepness() -> None:
@@ -130,8 +135,7 @@ def test_widths_are_compared_by_size(sigma: tuple[float, float]) -> None:
     assert row["sigma"] == [1.5, 0.8] and row["error"] == pytest.approx([0, 0], abs=0.01)
 
 
-def test_estimates(model: Path, tmp_path: Path, monkeypatch, capsys) -> None:
-    program = clips.find_ffmpeg()
+def test_estimates(program: str, model: Path, tmp_path: Path, monkeypatch, capsys) -> None:
     sharp = tmp_path / "sharp.mkv"
     clips.write_clip(str(sharp), np.stack([PICTURE[k:k + 98, :121] for k in range(7)]), "25", program)
     command = ["estimates.py", "--hr", str(sharp), "--model", str(model), "--windows", "2", "--ffmpeg", program]
@@ -145,8 +149,7 @@ def test_estimates(model: Path, tmp_path: Path, monkeypatch, capsys) -> None:
     assert len(lines) == 3 and lines[1] == "sharp  sigma 0.80  estimate 1.20  +50 %"
 
 
-def test_estimates_refuses(model: Path, tmp_path: Path, monkeypatch, capsys) -> None:
-    program = clips.find_ffmpeg()
+def test_estimates_refuses(program: str, model: Path, tmp_path: Path, monkeypatch, capsys) -> None:
     short = tmp_path / "short.mkv"
     clips.write_clip(str(short), PICTURE[None, :64, :64].repeat(4, 0), "25", program)
     no_kernel = tmp_path / "none.bin"
@@ -161,8 +164,8 @@ def test_estimates_refuses(model: Path, tmp_path: Path, monkeypatch, capsys) -> 
         assert error.startswith("estimates: ") and words in error and error.count("\n") == 1
 
 
-def test_only_the_kernel_network_is_replaced(tmp_path: Path, monkeypatch, capsys) -> None:
-    program, still = clips.find_ffmpeg(), tmp_path / "still.png"
+def test_only_the_kernel_network_is_replaced(program: str, tmp_path: Path, monkeypatch, capsys) -> None:
+    still = tmp_path / "still.png"
     clips.write_clip(str(still), PICTURE[None], "1", program)
     monkeypatch.setattr(kernelfit, "SIDES", (40,))
     before, metadata = modelfile.read(TOP / "model/default.bin")
@@ -180,10 +183,10 @@ def test_only_the_kernel_network_is_replaced(tmp_path: Path, monkeypatch, capsys
 
 
 @pytest.mark.parametrize("init, words", [("narrow", "narrower than 64"), ("none", "none.bin")])
-def test_kernelfit_refuses(model: Path, tmp_path: Path, monkeypatch, capsys, init: str, words: str) -> None:
+def test_kernelfit_refuses(program: str, model: Path, tmp_path: Path, monkeypatch, capsys, init: str, words: str) -> None:
     path = model if init == "narrow" else tmp_path / "none.bin"
     monkeypatch.setattr(sys, "argv", ["kernelfit.py", "--data", str(tmp_path), "--init", str(path), "--output",
-                                      str(tmp_path / "x.bin"), "--threads", "1", "--ffmpeg", clips.find_ffmpeg()])
+                                      str(tmp_path / "x.bin"), "--threads", "1", "--ffmpeg", program])
     assert kernelfit.main() == 1
     error = capsys.readouterr().err
     assert error.startswith("kernelfit: ") and words in error and error.count("\n") == 1

@@ -138,7 +138,7 @@ def compare_filters(check: Check, ffmpeg: Path, pix_fmt: str, size: tuple[int, i
                     options: str, cuda_frames: bool = True) -> None:
     clip = pixels.pattern(pix_fmt, *size, frames)
     chain = vsr(model, options)
-    wanted = restore(check, ffmpeg, pix_fmt, size, vsr(model, "backend=cpu"), clip)
+    wanted = restore(check, ffmpeg, pix_fmt, size, vsr(model, "backend=cpu:precision=fp32"), clip)
     found = restore(check, ffmpeg, pix_fmt, size, on_gpu(chain, pix_fmt) if cuda_frames else chain, clip)
     name = f"{pix_fmt} in {'CUDA' if cuda_frames else 'host'} memory, {model.stem}, {options or 'fp16'}"
     least = LEAST_PSNR_FP32 if "fp32" in options else LEAST_PSNR
