@@ -54,8 +54,12 @@ typedef struct sbv_scratch sbv_scratch;
 /* Convolution: out = activation(bias + weights * in) + residual, zeros outside the input. Square kernel. Computes the
  * output pixels x0 <= x < x1 of the rows y0 + begin .. y0 + end - 1. Jobs: rows.
  *
- * Maps of BF16 come with weights rounded to bfloat16. Where `split` is set the input, F32, is not rounded so coarsely
- * but taken as the sum of two bfloat16, which is 16 bits: colours need more than 8, and what is to cancel must. */
+ * Maps of BF16 come with weights rounded to bfloat16. Where `split` says so the input, F32, is not rounded so coarsely
+ * but taken as the sum of two bfloat16, which is 16 bits: colours need more than 8, and what is to cancel must. With
+ * weights that are such sums too, all but the product of the two lower halves is added up, and the result is within
+ * 3 * 2^-16 of the magnitudes of the products: nearly what fp32 gives. */
+enum sbv_split { SBV_SPLIT_NONE, SBV_SPLIT_INPUT, SBV_SPLIT_BOTH };
+
 typedef struct sbv_conv_args {
     sbv_map in, out;
     sbv_map residual;     /* data NULL: none. May be `out` itself. F32 on the CPU. */
@@ -66,8 +70,8 @@ typedef struct sbv_conv_args {
     const float *zeros;   /* at least in.c zeros: what a tap outside the input reads. Not used by devices. */
     sbv_scratch *scratch; /* of blocks of conv_scratch bytes, where the table asks for them */
     int kernel, stride, dilation, padding;
-    int split;   /* the weights are packed for it. Where there is no BF16 it changes nothing. */
-    float slope; /* of the activation */
+    enum sbv_split split; /* the weights are packed for it. Where there is no BF16 it changes nothing. */
+    float slope;          /* of the activation */
     int x0, x1, y0;
 } sbv_conv_args;
 
@@ -257,8 +261,8 @@ typedef struct sbv_ops {
 
     /* Where its convolution has weights of its own layout instead of groups: their bytes, and packing from PyTorch's
      * [out][in][kernel][kernel]. */
-    size_t (*conv_bytes)(int out, int in, int kernel, int split);
-    void (*pack_conv)(const float *raw, int out, int in, int kernel, int split, void *packed);
+    size_t (*conv_bytes)(int out, int in, int kernel, enum sbv_split split);
+    void (*pack_conv)(const float *raw, int out, int in, int kernel, enum sbv_split split, void *packed);
 #define SBV_OP_MEMBER(name, args) void (*name)(const args *a, int begin, int end);
     SBV_OPS(SBV_OP_MEMBER)
 #undef SBV_OP_MEMBER

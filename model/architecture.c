@@ -248,8 +248,23 @@ static void walk_kernel(walk *w, sbv_network *n)
  * take differences of colours, and take them away from its sum again. */
 static void mark_colour_layers(sbv_network *n)
 {
-    n->in_conv.split = n->extractor[0][0].split = n->kernel.in_conv.split = 1;
-    n->extra[0].conv[0].split = n->extra[0].conv[1].split = 1;
+    n->in_conv.split = n->kernel.in_conv.split = SBV_SPLIT_INPUT;
+    n->extra[0].conv[0].split = n->extra[0].conv[1].split = SBV_SPLIT_INPUT;
+}
+
+/* The flow network: rounding its weights alone to bfloat16 can move the flow by most of a pixel, and all that follows
+ * with it. */
+static void mark_flow_layers(sbv_network *n)
+{
+    for (int l = 0; l < n->levels; l++) {
+        for (int i = 0; i < SBV_EXTRACTOR_CONVS; i++)
+            n->extractor[l][i].split = SBV_SPLIT_BOTH;
+        for (int i = 0; i < SBV_DENSE_CONVS; i++)
+            n->decoder[l].dense[i].split = SBV_SPLIT_BOTH;
+        n->decoder[l].flow.split = SBV_SPLIT_BOTH;
+    }
+    for (int i = 0; i < SBV_REFINER_CONVS; i++)
+        n->refiner[i].split = SBV_SPLIT_BOTH;
 }
 
 static void check_all_claimed(walk *w)
@@ -273,6 +288,7 @@ int sbv_architecture_read(sbv_network *network, const sbv_weights *weights, sbv_
     walk_flow(&w, network);
     walk_kernel(&w, network);
     mark_colour_layers(network);
+    mark_flow_layers(network);
     check_all_claimed(&w);
     *layers = w.layers;
     return w.ret;

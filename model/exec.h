@@ -52,10 +52,10 @@ const char *sbv_backend_message(const sbv_exec *exec);
 size_t sbv_feature_bytes(const sbv_exec *exec, int c);
 sbv_map sbv_feature_map(const sbv_exec *exec, void *data, int w, int h, int c);
 
-/* A feature map that residual blocks add to: on the CPU of floats in any precision, so that what dozens of blocks add
- * is not rounded each time. */
-size_t sbv_trunk_bytes(const sbv_exec *exec, int c);
-sbv_map sbv_trunk_map(const sbv_exec *exec, void *data, int w, int h, int c);
+/* A feature map that is not to be rounded: on the CPU of floats in any precision. What residual blocks add to is, which
+ * would be rounded dozens of times, and all of the flow network. */
+size_t sbv_precise_bytes(const sbv_exec *exec, int c);
+sbv_map sbv_precise_map(const sbv_exec *exec, void *data, int w, int h, int c);
 
 /* What the CPU or the backend computes in: "fp32", "fp16", "bf16". */
 const char *sbv_precision_name(const sbv_exec *exec);
@@ -68,8 +68,9 @@ static inline sbv_map sbv_map_of(void *data, int w, int h, int c)
 
 /* Weights of a convolution: bytes they take, and packing from PyTorch's [out][in][kernel][kernel] into host memory.
  * split: see sbv_conv_args. */
-size_t sbv_conv_bytes(const sbv_exec *exec, int out, int in, int kernel, int split);
-void sbv_pack_conv(const sbv_exec *exec, const float *raw, int out, int in, int kernel, int split, void *packed);
+size_t sbv_conv_bytes(const sbv_exec *exec, int out, int in, int kernel, enum sbv_split split);
+void sbv_pack_conv(const sbv_exec *exec, const float *raw, int out, int in, int kernel, enum sbv_split split,
+                   void *packed);
 
 /* sbv_run_<operation>(exec, args, jobs): all jobs of an operation, in parallel, or queued in the backend. */
 #define SBV_RUN_DECLARATION(name, args) void sbv_run_##name(const sbv_exec *exec, const args *a, int jobs);

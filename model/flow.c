@@ -20,9 +20,9 @@ void sbv_extract_pyramid(const sbv_stages *s, sbv_slot *slot)
         const sbv_layer *layer = n->extractor[l - 1];
         const int w = ws->flow_width >> l, h = ws->flow_height >> l;
         sbv_map out[SBV_EXTRACTOR_CONVS] = {
-            sbv_feature_map(s->exec, ws->pyramid.scratch[0], w, h, layer[0].out),
-            sbv_feature_map(s->exec, ws->pyramid.scratch[1], w, h, layer[1].out),
-            l > 1 ? slot->pyramid[l - 1] : sbv_feature_map(s->exec, ws->pyramid.first_level, w, h, layer[2].out),
+            sbv_precise_map(s->exec, ws->pyramid.scratch[0], w, h, layer[0].out),
+            sbv_precise_map(s->exec, ws->pyramid.scratch[1], w, h, layer[1].out),
+            l > 1 ? slot->pyramid[l - 1] : sbv_precise_map(s->exec, ws->pyramid.first_level, w, h, layer[2].out),
         };
         for (int i = 0; i < SBV_EXTRACTOR_CONVS; i++) {
             sbv_conv_args conv = sbv_conv_of(n, &layer[i], in, out[i], SBV_LEAKY);
@@ -48,11 +48,11 @@ static sbv_map prepare_level(const sbv_stages *s, const sbv_slot *first, const s
     const sbv_map from = first->pyramid[level - 1], to = second->pyramid[level - 1];
     const int at = d->volume_at + SBV_COST_CHANNELS;
     sbv_map flow = sbv_channels(dense, at + from.c, 2), up = sbv_channels(dense, at + from.c + 2, 2);
-    sbv_map coarser = sbv_feature_map(s->exec, s->ws->pyramid.dense[level], dense.w / 2, dense.h / 2, d[1].features);
+    sbv_map coarser = sbv_precise_map(s->exec, s->ws->pyramid.dense[level], dense.w / 2, dense.h / 2, d[1].features);
     sbv_copy_args copy = {from, sbv_channels(dense, at, from.c)};
     sbv_warp_args warp = {
         .in = to,
-        .out = sbv_feature_map(s->exec, s->ws->pyramid.warped, to.w, to.h, to.c),
+        .out = sbv_precise_map(s->exec, s->ws->pyramid.warped, to.w, to.h, to.c),
         .flow = flow,
         .scale = FLOW_UNIT / (float)(1 << level),
     };
@@ -68,7 +68,7 @@ static void decode_level(const sbv_stages *s, const sbv_slot *first, const sbv_s
     const sbv_network *n = s->network;
     const sbv_decoder *d = &n->decoder[level - 1];
     const sbv_map from = first->pyramid[level - 1];
-    sbv_map dense = sbv_feature_map(s->exec, s->ws->pyramid.dense[level - 1], from.w, from.h, d->features);
+    sbv_map dense = sbv_precise_map(s->exec, s->ws->pyramid.dense[level - 1], from.w, from.h, d->features);
     sbv_cost_args cost = {
         .first = from,
         .second = second->pyramid[level - 1],
@@ -96,11 +96,11 @@ static void refine(const sbv_stages *s)
     static const int dilation[SBV_REFINER_CONVS] = {1, 2, 4, 8, 16, 1, 1};
     const sbv_network *n = s->network;
     sbv_map flow = s->ws->pyramid.flow[1];
-    sbv_map in = sbv_feature_map(s->exec, s->ws->pyramid.dense[1], flow.w, flow.h, n->refiner_in);
+    sbv_map in = sbv_precise_map(s->exec, s->ws->pyramid.dense[1], flow.w, flow.h, n->refiner_in);
     for (int i = 0; i < SBV_REFINER_CONVS; i++) {
         const int last = i == SBV_REFINER_CONVS - 1;
         sbv_map out =
-            last ? flow : sbv_feature_map(s->exec, s->ws->pyramid.refined[i % 2], flow.w, flow.h, n->refiner[i].out);
+            last ? flow : sbv_precise_map(s->exec, s->ws->pyramid.refined[i % 2], flow.w, flow.h, n->refiner[i].out);
         sbv_conv_args conv = sbv_conv_of(n, &n->refiner[i], in, out, last ? SBV_LINEAR : SBV_LEAKY);
         conv.dilation = conv.padding = dilation[i];
         if (last)

@@ -45,7 +45,7 @@ static size_t lay_out(struct scratch *t, const sbv_stages *s, void *base)
     const size_t pixels = frame > pooled ? frame : pooled, map = pixels * sbv_feature_bytes(s->exec, widest(k));
     struct pile pile = {base, 0};
     t->frames = sbv_map_of(take(&pile, frame * (size_t)colours * sizeof(float)), w, h, colours);
-    t->x = take(&pile, pixels * sbv_trunk_bytes(s->exec, widest(k)));
+    t->x = take(&pile, pixels * sbv_precise_bytes(s->exec, widest(k)));
     t->hidden = take(&pile, map);
     t->branch = take(&pile, map);
     t->mean = take(&pile, SBV_MAX_CHANNELS * sizeof(float));
@@ -108,13 +108,13 @@ int sbv_run_kernel_net(const sbv_stages *s, sbv_slot *const window[], float *ker
         sbv_copy_args copy = {window[i]->rgb, sbv_channels(t.frames, i * SBV_COLOURS, SBV_COLOURS)};
         sbv_run_copy(s->exec, &copy, h);
     }
-    sbv_map x = sbv_trunk_map(s->exec, t.x, w, h, channels);
+    sbv_map x = sbv_precise_map(s->exec, t.x, w, h, channels);
     run_conv(s, &k->in_conv, t.frames, x, SBV_LINEAR);
     for (int i = 0; i < k->blocks[0]; i++)
         run_attention(s, &k->block[0][i], x, &t);
     sbv_pool_args pool = {x, sbv_feature_map(s->exec, t.hidden, k->size, k->size, channels)};
     sbv_run_adaptive_pool(s->exec, &pool, k->size);
-    sbv_copy_args back = {pool.out, sbv_trunk_map(s->exec, t.x, k->size, k->size, channels)};
+    sbv_copy_args back = {pool.out, sbv_precise_map(s->exec, t.x, k->size, k->size, channels)};
     sbv_run_copy(s->exec, &back, k->size);
     for (int i = 0; i < k->blocks[1]; i++)
         run_attention(s, &k->block[1][i], back.out, &t);

@@ -74,7 +74,7 @@ static enum sbv_type feature_type(const sbv_exec *exec)
     return exec->backend ? exec->backend->type : exec->ops.type;
 }
 
-static enum sbv_type trunk_type(const sbv_exec *exec)
+static enum sbv_type precise_type(const sbv_exec *exec)
 {
     return exec->backend ? exec->backend->type : SBV_MAP_F32;
 }
@@ -95,14 +95,14 @@ sbv_map sbv_feature_map(const sbv_exec *exec, void *data, int w, int h, int c)
     return map_of_type(exec, feature_type(exec), data, w, h, c);
 }
 
-size_t sbv_trunk_bytes(const sbv_exec *exec, int c)
+size_t sbv_precise_bytes(const sbv_exec *exec, int c)
 {
-    return (size_t)pixel_stride(exec, c) * sbv_sample_size(trunk_type(exec));
+    return (size_t)pixel_stride(exec, c) * sbv_sample_size(precise_type(exec));
 }
 
-sbv_map sbv_trunk_map(const sbv_exec *exec, void *data, int w, int h, int c)
+sbv_map sbv_precise_map(const sbv_exec *exec, void *data, int w, int h, int c)
 {
-    return map_of_type(exec, trunk_type(exec), data, w, h, c);
+    return map_of_type(exec, precise_type(exec), data, w, h, c);
 }
 
 const char *sbv_precision_name(const sbv_exec *exec)
@@ -111,7 +111,7 @@ const char *sbv_precision_name(const sbv_exec *exec)
     return names[feature_type(exec)];
 }
 
-size_t sbv_conv_bytes(const sbv_exec *exec, int out, int in, int kernel, int split)
+size_t sbv_conv_bytes(const sbv_exec *exec, int out, int in, int kernel, enum sbv_split split)
 {
     if (exec->backend)
         return exec->backend->conv_bytes(exec->backend, out, in, kernel);
@@ -134,7 +134,8 @@ static void pack_groups(int group, const float *raw, int out, int in, int kernel
             }
 }
 
-void sbv_pack_conv(const sbv_exec *exec, const float *raw, int out, int in, int kernel, int split, void *packed)
+void sbv_pack_conv(const sbv_exec *exec, const float *raw, int out, int in, int kernel, enum sbv_split split,
+                   void *packed)
 {
     memset(packed, 0, sbv_conv_bytes(exec, out, in, kernel, split));
     if (exec->backend)

@@ -31,7 +31,7 @@ enum sbv_layer_kind { SBV_LAYER_CONV, SBV_LAYER_DECONV, SBV_LAYER_LINEAR };
 typedef struct sbv_layer {
     enum sbv_layer_kind kind;
     int in, out, kernel;
-    int split;                                     /* its input may be colours: see sbv_conv_args */
+    enum sbv_split split;                          /* see sbv_conv_args */
     const sbv_tensor *weight_tensor, *bias_tensor; /* valid while the model file is open */
     const void *weights;                           /* of the memory of operations */
     const float *bias;                             /* likewise, padded with zeros to a multiple of SBV_BIAS_GROUP */

@@ -14,7 +14,7 @@ static sbv_map tile_map(const sbv_stages *s, const sbv_tile *tile, void *data, i
 
 static sbv_map trunk_map(const sbv_stages *s, const sbv_tile *tile)
 {
-    return sbv_trunk_map(s->exec, s->ws->part.trunk, tile->w, tile->h, s->network->features);
+    return sbv_precise_map(s->exec, s->ws->part.trunk, tile->w, tile->h, s->network->features);
 }
 
 void sbv_warp_features(const sbv_stages *s, sbv_slot *const window[], const sbv_tile *tile)

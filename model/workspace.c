@@ -33,9 +33,14 @@ static void *take_features(arena *a, int w, int h, int c)
     return take(a, w, h, sbv_feature_bytes(a->exec, c));
 }
 
-static sbv_map take_trunk_map(arena *a, int w, int h, int c)
+static void *take_precise(arena *a, int w, int h, int c)
 {
-    return sbv_trunk_map(a->exec, take(a, w, h, sbv_trunk_bytes(a->exec, c)), w, h, c);
+    return take(a, w, h, sbv_precise_bytes(a->exec, c));
+}
+
+static sbv_map take_precise_map(arena *a, int w, int h, int c)
+{
+    return sbv_precise_map(a->exec, take_precise(a, w, h, c), w, h, c);
 }
 
 static sbv_map take_feature_map(arena *a, int w, int h, int c)
@@ -75,7 +80,7 @@ static void lay_out_slots(sbv_workspace *ws, const sbv_network *n, arena *a)
         slot->rgb = take_float_map(a, ws->width, ws->height, SBV_COLOURS);
         slot->features = take_feature_map(a, ws->width, ws->height, n->features);
         for (int l = 2; l <= n->levels; l++)
-            slot->pyramid[l - 1] = take_feature_map(a, ws->flow_width >> l, ws->flow_height >> l,
+            slot->pyramid[l - 1] = take_precise_map(a, ws->flow_width >> l, ws->flow_height >> l,
                                                     n->extractor[l - 1][SBV_EXTRACTOR_CONVS - 1].out);
     }
 }
@@ -89,17 +94,17 @@ static void lay_out_pyramid(sbv_workspace *ws, const sbv_network *n, arena *a)
             wide = larger(wide, n->extractor[l][i].out);
     ws->pyramid.resized = take_floats(a, w, h, SBV_COLOURS);
     for (int i = 0; i < 2; i++)
-        ws->pyramid.scratch[i] = take_features(a, w >> 1, h >> 1, wide);
-    ws->pyramid.first_level = take_features(a, w >> 1, h >> 1, n->extractor[0][SBV_EXTRACTOR_CONVS - 1].out);
-    ws->pyramid.warped = take_features(a, w >> 2, h >> 2, wide);
+        ws->pyramid.scratch[i] = take_precise(a, w >> 1, h >> 1, wide);
+    ws->pyramid.first_level = take_precise(a, w >> 1, h >> 1, n->extractor[0][SBV_EXTRACTOR_CONVS - 1].out);
+    ws->pyramid.warped = take_precise(a, w >> 2, h >> 2, wide);
     for (int l = 2; l <= n->levels; l++) {
-        ws->pyramid.dense[l - 1] = take_features(a, w >> l, h >> l, n->decoder[l - 1].features);
+        ws->pyramid.dense[l - 1] = take_precise(a, w >> l, h >> l, n->decoder[l - 1].features);
         ws->pyramid.flow[l - 1] = take_float_map(a, w >> l, h >> l, 2);
     }
     for (int i = 0; i < SBV_REFINER_CONVS; i++)
         refined = larger(refined, n->refiner[i].out);
     for (int i = 0; i < 2; i++)
-        ws->pyramid.refined[i] = take_features(a, w >> 2, h >> 2, refined);
+        ws->pyramid.refined[i] = take_precise(a, w >> 2, h >> 2, refined);
 }
 
 static void lay_out_refinement(sbv_workspace *ws, const sbv_network *n, arena *a)
@@ -122,12 +127,12 @@ static void take_shared(sbv_workspace *ws, const sbv_network *n, arena *a, int t
 {
     const size_t begin = a->used;
     ws->part.warped = take_features(a, tile_w, tile_h, n->sequence * n->features);
-    if (sbv_trunk_bytes(a->exec, 1) == sbv_feature_bytes(a->exec, 1))
+    if (sbv_precise_bytes(a->exec, 1) == sbv_feature_bytes(a->exec, 1))
         return;
     const size_t warped_end = a->used;
     a->used = begin;
     for (int i = 0; i < 2; i++)
-        ws->extracted[i] = take_trunk_map(a, ws->width, ws->height, n->features);
+        ws->extracted[i] = take_precise_map(a, ws->width, ws->height, n->features);
     if (a->used < warped_end)
         a->used = warped_end;
 }
@@ -145,7 +150,7 @@ static void lay_out(sbv_workspace *ws, const sbv_network *n, arena *a)
     ws->row_sums = take_floats(a, 1, ws->height, 1);
     ws->hidden = take_feature_map(a, ws->width, ws->height, n->features);
     take_shared(ws, n, a, tile_w, tile_h);
-    ws->part.trunk = take_trunk_map(a, tile_w, tile_h, n->features).data;
+    ws->part.trunk = take_precise_map(a, tile_w, tile_h, n->features).data;
     if (a->exec->backend) {
         ws->outputs = take_float_map(a, ws->width, ws->height, outputs);
     } else {

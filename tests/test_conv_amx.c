@@ -1,10 +1,13 @@
 /*
- * Convolution by AMX against the plain C one on maps of floats: inputs and weights are values that bfloat16 holds, so
- * that both compute the same products. Odd sizes, guards round every map, every combination of types.
+ * Convolution by AMX against the plain C one on maps of floats: inputs and weights are values that bfloat16 holds,
+ * unless they are split, so that both compute the same products. Odd sizes, guards round every map, every combination
+ * of types.
  *
  * Limit: sums of floats in another order may be off by 1e-5 of the sum of the magnitudes that were added, as in
  * test_ops.c. An output of bfloat16 is rounded to 2^-8 of itself besides. An input taken as two bfloat16 has 16 bits:
- * each product is off by 2^-16 of itself.
+ * each product is off by 2^-16 of itself. Where the weights are two as well, they add as much, and as much again the
+ * product of the lower halves, which is left out. Any other product left out would be as much as 2^-8 of the whole one;
+ * of a thousand such errors the root of the sum of squares still exceeds the limit.
  *
  * This file is part of Self-Blind-VSR for FFmpeg. SPDX-License-Identifier: LGPL-2.1-or-later
  */
@@ -24,6 +27,9 @@
 #define SUM_LIMIT      1e-5
 #define ROUNDING_LIMIT (1.0 / 256)
 #define SPLIT_LIMIT    (1.0 / 65536)
+
+static const double split_limits[] = {
+    [SBV_SPLIT_NONE] = 0, [SBV_SPLIT_INPUT] = SPLIT_LIMIT, [SBV_SPLIT_BOTH] = 3 * SPLIT_LIMIT};
 
 static sbv_ops ops;
 static atomic_flag taken = ATOMIC_FLAG_INIT;
@@ -64,7 +70,8 @@ static void pack_groups(const struct conv_case *c, const float *raw, float *pack
     }
 }
 
-static void make_maps(struct pair *p, const struct conv_case *c, enum sbv_type in, enum sbv_type out, int split)
+static void make_maps(struct pair *p, const struct conv_case *c, enum sbv_type in, enum sbv_type out,
+                      enum sbv_split split)
 {
     const int w = (c->w - 1) / c->stride + 1, h = (c->h - 1) / c->stride + 1; /* with this padding */
     p->in = guarded_map(in, c->w, c->h, c->in, 1);
@@ -82,7 +89,7 @@ static void make_maps(struct pair *p, const struct conv_case *c, enum sbv_type i
     }
 }
 
-static struct pair make_pair(const struct conv_case *c, enum sbv_type in, enum sbv_type out, int split)
+static struct pair make_pair(const struct conv_case *c, enum sbv_type in, enum sbv_type out, enum sbv_split split)
 {
     const int weights = c->out * c->in * c->kernel * c->kernel, groups = (c->out + SBV_CONV_GROUP - 1) / SBV_CONV_GROUP;
     struct pair p = {
@@ -95,7 +102,7 @@ static struct pair make_pair(const struct conv_case *c, enum sbv_type in, enum s
     };
     make_maps(&p, c, in, out, split);
     for (int i = 0; i < weights; i++)
-        p.raw[i] = rounded(uniform());
+        p.raw[i] = split == SBV_SPLIT_BOTH ? uniform() : rounded(uniform());
     for (int i = 0; i < c->out; i++)
         p.bias_magnitude[i] = fabsf(p.bias[i] = uniform());
     ops.pack_conv(p.raw, c->out, c->in, c->kernel, split, p.tiles);
@@ -156,7 +163,7 @@ static void compare(const struct pair *p, int x0, int y0)
             for (int o = 0; o < out->c; o++) {
                 const double found = sbv_load(sbv_pixel(out, x, y), out->type, o);
                 const double expected = sbv_at(&p->plain_out.map, x, y)[o];
-                const double sum = SUM_LIMIT + (p->amx.split ? SPLIT_LIMIT : 0);
+                const double sum = SUM_LIMIT + split_limits[p->amx.split];
                 const double limit = sum * ((double)sbv_at(&p->magnitude.map, x, y)[o] + 1e-3) +
                                      (out->type == SBV_MAP_BF16 ? ROUNDING_LIMIT * fabs(expected) : 0);
                 if (!(fabs(found - expected) <= limit))
@@ -165,7 +172,7 @@ static void compare(const struct pair *p, int x0, int y0)
             }
 }
 
-static void run_case(const struct conv_case *c, enum sbv_type in, enum sbv_type out, int split, int residual)
+static void run_case(const struct conv_case *c, enum sbv_type in, enum sbv_type out, enum sbv_split split, int residual)
 {
     struct pair p = make_pair(c, in, out, split);
     const int w = p.out.map.w, h = p.out.map.h;
@@ -194,9 +201,10 @@ static const struct conv_case cases[] = {
     {4, 12, 5, 1, 1, 1, 1, SBV_LINEAR},    {128, 48, 7, 1, 1, 40, 9, SBV_LINEAR}, {4, 12, 7, 1, 1, 2, 3, SBV_LINEAR},
     {5, 3, 1, 1, 1, 3, 3, SBV_RELU},       {1, 1, 3, 1, 1, 2, 1, SBV_LINEAR},     {64, 32, 3, 2, 1, 1, 2, SBV_LEAKY},
     {1024, 16, 3, 1, 1, 2, 2, SBV_LINEAR}, {31, 1024, 1, 1, 1, 18, 2, SBV_RELU},  {32, 17, 3, 1, 1, 48, 2, SBV_RELU},
+    {565, 128, 3, 1, 1, 20, 6, SBV_LEAKY}, {11, 9, 3, 2, 1, 34, 8, SBV_LEAKY},    {96, 64, 3, 1, 16, 35, 33, SBV_LEAKY},
 };
 
-static void for_all_cases(enum sbv_type in, enum sbv_type out, int split)
+static void for_all_cases(enum sbv_type in, enum sbv_type out, enum sbv_split split)
 {
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
         run_case(&cases[i], in, out, split, i % 2 == (in == out));
@@ -205,26 +213,33 @@ static void for_all_cases(enum sbv_type in, enum sbv_type out, int split)
 static void test_bf16_to_bf16(void **unused)
 {
     (void)unused;
-    for_all_cases(SBV_MAP_BF16, SBV_MAP_BF16, 0);
+    for_all_cases(SBV_MAP_BF16, SBV_MAP_BF16, SBV_SPLIT_NONE);
 }
 
 static void test_bf16_to_f32(void **unused)
 {
     (void)unused;
-    for_all_cases(SBV_MAP_BF16, SBV_MAP_F32, 0);
+    for_all_cases(SBV_MAP_BF16, SBV_MAP_F32, SBV_SPLIT_NONE);
 }
 
 static void test_f32(void **unused)
 {
     (void)unused;
-    for_all_cases(SBV_MAP_F32, SBV_MAP_BF16, 0);
-    for_all_cases(SBV_MAP_F32, SBV_MAP_F32, 0);
+    for_all_cases(SBV_MAP_F32, SBV_MAP_BF16, SBV_SPLIT_NONE);
+    for_all_cases(SBV_MAP_F32, SBV_MAP_F32, SBV_SPLIT_NONE);
 }
 
-static void test_split(void **unused)
+static void test_split_input(void **unused)
 {
     (void)unused;
-    for_all_cases(SBV_MAP_F32, SBV_MAP_F32, 1);
+    for_all_cases(SBV_MAP_F32, SBV_MAP_F32, SBV_SPLIT_INPUT);
+}
+
+static void test_split_both(void **unused)
+{
+    (void)unused;
+    for_all_cases(SBV_MAP_F32, SBV_MAP_F32, SBV_SPLIT_BOTH);
+    for_all_cases(SBV_MAP_F32, SBV_MAP_BF16, SBV_SPLIT_BOTH);
 }
 
 /* Strips of several widths, and of one chunk at a time. */
@@ -237,11 +252,33 @@ static void test_wide(void **unused)
         {6000, 8, 3, 1, 1, 67, 3, SBV_LEAKY},
     };
     (void)unused;
-    for (size_t i = 0; i < sizeof(wide) / sizeof(wide[0]); i++)
-        run_case(&wide[i], SBV_MAP_BF16, SBV_MAP_F32, 0, 0);
+    for (size_t i = 0; i < sizeof(wide) / sizeof(wide[0]); i++) {
+        run_case(&wide[i], SBV_MAP_BF16, SBV_MAP_F32, SBV_SPLIT_NONE, 0);
+        run_case(&wide[i], SBV_MAP_F32, SBV_MAP_F32, SBV_SPLIT_BOTH, 0);
+    }
 }
 
 /* An image in one go, row by row, and in uneven columns. */
+static void check_same_bits(const struct conv_case *c, enum sbv_type in, enum sbv_split split)
+{
+    struct pair p = make_pair(c, in, SBV_MAP_F32, split);
+    const size_t bytes = p.out.count * sizeof(float);
+    void *whole = allocate(bytes);
+    ops.conv(&p.amx, 0, p.out.map.h);
+    memcpy(whole, p.out.memory, bytes);
+    guarded_reset(&p.out);
+    RUN(conv, &p.amx, p.out.map.h);
+    assert_memory_equal(p.out.memory, whole, bytes);
+    guarded_reset(&p.out);
+    for (p.amx.x0 = 0; p.amx.x0 < p.out.map.w; p.amx.x0 = p.amx.x1) {
+        p.amx.x1 = p.amx.x0 + 13 < p.out.map.w ? p.amx.x0 + 13 : p.out.map.w;
+        ops.conv(&p.amx, 0, p.out.map.h);
+    }
+    assert_memory_equal(p.out.memory, whole, bytes);
+    free(whole);
+    free_pair(&p);
+}
+
 static void test_same_bits(void **unused)
 {
     static const struct conv_case some[] = {
@@ -251,22 +288,9 @@ static void test_same_bits(void **unused)
     };
     (void)unused;
     for (size_t i = 0; i < sizeof(some) / sizeof(some[0]); i++) {
-        struct pair p = make_pair(&some[i], SBV_MAP_BF16, SBV_MAP_F32, 0);
-        const size_t bytes = p.out.count * sizeof(float);
-        void *whole = allocate(bytes);
-        ops.conv(&p.amx, 0, p.out.map.h);
-        memcpy(whole, p.out.memory, bytes);
-        guarded_reset(&p.out);
-        RUN(conv, &p.amx, p.out.map.h);
-        assert_memory_equal(p.out.memory, whole, bytes);
-        guarded_reset(&p.out);
-        for (p.amx.x0 = 0; p.amx.x0 < p.out.map.w; p.amx.x0 = p.amx.x1) {
-            p.amx.x1 = p.amx.x0 + 13 < p.out.map.w ? p.amx.x0 + 13 : p.out.map.w;
-            ops.conv(&p.amx, 0, p.out.map.h);
-        }
-        assert_memory_equal(p.out.memory, whole, bytes);
-        free(whole);
-        free_pair(&p);
+        check_same_bits(&some[i], SBV_MAP_BF16, SBV_SPLIT_NONE);
+        check_same_bits(&some[i], SBV_MAP_F32, SBV_SPLIT_INPUT);
+        check_same_bits(&some[i], SBV_MAP_F32, SBV_SPLIT_BOTH);
     }
 }
 
@@ -274,7 +298,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_bf16_to_bf16), cmocka_unit_test(test_bf16_to_f32), cmocka_unit_test(test_f32),
-        cmocka_unit_test(test_split),        cmocka_unit_test(test_wide),        cmocka_unit_test(test_same_bits),
+        cmocka_unit_test(test_split_input),  cmocka_unit_test(test_split_both),  cmocka_unit_test(test_wide),
+        cmocka_unit_test(test_same_bits),
     };
     if (sbv_amx_missing()) {
         printf("no AMX: %s\n", sbv_amx_missing());

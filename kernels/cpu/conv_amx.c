@@ -9,9 +9,13 @@
  * channel counts are dealt with once a sample and the tiles load aligned lines, `stride` pixels apart. The strip keeps
  * as many rows as the kernel has, and goes down the image.
  *
- * Channels are taken in chunks of 128: what 32 pixels need of a chunk stays in the L1 cache while the weights of all
- * outputs pass by. Between chunks the sums wait in memory. The order in which a pixel's products are added depends on
- * the layer alone, so the bits do not depend on ranges, tiles and the width of strips.
+ * A float that is split becomes the bfloat16 next to it and the one next to what that leaves, in tiles of their own; up
+ * to 16 channels share one tile. Where inputs and weights are split, three products of tiles are added up: upper inputs
+ * with lower and with upper weights, lower inputs with upper weights.
+ *
+ * Channels are taken in chunks of four tiles: what 32 pixels need of a chunk stays in the L1 cache while the weights of
+ * all outputs pass by. Between chunks the sums wait in memory. The order in which a pixel's products are added depends
+ * on the layer alone, so the bits do not depend on ranges, tiles and the width of strips.
  *
  * This file is part of Self-Blind-VSR for FFmpeg. SPDX-License-Identifier: LGPL-2.1-or-later
  */
@@ -24,7 +28,8 @@
 
 #define TILE        16 /* pixels, or outputs, of a tile */
 #define STEP        32 /* channels of a tile: one step of a sum */
-#define CHUNK_STEPS 4
+#define HALF_STEP   16
+#define CHUNK_TILES 4
 #define TILE_SIZE   512 /* bfloat16 values */
 #define BLOCK       32  /* pixels, and outputs, that are computed at once */
 #define BLOCK_SUMS  (BLOCK * BLOCK)
@@ -46,14 +51,21 @@ struct ahead {
     ptrdiff_t bytes, pixel_bytes;
 };
 
+/* How channels become tiles. They come in groups of STEP, the last one filled up; a group is so many tiles of inputs
+ * and so many of weights, two where it is split; a chunk is so many groups, but for the last one, all about the same.
+ */
+struct division {
+    int groups, inputs, weights, chunk;
+};
+
 /* What a call works with. Positions in the strip count bfloat16 values. */
 struct conv {
     const sbv_conv_args *a;
-    int steps, chunks, tiles; /* of channels, of chunks of these; of outputs */
-    int chunk_steps;          /* steps of a chunk, but for the last */
-    int columns;              /* output pixels of a row of the strip, a multiple of BLOCK */
-    int extent;               /* input pixels that they need */
-    int rows;                 /* that are worked on at once, chunk after chunk */
+    struct division channels;
+    int chunks, tiles; /* of channels; of outputs */
+    int columns;       /* output pixels of a row of the strip, a multiple of BLOCK */
+    int extent;        /* input pixels that they need */
+    int rows;          /* that are worked on at once, chunk after chunk */
     ptrdiff_t pixel, row;
     uint16_t *strip;      /* [row, in turn][pixel][channel], of one chunk */
     float *sums;          /* [row][block of pixels][pair of tiles of outputs][BLOCK_SUMS]; one block with one chunk */
@@ -70,68 +82,80 @@ static int smaller(int a, int b)
     return a < b ? a : b;
 }
 
-/* Steps for the channels of one tap. With `split` each channel comes twice: up to 16 of them as halves of one step,
- * more as pairs of steps. */
-static int steps_of(int in, int split)
-{
-    const int steps = (in + STEP - 1) / STEP;
-    return !split ? steps : in <= STEP / 2 ? 1 : 2 * steps;
-}
-
 static int tiles_of(int out)
 {
     return (out + TILE - 1) / TILE;
 }
 
-/* Steps of a chunk: all chunks about the same. What `split` made of a channel stays together. */
-static int chunk_size(int in, int split)
+/* Whether both halves of all channels fit one tile. */
+static int is_narrow(int in)
 {
-    const int steps = steps_of(in, split), chunks = (steps + CHUNK_STEPS - 1) / CHUNK_STEPS;
-    const int size = (steps + chunks - 1) / chunks;
-    return split && size > 1 ? (size + 1) / 2 * 2 : size;
+    return in <= HALF_STEP;
 }
 
-size_t sbv_conv_bytes_amx(int out, int in, int kernel, int split)
+static struct division divide(int in, enum sbv_split split)
 {
-    return (size_t)(kernel * kernel) * (size_t)steps_of(in, split) * (size_t)tiles_of(out) * TILE_SIZE *
+    struct division d = {.groups = (in + STEP - 1) / STEP, .inputs = 1, .weights = 1};
+    if (split && !is_narrow(in))
+        d.inputs = 2;
+    if (split == SBV_SPLIT_BOTH)
+        d.weights = 2;
+    const int most = CHUNK_TILES / d.inputs, chunks = (d.groups + most - 1) / most;
+    d.chunk = (d.groups + chunks - 1) / chunks;
+    return d;
+}
+
+size_t sbv_conv_bytes_amx(int out, int in, int kernel, enum sbv_split split)
+{
+    const struct division d = divide(in, split);
+    return (size_t)(kernel * kernel) * (size_t)(d.groups * d.weights) * (size_t)tiles_of(out) * TILE_SIZE *
            sizeof(uint16_t);
 }
 
-/* Where the weights of a chunk of `steps` for a pair of output tiles begin, behind `before` steps of the chunks before:
- * [chunk][pair][tap][step][tile of the pair][tile]. */
-static ptrdiff_t weights_at(int taps, int tiles, int before, int steps, int pair)
+/* Groups of the chunk that begins with group `first`. */
+static int chunk_groups(const struct division *d, int first)
 {
-    return ((ptrdiff_t)before * tiles + 2 * (ptrdiff_t)pair * steps) * taps * TILE_SIZE;
+    return smaller(d->groups - first, d->chunk);
+}
+
+/* Where the weights of the chunk that begins with group `first` begin for a pair of output tiles:
+ * [chunk][pair][tap][group][half, the lower one first][tile of the pair][tile]. */
+static ptrdiff_t weights_at(const struct division *d, int taps, int tiles, int first, int pair)
+{
+    return ((ptrdiff_t)first * tiles + 2 * (ptrdiff_t)pair * chunk_groups(d, first)) * d->weights * taps * TILE_SIZE;
 }
 
 /* What weights are packed for. */
 struct layer {
-    int out, in, taps, steps, chunk_steps;
+    int out, taps;
+    struct division channels;
 };
 
-/* A tile of weights is [pair of channels][output][channel of the pair]. `channel` counts those of the packed input. */
-static void put_weight(const struct layer *l, uint16_t *packed, int o, int channel, int t, uint16_t value)
+/* A tile of weights is [pair of channels][output][channel of the pair]. `half`: which tile of a group that has two. */
+static void put_weight(const struct layer *l, uint16_t *packed, int o, int channel, int t, int half, uint16_t value)
 {
-    const int step = channel / STEP, before = step / l->chunk_steps * l->chunk_steps;
-    const int steps = smaller(l->steps - before, l->chunk_steps), tiles = tiles_of(l->out), pair = o / BLOCK;
-    uint16_t *tile = packed + weights_at(l->taps, tiles, before, steps, pair);
-    tile += ((t * steps + step - before) * smaller(tiles - 2 * pair, 2) + o % BLOCK / TILE) * TILE_SIZE;
+    const struct division *d = &l->channels;
+    const int group = channel / STEP, first = group / d->chunk * d->chunk, tiles = tiles_of(l->out), pair = o / BLOCK;
+    uint16_t *tile = packed + weights_at(d, l->taps, tiles, first, pair);
+    const int step = (t * chunk_groups(d, first) + group - first) * d->weights + half;
+    tile += (step * smaller(tiles - 2 * pair, 2) + o % BLOCK / TILE) * TILE_SIZE;
     tile[channel % STEP / 2 * 2 * TILE + o % TILE * 2 + channel % 2] = value;
 }
 
-void sbv_pack_conv_amx(const float *raw, int out, int in, int kernel, int split, void *packed)
+void sbv_pack_conv_amx(const float *raw, int out, int in, int kernel, enum sbv_split split, void *packed)
 {
-    const struct layer l = {out, in, kernel * kernel, steps_of(in, split), chunk_size(in, split)};
-    const int second = in <= STEP / 2 ? STEP / 2 : STEP; /* from a channel to its lower half */
+    const struct layer l = {out, kernel * kernel, divide(in, split)};
+    const int upper = l.channels.weights - 1;
     memset(packed, 0, sbv_conv_bytes_amx(out, in, kernel, split));
     for (int o = 0; o < out; o++)
         for (int i = 0; i < in; i++)
-            for (int t = 0; t < l.taps; t++) {
-                const uint16_t value = sbv_to_bf16(*raw++);
-                const int channel = split ? i / STEP * 2 * STEP + i % STEP : i;
-                put_weight(&l, packed, o, channel, t, value);
-                if (split)
-                    put_weight(&l, packed, o, channel + second, t, value);
+            for (int t = 0; t < l.taps; t++, raw++) {
+                const uint16_t value = sbv_to_bf16(*raw), rest = sbv_to_bf16(*raw - sbv_from_bf16(value));
+                for (int c = i; c < (split && is_narrow(in) ? STEP : i + 1); c += HALF_STEP) {
+                    put_weight(&l, packed, o, c, t, upper, value);
+                    if (upper)
+                        put_weight(&l, packed, o, c, t, 0, rest);
+                }
             }
 }
 
@@ -149,60 +173,77 @@ static inline __m512i load_floats(const float *from, __mmask32 mask)
     return (__m512i)_mm512_cvtne2ps_pbh(high, low);
 }
 
+/* bfloat16 values 0 to 15 as floats. */
+static inline __m512 as_floats(__m256i values)
+{
+    return (__m512)_mm512_slli_epi32(_mm512_cvtepu16_epi32(values), 16);
+}
+
 /* The upper and the lower bfloat16 of up to 16 floats, side by side. */
-static inline __m512i load_split(const float *from, __mmask16 mask)
+static inline __m512i load_narrow(const float *from, __mmask16 mask)
 {
     const __m512 value = _mm512_maskz_loadu_ps(mask, from);
-    const __m256i high = (__m256i)_mm512_cvtneps_pbh(value);
-    const __m512 rest = _mm512_sub_ps(value, (__m512)_mm512_slli_epi32(_mm512_cvtepu16_epi32(high), 16));
-    return _mm512_inserti64x4(_mm512_castsi256_si512(high), (__m256i)_mm512_cvtneps_pbh(rest), 1);
+    const __m256i upper = (__m256i)_mm512_cvtneps_pbh(value);
+    const __m512 rest = _mm512_sub_ps(value, as_floats(upper));
+    return _mm512_inserti64x4(_mm512_castsi256_si512(upper), (__m256i)_mm512_cvtneps_pbh(rest), 1);
 }
 
-/* Channels of `count` pixels that steps first .. first + steps - 1 are made of. */
-static void pack_bfloat16(const struct conv *c, uint16_t *to, const uint16_t *from, int count, int first, int steps)
+/* The same of up to 32 floats, one after the other. */
+static inline void split_floats(uint16_t *to, const float *from, __mmask32 mask)
+{
+    const __m512 low = _mm512_maskz_loadu_ps((__mmask16)mask, from);
+    const __m512 high = _mm512_maskz_loadu_ps((__mmask16)(mask >> 16), from + 16);
+    const __m512i upper = (__m512i)_mm512_cvtne2ps_pbh(high, low);
+    const __m512 low_rest = _mm512_sub_ps(low, as_floats(_mm512_castsi512_si256(upper)));
+    const __m512 high_rest = _mm512_sub_ps(high, as_floats(_mm512_extracti64x4_epi64(upper, 1)));
+    _mm512_store_si512(to, upper);
+    _mm512_store_si512(to + STEP, (__m512i)_mm512_cvtne2ps_pbh(high_rest, low_rest));
+}
+
+/* Groups first .. first + groups - 1 of `count` pixels. */
+static void pack_bfloat16(const struct conv *c, uint16_t *to, const uint16_t *from, int count, int first, int groups)
 {
     const sbv_map *in = &c->a->in;
     for (int i = 0; i < count; i++, to += c->pixel, from += in->pixel)
-        for (int s = 0; s < steps; s++) {
-            const int at = (first + s) * STEP;
-            _mm512_store_si512(to + s * STEP, _mm512_maskz_loadu_epi16(channel_mask(in->c - at), from + at));
+        for (int g = 0; g < groups; g++) {
+            const int at = (first + g) * STEP;
+            _mm512_store_si512(to + g * STEP, _mm512_maskz_loadu_epi16(channel_mask(in->c - at), from + at));
         }
 }
 
-static void pack_floats(const struct conv *c, uint16_t *to, const float *from, int count, int first, int steps)
+static void pack_floats(const struct conv *c, uint16_t *to, const float *from, int count, int first, int groups)
 {
     const sbv_map *in = &c->a->in;
     for (int i = 0; i < count; i++, to += c->pixel, from += in->pixel)
-        for (int s = 0; s < steps; s++) {
-            const int at = (first + s) * STEP;
-            _mm512_store_si512(to + s * STEP, load_floats(from + at, channel_mask(in->c - at)));
+        for (int g = 0; g < groups; g++) {
+            const int at = (first + g) * STEP;
+            _mm512_store_si512(to + g * STEP, load_floats(from + at, channel_mask(in->c - at)));
         }
 }
 
-static void pack_split(const struct conv *c, uint16_t *to, const float *from, int count, int first, int steps)
+static void pack_narrow(const struct conv *c, uint16_t *to, const float *from, int count)
 {
     const sbv_map *in = &c->a->in;
-    for (int i = 0; i < count; i++, to += c->pixel, from += in->pixel) {
-        if (in->c <= STEP / 2) {
-            _mm512_store_si512(to, load_split(from, (__mmask16)channel_mask(in->c)));
-            continue;
-        }
-        for (int s = 0; s < steps; s += 2) {
-            const int at = (first + s) / 2 * STEP;
-            const __mmask32 mask = channel_mask(in->c - at);
-            const __m512i one = load_split(from + at, (__mmask16)mask);
-            const __m512i other = load_split(from + at + 16, (__mmask16)(mask >> 16));
-            _mm512_store_si512(to + s * STEP, _mm512_shuffle_i64x2(one, other, 0x44));
-            _mm512_store_si512(to + (s + 1) * STEP, _mm512_shuffle_i64x2(one, other, 0xee));
-        }
-    }
+    const __mmask16 mask = (__mmask16)channel_mask(in->c);
+    for (int i = 0; i < count; i++, to += c->pixel, from += in->pixel)
+        _mm512_store_si512(to, load_narrow(from, mask));
 }
 
-/* Steps of one chunk of row iy of the input, from column ix on; zeros outside. */
+static void pack_split(const struct conv *c, uint16_t *to, const float *from, int count, int first, int groups)
+{
+    const sbv_map *in = &c->a->in;
+    for (int i = 0; i < count; i++, to += c->pixel, from += in->pixel)
+        for (int g = 0; g < groups; g++) {
+            const int at = (first + g) * STEP;
+            split_floats(to + 2 * g * STEP, from + at, channel_mask(in->c - at));
+        }
+}
+
+/* One chunk of row iy of the input, from column ix on; zeros outside. */
 static void pack_row(const struct conv *c, uint16_t *to, int iy, int ix, int chunk)
 {
     const sbv_conv_args *a = c->a;
-    const int first = chunk * c->chunk_steps, steps = smaller(c->steps - first, c->chunk_steps);
+    const int first = chunk * c->channels.chunk, groups = chunk_groups(&c->channels, first);
     const int left = iy < 0 || iy >= a->in.h ? c->extent : smaller(ix < 0 ? -ix : 0, c->extent);
     const int right = smaller(a->in.w - ix, c->extent); /* where the image ends */
     const ptrdiff_t from = iy * a->in.row + (ix + left) * a->in.pixel;
@@ -215,11 +256,13 @@ static void pack_row(const struct conv *c, uint16_t *to, int iy, int ix, int chu
         return;
     to += left * c->pixel;
     if (a->in.type == SBV_MAP_BF16)
-        pack_bfloat16(c, to, (const uint16_t *)a->in.data + from, right - left, first, steps);
-    else if (a->split)
-        pack_split(c, to, (const float *)a->in.data + from, right - left, first, steps);
+        pack_bfloat16(c, to, (const uint16_t *)a->in.data + from, right - left, first, groups);
+    else if (!a->split)
+        pack_floats(c, to, (const float *)a->in.data + from, right - left, first, groups);
+    else if (is_narrow(a->in.c))
+        pack_narrow(c, to, (const float *)a->in.data + from, right - left);
     else
-        pack_floats(c, to, (const float *)a->in.data + from, right - left, first, steps);
+        pack_split(c, to, (const float *)a->in.data + from, right - left, first, groups);
 }
 
 /* Where row iy of the input lies in the strip. */
@@ -313,15 +356,39 @@ static inline void fetch_output(const sbv_conv_args *a, const struct block *b, i
     }
 }
 
+static inline __attribute__((always_inline)) void load_inputs(const uint16_t *in, ptrdiff_t next, int pixels)
+{
+    _tile_loadd(4, in, next * (ptrdiff_t)sizeof(*in));
+    if (pixels == 2)
+        _tile_loadd(5, in + TILE * next, next * (ptrdiff_t)sizeof(*in));
+}
+
+/* sums += inputs * weights, of tiles. Inputs stay in the L1 cache, weights pass through. */
+static inline __attribute__((always_inline)) void add_product(const uint16_t *w, int pixels, int outputs)
+{
+    _tile_stream_loadd(6, w, 64);
+    _tile_dpbf16ps(0, 4, 6);
+    if (outputs == 2) {
+        _tile_stream_loadd(7, w + TILE_SIZE, 64);
+        _tile_dpbf16ps(1, 4, 7);
+    }
+    if (pixels == 2) {
+        _tile_dpbf16ps(2, 5, 6);
+        if (outputs == 2)
+            _tile_dpbf16ps(3, 5, 7);
+    }
+}
+
 /* sums = or += inputs * weights, over all taps of a chunk, for pixels * 16 pixels and outputs * 16 outputs. `rows` are
  * where the first pixel's taps begin. Between taps the block before is stored, so that it and the tiles' arithmetic run
  * side by side; `sums` may be the same memory. */
 static inline __attribute__((always_inline)) void multiply(struct conv *c, const uint16_t *const rows[],
-                                                           const uint16_t *w, float *sums, int steps, int fresh,
+                                                           const uint16_t *w, float *sums, int groups, int fresh,
                                                            const struct block *coming, int pixels, int outputs)
 {
     const sbv_conv_args *a = c->a;
-    const ptrdiff_t next = a->stride * c->pixel, next_bytes = next * (ptrdiff_t)sizeof(uint16_t);
+    const int inputs = c->channels.inputs, weights = c->channels.weights;
+    const ptrdiff_t next = a->stride * c->pixel, half = outputs * TILE_SIZE;
     if (fresh) {
         _tile_zero(0);
         _tile_zero(1);
@@ -336,19 +403,14 @@ static inline __attribute__((always_inline)) void multiply(struct conv *c, const
     for (int ky = 0; ky < a->kernel; ky++)
         for (int kx = 0; kx < a->kernel; kx++) {
             const uint16_t *in = rows[ky] + kx * a->dilation * c->pixel;
-            for (int s = 0; s < steps; s++, in += STEP, w += outputs * TILE_SIZE) {
-                _tile_loadd(4, in, next_bytes);
-                _tile_stream_loadd(6, w, 64); /* inputs stay in the L1 cache, weights pass through */
-                _tile_dpbf16ps(0, 4, 6);
-                if (outputs == 2) {
-                    _tile_stream_loadd(7, w + TILE_SIZE, 64);
-                    _tile_dpbf16ps(1, 4, 7);
-                }
-                if (pixels == 2) {
-                    _tile_loadd(5, in + TILE * next, next_bytes);
-                    _tile_dpbf16ps(2, 5, 6);
-                    if (outputs == 2)
-                        _tile_dpbf16ps(3, 5, 7);
+            for (int g = 0; g < groups; g++, in += inputs * STEP, w += weights * half) {
+                load_inputs(in, next, pixels);
+                if (weights == 2)
+                    add_product(w, pixels, outputs);
+                add_product(w + (weights - 1) * half, pixels, outputs);
+                if (inputs == 2) {
+                    load_inputs(in + STEP, next, pixels);
+                    add_product(w + (weights - 1) * half, pixels, outputs);
                 }
             }
             store_pixels(a, &c->block, c->share);
@@ -366,7 +428,7 @@ static inline __attribute__((always_inline)) void multiply(struct conv *c, const
 static void compute_block(struct conv *c, int at, int x, int y, int pixels, int chunk)
 {
     const sbv_conv_args *a = c->a;
-    const int before = chunk * c->chunk_steps, steps = smaller(c->steps - before, c->chunk_steps);
+    const int first = chunk * c->channels.chunk, groups = chunk_groups(&c->channels, first);
     const int wide = pixels > TILE, pairs = (c->tiles + 1) / 2;
     const uint16_t *rows[MAX_KERNEL];
     for (int ky = 0; ky < a->kernel; ky++)
@@ -374,19 +436,19 @@ static void compute_block(struct conv *c, int at, int x, int y, int pixels, int 
             c->strip + slot_of(a, y * a->stride - a->padding + ky * a->dilation) * c->row + at * a->stride * c->pixel;
     for (int pair = 0; pair < pairs; pair++) {
         const uint16_t *w =
-            (const uint16_t *)a->weights + weights_at(a->kernel * a->kernel, c->tiles, before, steps, pair);
+            (const uint16_t *)a->weights + weights_at(&c->channels, a->kernel * a->kernel, c->tiles, first, pair);
         float *sums = c->row_sums + (c->chunks > 1 ? (ptrdiff_t)(at / BLOCK * pairs + pair) * BLOCK_SUMS : 0);
         struct block coming = {.sums = sums, .x = x, .y = y, .first = pair * BLOCK};
         if (chunk == c->chunks - 1)
             coming.pixels = pixels;
         if (2 * pair + 1 < c->tiles && wide)
-            multiply(c, rows, w, sums, steps, chunk == 0, &coming, 2, 2);
+            multiply(c, rows, w, sums, groups, chunk == 0, &coming, 2, 2);
         else if (wide)
-            multiply(c, rows, w, sums, steps, chunk == 0, &coming, 2, 1);
+            multiply(c, rows, w, sums, groups, chunk == 0, &coming, 2, 1);
         else if (2 * pair + 1 < c->tiles)
-            multiply(c, rows, w, sums, steps, chunk == 0, &coming, 1, 2);
+            multiply(c, rows, w, sums, groups, chunk == 0, &coming, 1, 2);
         else
-            multiply(c, rows, w, sums, steps, chunk == 0, &coming, 1, 1);
+            multiply(c, rows, w, sums, groups, chunk == 0, &coming, 1, 1);
         if (chunk == c->chunks - 1)
             c->block = coming;
     }
@@ -400,9 +462,8 @@ static void look_ahead(struct conv *c, int x, int y, int chunk)
     const int iy = (y + 1) * a->stride - a->padding + (a->kernel - 1) * a->dilation;
     const int ix = x * a->stride - a->padding, begin = ix > 0 ? ix : 0, end = smaller(in->w, ix + c->extent);
     const ptrdiff_t size = (ptrdiff_t)sbv_sample_size(in->type);
-    const int per_step = a->split ? STEP / 2 : STEP, first = chunk * c->chunk_steps * per_step;
-    c->ahead = (struct ahead){.bytes = smaller(in->c - first, c->chunk_steps * per_step) * size,
-                              .pixel_bytes = in->pixel * size};
+    const int most = c->channels.chunk * STEP, first = chunk * most;
+    c->ahead = (struct ahead){.bytes = smaller(in->c - first, most) * size, .pixel_bytes = in->pixel * size};
     if (iy < 0 || iy >= in->h || begin >= end)
         return;
     c->ahead.at = (const char *)sbv_pixel(in, begin, iy) + first * size;
@@ -448,7 +509,7 @@ static size_t lay_out(struct conv *c, int columns)
     const sbv_conv_args *a = c->a;
     c->columns = columns;
     c->extent = (columns - 1) * a->stride + (a->kernel - 1) * a->dilation + 1;
-    c->pixel = c->chunk_steps * STEP;
+    c->pixel = c->channels.chunk * c->channels.inputs * STEP;
     c->row = c->extent * c->pixel;
     return (size_t)(a->kernel * c->row) * sizeof(uint16_t);
 }
@@ -459,9 +520,8 @@ static void plan(struct conv *c, const sbv_conv_args *a, int rows)
 {
     const int width = a->x1 - a->x0, pairs = (tiles_of(a->out.c) + 1) / 2;
     int blocks = (width + BLOCK - 1) / BLOCK, most, strips;
-    *c = (struct conv){.a = a, .steps = steps_of(a->in.c, a->split), .tiles = tiles_of(a->out.c), .rows = rows};
-    c->chunk_steps = chunk_size(a->in.c, a->split);
-    c->chunks = (c->steps + c->chunk_steps - 1) / c->chunk_steps;
+    *c = (struct conv){.a = a, .channels = divide(a->in.c, a->split), .tiles = tiles_of(a->out.c), .rows = rows};
+    c->chunks = (c->channels.groups + c->channels.chunk - 1) / c->channels.chunk;
     c->share = (BLOCK + a->kernel * a->kernel - 1) / (a->kernel * a->kernel);
     most = SUMS_BYTES / (pairs * BLOCK_SUMS * (int)sizeof(float)); /* blocks of pixels with room for their sums */
     if (c->chunks > 1) {

@@ -55,10 +55,10 @@ SBV_CPU_OPS(SBV_CPU_OP, avx512)
 SBV_CPU_OPS(SBV_CPU_OP, neon)
 #undef SBV_CPU_OP
 
-/* Convolution by AMX: maps of BF16 or F32, the latter rounded unless args.split. */
+/* Convolution by AMX: maps of BF16 or F32, the latter rounded unless args.split says otherwise. */
 #define SBV_AMX_SCRATCH (1 << 20) /* bytes: what fits into the L2 cache beside the weights */
 void sbv_conv_amx(const sbv_conv_args *a, int begin, int end);
-size_t sbv_conv_bytes_amx(int out, int in, int kernel, int split);
-void sbv_pack_conv_amx(const float *raw, int out, int in, int kernel, int split, void *packed);
+size_t sbv_conv_bytes_amx(int out, int in, int kernel, enum sbv_split split);
+void sbv_pack_conv_amx(const float *raw, int out, int in, int kernel, enum sbv_split split, void *packed);
 
 #endif /* SBV_KERNELS_CPU_CPU_H */
