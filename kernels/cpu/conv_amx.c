@@ -380,7 +380,7 @@ static inline __attribute__((always_inline)) void add_product(const uint16_t *w,
 }
 
 /* What stores tiles, and adds vectors, goes to sleep when it had neither to do for 2000 cycles, and takes 1000 to wake
- * up (seen on Granite Rapids). Sums that wait for the next chunk would meet it asleep. */
+ * up (measured; no manual says so). Sums that wait for the next chunk would meet it asleep. */
 static inline void stay_awake(void)
 {
     __m512 zero = _mm512_setzero_ps();

@@ -7,6 +7,10 @@
 #ifndef SBV_KERNELS_CPU_VEC_H
 #define SBV_KERNELS_CPU_VEC_H
 
+#if SBV_LANES == 16
+#include <immintrin.h>
+#endif
+
 #include "kernels/samples.h"
 
 #define SBV_INLINE static inline __attribute__((always_inline))
@@ -32,18 +36,37 @@ SBV_INLINE vec vec_activate(vec x, float slope)
     return (vec)vec_choose(x > 0, (vec_bits)x, (vec_bits)(slope * x));
 }
 
+/* To 32 bits a lane and back. GCC would take 16 lanes in halves. */
+SBV_INLINE vec_bits vec_widen(vec_bf16 values)
+{
+#if SBV_LANES == 16
+    return (vec_bits)_mm512_cvtepu16_epi32((__m256i)values);
+#else
+    return __builtin_convertvector(values, vec_bits);
+#endif
+}
+
+SBV_INLINE vec_bf16 vec_narrow(vec_bits values)
+{
+#if SBV_LANES == 16
+    return (vec_bf16)_mm512_cvtepi32_epi16((__m512i)values);
+#else
+    return __builtin_convertvector(values, vec_bf16);
+#endif
+}
+
 SBV_INLINE vec_bf16 vec_to_bf16(vec value)
 {
     const vec_bits bits = (vec_bits)value;
     const vec_bits rounded = (bits + 0x7fff + (bits >> 16 & 1)) >> 16;
-    return __builtin_convertvector(vec_choose(value == value, rounded, bits >> 16 | 0x40), vec_bf16);
+    return vec_narrow(vec_choose(value == value, rounded, bits >> 16 | 0x40));
 }
 
 /* Channels c .. c + SBV_LANES - 1 of a pixel. */
 SBV_INLINE vec vec_load(const void *pixel, enum sbv_type type, int c)
 {
     if (type == SBV_MAP_BF16)
-        return (vec)(__builtin_convertvector(*(const vec_bf16 *)((const uint16_t *)pixel + c), vec_bits) << 16);
+        return (vec)(vec_widen(*(const vec_bf16 *)((const uint16_t *)pixel + c)) << 16);
     return *(const vec *)((const float *)pixel + c);
 }
 

@@ -9,6 +9,7 @@
 #include "kernels/cpu/vec.h"
 
 #define PIECE 32 /* pixels */
+#define SOON  4  /* pixels from one that is fetched to the one at hand */
 
 SBV_INLINE vec blend(const vec tap[4], const vec weight[4])
 {
@@ -49,6 +50,8 @@ SBV_INLINE void warp(const sbv_warp_args *a, int y, enum sbv_type in_type, enum 
         for (int i = 0; i < count; i++) {
             void *out = sbv_pixel(&a->out, x + i, y);
             vec_expect(&a->out, x + i + SBV_AHEAD, y, 1);
+            for (int row = 0; row < 2 && i + SOON < count; row++)
+                vec_expect(&a->in, taps[i + SOON].x[1], taps[i + SOON].y[row], 0);
             if (taps[i].masked)
                 memset(out, 0, (size_t)a->in.c * sbv_sample_size(out_type));
             else
