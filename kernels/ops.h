@@ -71,6 +71,7 @@ typedef struct sbv_conv_args {
     sbv_scratch *scratch; /* of blocks of conv_scratch bytes, where the table asks for them */
     int kernel, stride, dilation, padding;
     enum sbv_split split; /* the weights are packed for it. Where there is no BF16 it changes nothing. */
+    int winograd;         /* the weights are packed for it; kernel 3, stride, dilation and padding 1, maps of F32 */
     float slope;          /* of the activation */
     int x0, x1, y0;
 } sbv_conv_args;
@@ -263,6 +264,11 @@ typedef struct sbv_ops {
      * [out][in][kernel][kernel]. */
     size_t (*conv_bytes)(int out, int in, int kernel, enum sbv_split split);
     void (*pack_conv)(const float *raw, int out, int in, int kernel, enum sbv_split split, void *packed);
+
+    /* Where its convolution can take weights transformed for Winograd's way, which has fewer products and is rounded
+     * more: their bytes, 0 where it is no faster, and packing from [out][in][3][3]. Otherwise NULL. */
+    size_t (*winograd_bytes)(int out, int in);
+    void (*pack_winograd)(const float *raw, int out, int in, void *packed);
 #define SBV_OP_MEMBER(name, args) void (*name)(const args *a, int begin, int end);
     SBV_OPS(SBV_OP_MEMBER)
 #undef SBV_OP_MEMBER

@@ -267,6 +267,17 @@ static void mark_flow_layers(sbv_network *n)
         n->refiner[i].split = SBV_SPLIT_BOTH;
 }
 
+/* Layers that may be rounded as Winograd's way does, so that the result changes no more than by that. Not the flow
+ * network: what goes wrong on a coarse level grows on the way to the finest. Not the first block: see above. */
+static void mark_winograd_layers(sbv_network *n)
+{
+    n->fusion.winograd = 1;
+    for (int b = 1; b < n->extra_blocks; b++)
+        n->extra[b].conv[0].winograd = n->extra[b].conv[1].winograd = 1;
+    for (int b = 0; b < n->recons_blocks; b++)
+        n->recons[b].conv[0].winograd = n->recons[b].conv[1].winograd = 1;
+}
+
 static void check_all_claimed(walk *w)
 {
     for (int i = 0; i < w->weights->tensors && w->ret >= 0; i++)
@@ -289,6 +300,7 @@ int sbv_architecture_read(sbv_network *network, const sbv_weights *weights, sbv_
     walk_kernel(&w, network);
     mark_colour_layers(network);
     mark_flow_layers(network);
+    mark_winograd_layers(network);
     check_all_claimed(&w);
     *layers = w.layers;
     return w.ret;

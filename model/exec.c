@@ -151,6 +151,17 @@ static void scratch_close(sbv_scratch *scratch)
     free(scratch);
 }
 
+/* What the operations ask for, in place of what was there. */
+static int make_scratch(sbv_exec *exec, sbv_report *report)
+{
+    scratch_close(exec->scratch);
+    exec->scratch = NULL;
+    if (!exec->ops.conv_scratch)
+        return SBV_OK;
+    exec->scratch = scratch_open(exec->ops.conv_scratch, exec->threads * RANGES_PER_THREAD);
+    return exec->scratch ? SBV_OK : sbv_fail(report, SBV_ERROR_MEMORY, "out of memory: scratch of convolutions");
+}
+
 int sbv_exec_choose(sbv_exec *exec, enum sbv_precision precision, sbv_report *report)
 {
     const char *missing = exec->isa_asked >= 0 && exec->isa_asked != SBV_ISA_AMX
@@ -161,10 +172,7 @@ int sbv_exec_choose(sbv_exec *exec, enum sbv_precision precision, sbv_report *re
     if (missing || (precision != SBV_PRECISION_BF16 && precision != SBV_PRECISION_AUTO))
         return SBV_OK;
     set_isa(exec, SBV_ISA_AMX);
-    exec->scratch = scratch_open(exec->ops.conv_scratch, exec->threads * RANGES_PER_THREAD);
-    if (!exec->scratch)
-        return sbv_fail(report, SBV_ERROR_MEMORY, "out of memory: scratch of convolutions");
-    return SBV_OK;
+    return make_scratch(exec, report);
 }
 
 int sbv_exec_open(sbv_exec *exec, int threads, sbv_execute_fn *execute, void *opaque, sbv_report *report)
@@ -182,10 +190,14 @@ int sbv_exec_open(sbv_exec *exec, int threads, sbv_execute_fn *execute, void *op
     exec->threads = threads;
     exec->execute = execute;
     exec->opaque = opaque;
+    if ((ret = make_scratch(exec, report)) < 0)
+        return ret;
     if (!execute) {
         exec->pool = pool_open(threads - 1);
-        if (!exec->pool)
+        if (!exec->pool) {
+            sbv_exec_close(exec);
             return sbv_fail(report, SBV_ERROR_MEMORY, "out of memory: thread pool");
+        }
         exec->execute = pool_execute;
         exec->opaque = exec->pool;
     }
@@ -203,25 +215,29 @@ void sbv_exec_close(sbv_exec *exec)
 struct range_call {
     sbv_body_fn *body;
     void *arg;
-    int count;
+    int count, unit; /* unit: what ranges begin at a multiple of */
 };
 
 static void run_range(void *arg, int job, int jobs)
 {
     const struct range_call *call = arg;
-    int begin = (int)((int64_t)call->count * job / jobs), end = (int)((int64_t)call->count * (job + 1) / jobs);
+    const int64_t units = (call->count + call->unit - 1) / call->unit;
+    const int begin = (int)(units * job / jobs) * call->unit;
+    const int stop = (int)(units * (job + 1) / jobs) * call->unit, end = stop < call->count ? stop : call->count;
     const uint64_t mode = sbv_flush_denormals();
     if (begin < end)
         call->body(call->arg, begin, end);
     sbv_set_float_mode(mode);
 }
 
+/* Ranges begin at even numbers where that keeps all threads busy: convolutions by Winograd compute pairs of rows. */
 void sbv_parallel(const sbv_exec *exec, sbv_body_fn *body, void *arg, int count)
 {
-    struct range_call call = {body, arg, count};
+    const int unit = count / 2 < exec->threads ? 1 : 2, units = (count + unit - 1) / unit;
+    struct range_call call = {body, arg, count, unit};
     int jobs = exec->threads > 1 ? exec->threads * RANGES_PER_THREAD : 1;
-    if (jobs > count)
-        jobs = count;
+    if (jobs > units)
+        jobs = units;
     if (jobs > 1)
         exec->execute(exec->opaque, run_range, &call, jobs);
     else if (jobs == 1)

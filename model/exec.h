@@ -72,6 +72,10 @@ size_t sbv_conv_bytes(const sbv_exec *exec, int out, int in, int kernel, enum sb
 void sbv_pack_conv(const sbv_exec *exec, const float *raw, int out, int in, int kernel, enum sbv_split split,
                    void *packed);
 
+/* The same of a 3x3 convolution by Winograd; 0 bytes where there is none, or it would be no faster. */
+size_t sbv_winograd_bytes(const sbv_exec *exec, int out, int in);
+void sbv_pack_winograd(const sbv_exec *exec, const float *raw, int out, int in, void *packed);
+
 /* sbv_run_<operation>(exec, args, jobs): all jobs of an operation, in parallel, or queued in the backend. */
 #define SBV_RUN_DECLARATION(name, args) void sbv_run_##name(const sbv_exec *exec, const args *a, int jobs);
 SBV_OPS(SBV_RUN_DECLARATION)

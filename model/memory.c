@@ -145,3 +145,13 @@ void sbv_pack_conv(const sbv_exec *exec, const float *raw, int out, int in, int 
     else
         pack_groups(exec->ops.conv_group, raw, out, in, kernel, packed);
 }
+
+size_t sbv_winograd_bytes(const sbv_exec *exec, int out, int in)
+{
+    return exec->backend || !exec->ops.winograd_bytes ? 0 : exec->ops.winograd_bytes(out, in);
+}
+
+void sbv_pack_winograd(const sbv_exec *exec, const float *raw, int out, int in, void *packed)
+{
+    exec->ops.pack_winograd(raw, out, in, packed);
+}

@@ -30,7 +30,8 @@ static size_t round_up(size_t size, size_t to)
 
 static size_t weight_bytes(const sbv_exec *exec, const sbv_layer *layer)
 {
-    size_t bytes = layer->kind == SBV_LAYER_CONV
+    size_t bytes = layer->winograd ? sbv_winograd_bytes(exec, layer->out, layer->in)
+                   : layer->kind == SBV_LAYER_CONV
                        ? sbv_conv_bytes(exec, layer->out, layer->in, layer->kernel, layer->split)
                        : (size_t)layer->weight_tensor->count * sizeof(float);
     return round_up(bytes, SBV_WEIGHT_ALIGN);
@@ -50,7 +51,9 @@ static int read_layer(const sbv_weights *weights, const sbv_exec *exec, sbv_laye
     if ((ret = sbv_weights_read(weights, layer->weight_tensor, raw)) < 0 ||
         (ret = sbv_weights_read(weights, layer->bias_tensor, (float *)(to + bytes))) < 0)
         return ret;
-    if (layer->kind == SBV_LAYER_CONV)
+    if (layer->winograd)
+        sbv_pack_winograd(exec, raw, layer->out, layer->in, to);
+    else if (layer->kind == SBV_LAYER_CONV)
         sbv_pack_conv(exec, raw, layer->out, layer->in, layer->kernel, layer->split, to);
     else if (layer->kind == SBV_LAYER_DECONV)
         pack_deconv(raw, layer->out, layer->in, layer->kernel, (float *)to);
@@ -100,13 +103,23 @@ int sbv_weights_done(const sbv_exec *exec, size_t bytes, void *memory, char *hos
     return ret;
 }
 
+/* Of the layers that may be computed by Winograd, those that it makes faster are. */
+static void choose_winograd(const sbv_exec *exec, sbv_layer **layer, int layers)
+{
+    for (int i = 0; i < layers; i++)
+        layer[i]->winograd = layer[i]->winograd && sbv_winograd_bytes(exec, layer[i]->out, layer[i]->in) > 0;
+}
+
 static int read_layers(sbv_network *network, const sbv_weights *weights, const sbv_exec *exec, sbv_layer **layer,
                        int layers, sbv_report *report)
 {
-    size_t largest, inputs, at = 0, total = measure(network, exec, layer, layers, &largest, &inputs);
-    float *raw = malloc(largest * sizeof(*raw));
+    size_t largest, inputs, at = 0, total;
     char *host = NULL;
+    float *raw;
     int ret;
+    choose_winograd(exec, layer, layers);
+    total = measure(network, exec, layer, layers, &largest, &inputs);
+    raw = malloc(largest * sizeof(*raw));
     network->zeros = exec->backend ? NULL : calloc(inputs, sizeof(*network->zeros));
     if (!raw || (!network->zeros && !exec->backend))
         ret = sbv_fail(report, SBV_ERROR_MEMORY, "out of memory: %zu bytes of weights", total);
@@ -158,6 +171,7 @@ sbv_conv_args sbv_conv_of(const sbv_network *network, const sbv_layer *layer, sb
         .dilation = 1,
         .padding = layer->kernel / 2,
         .split = layer->split,
+        .winograd = layer->winograd,
         .slope = slope,
         .x1 = out.w,
     };

@@ -139,8 +139,8 @@ static void take_shared(sbv_workspace *ws, const sbv_network *n, arena *a, int t
 
 static void lay_out(sbv_workspace *ws, const sbv_network *n, arena *a)
 {
-    const int tile_w = smaller(ws->tile + 2 * sbv_halo(n), ws->width);
-    const int tile_h = smaller(ws->tile + 2 * sbv_halo(n), ws->height);
+    const int extent = ws->tile + 2 * sbv_halo(n) + 1; /* at most: it begins at an even position */
+    const int tile_w = smaller(extent, ws->width), tile_h = smaller(extent, ws->height);
     const int outputs = SBV_COLOURS * n->scale * n->scale;
     lay_out_slots(ws, n, a);
     lay_out_pyramid(ws, n, a);

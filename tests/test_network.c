@@ -211,7 +211,8 @@ static void check_same_bits(int tile, int threads, int w, int h)
 {
     sbv_session *plain = open_session(SBV_BORDER_REPLICATE, 0, 1),
                 *other = open_session(SBV_BORDER_REPLICATE, tile, threads);
-    const size_t bytes = sizeof(float) * 3 * 16 * (size_t)(w * h);
+    const int scale = plain->network.scale;
+    const size_t bytes = sizeof(float) * 3 * (size_t)(w * h * scale * scale);
     describe(plain, w, h);
     describe(other, w, h);
     for (int n = 0; n < 3; n++) {
@@ -236,6 +237,27 @@ static void test_tiles_and_threads_change_no_bit(void **unused)
     check_same_bits(0, 4, 75, 41);
     check_same_bits(16, 2, 16, 17);
     check_same_bits(16, 2, 1, 40);
+}
+
+/* Channels enough for convolutions by Winograd, which compute pixels in tiles of 2x2, on every processor but one that
+ * plain C is all for. */
+static void test_winograd_in_tiles_and_threads(void **unused)
+{
+    static const struct tiny tiny[2] = {{32, 5, 2, 2, 2, 2, 4, 0, 8}, {40, 5, 2, 1, 4, 2, 4, 0, 9}};
+    (void)unused;
+    for (int i = 0; i < 2; i++) {
+        tiny_write(model_path, &tiny[i]);
+        sbv_session *s = open_session(SBV_BORDER_REPLICATE, 0, 1);
+        const sbv_network *n = &s->network;
+        const int plain = !strcmp(s->exec.isa, "c");
+        assert_int_equal(n->fusion.winograd && n->recons[0].conv[1].winograd && n->extra[1].conv[0].winograd, !plain);
+        assert_false(n->extra[0].conv[0].winograd || n->extra[0].conv[1].winograd || n->extractor[0][1].winograd);
+        sbv_close(&s);
+        check_same_bits(33, 3, 75, 41);
+        check_same_bits(17, 1, 41, 75);
+        check_same_bits(0, 7, 75, 41);
+        check_same_bits(16, 2, 1, 40);
+    }
 }
 
 /* The outputs that a sequence of frames gives, one float each: the sum of the values of a frame. */
@@ -428,6 +450,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_equals_the_long_way),
         cmocka_unit_test(test_tiles_and_threads_change_no_bit),
+        cmocka_unit_test(test_winograd_in_tiles_and_threads),
         cmocka_unit_test(test_borders),
         cmocka_unit_test(test_order_of_calls),
         cmocka_unit_test(test_scene_cut),

@@ -5,7 +5,8 @@
  * A block of pixels by a few vectors of output channels stays in registers; each weight that is loaded serves all
  * pixels of the block, each input value all vectors. A tap that falls outside the image reads a row of zeros, which
  * treats padding, stride and dilation alike. Every tap is summed over the channels on its own before it is added, as
- * in kernels/c/conv.c, whose results differ from these by the rounding of products alone.
+ * in kernels/c/conv.c, whose results differ from these by the rounding of products alone. For kernels of 3x3 there is
+ * another way too: conv_winograd.c.
  *
  * This file is part of Self-Blind-VSR for FFmpeg. SPDX-License-Identifier: LGPL-2.1-or-later
  */
@@ -100,6 +101,10 @@ static inline __attribute__((always_inline)) void block(const sbv_conv_args *a, 
 void SBV_CPU_NAME(conv)(const sbv_conv_args *a, int begin, int end)
 {
     const int groups = (a->out.c + SBV_LANES - 1) / SBV_LANES;
+    if (a->winograd) {
+        SBV_CPU_NAME(conv_winograd)(a, begin, end);
+        return;
+    }
     for (int y = a->y0 + begin; y < a->y0 + end; y++)
         for (int g = 0; g < groups;) {
             const int vectors = groups - g < VECTORS ? groups - g : VECTORS;

@@ -95,22 +95,25 @@ int sbv_isa_by_name(const char *name)
 }
 
 #define SET_OP(name, args, isa) ops->name = sbv_##name##_##isa;
+#define SET_OPS(isa, lanes)                                                                                            \
+    SBV_CPU_OPS(SET_OP, isa)                                                                                           \
+    ops->conv_group = lanes;                                                                                           \
+    ops->conv_scratch = SBV_WINOGRAD_SCRATCH;                                                                          \
+    ops->winograd_bytes = sbv_winograd_bytes_##isa;                                                                    \
+    ops->pack_winograd = sbv_pack_winograd_##isa;
 
 void sbv_ops_init_isa(sbv_ops *ops, enum sbv_isa isa)
 {
     switch (isa) {
 #if defined(__x86_64__)
     case SBV_ISA_SSE2:
-        SBV_CPU_OPS(SET_OP, sse2)
-        ops->conv_group = 4;
+        SET_OPS(sse2, 4)
         break;
     case SBV_ISA_AVX2:
-        SBV_CPU_OPS(SET_OP, avx2)
-        ops->conv_group = 8;
+        SET_OPS(avx2, 8)
         break;
     case SBV_ISA_AVX512:
-        SBV_CPU_OPS(SET_OP, avx512)
-        ops->conv_group = 16;
+        SET_OPS(avx512, 16)
         break;
 #if defined(SBV_AMX)
     case SBV_ISA_AMX:
@@ -120,12 +123,13 @@ void sbv_ops_init_isa(sbv_ops *ops, enum sbv_isa isa)
         ops->conv_scratch = SBV_AMX_SCRATCH;
         ops->conv_bytes = sbv_conv_bytes_amx;
         ops->pack_conv = sbv_pack_conv_amx;
+        ops->winograd_bytes = NULL;
+        ops->pack_winograd = NULL;
         break;
 #endif
 #elif defined(__aarch64__)
     case SBV_ISA_NEON:
-        SBV_CPU_OPS(SET_OP, neon)
-        ops->conv_group = 4;
+        SET_OPS(neon, 4)
         break;
 #endif
     default:

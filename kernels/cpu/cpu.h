@@ -55,6 +55,18 @@ SBV_CPU_OPS(SBV_CPU_OP, avx512)
 SBV_CPU_OPS(SBV_CPU_OP, neon)
 #undef SBV_CPU_OP
 
+/* Convolution by Winograd, of maps of floats: what sbv_conv_<isa> does where args.winograd is set. */
+#define SBV_WINOGRAD_SCRATCH (1 << 20) /* bytes, of which the layers of this network use 3/4 */
+#define SBV_WINOGRAD(isa)                                                                                              \
+    void sbv_conv_winograd_##isa(const sbv_conv_args *a, int begin, int end);                                          \
+    size_t sbv_winograd_bytes_##isa(int out, int in);                                                                  \
+    void sbv_pack_winograd_##isa(const float *raw, int out, int in, void *packed);
+SBV_WINOGRAD(sse2)
+SBV_WINOGRAD(avx2)
+SBV_WINOGRAD(avx512)
+SBV_WINOGRAD(neon)
+#undef SBV_WINOGRAD
+
 /* Convolution by AMX: maps of BF16 or F32, the latter rounded unless args.split says otherwise. */
 #define SBV_AMX_SCRATCH (1 << 20) /* bytes: what fits into the L2 cache beside the weights */
 void sbv_conv_amx(const sbv_conv_args *a, int begin, int end);

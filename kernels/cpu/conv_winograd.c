@@ -1,0 +1,299 @@
+/*
+ * Convolution in fp32 by Winograd's minimal filtering, F(2x2, 3x3) of Lavin and Gray, "Fast algorithms for
+ * convolutional neural networks", CVPR 2016: kernel 3, stride 1, dilation 1. A tile of 2x2 output pixels is made of 4x4
+ * input pixels d as A'((G g G') . (B'd B))A, with 16 products for each pair of channels where the direct way has 36:
+ *
+ *     B' = 1  0 -1  0     G = 1    0    0      A' = 1  1  1  0
+ *          0  1  1  0         1/2  1/2  1/2         0  1 -1 -1
+ *          0 -1  1  0         1/2 -1/2  1/2
+ *          0  1  0 -1         0    0    1
+ *
+ * For each of the 16 positions in a tile that is a product of matrices, [tile][channel] by [channel][output]. It is
+ * made for a block of tiles, whose transformed inputs stay in the L2 cache, and a panel of outputs, whose weights for
+ * one position stay in the L1 cache. One source for every instruction set, as conv_f32.c.
+ *
+ * Tiles begin at even rows and columns of the map, wherever a range begins; what a range does not want of a tile is not
+ * stored. An output pixel depends on the 3x3 pixels round it alone, to the bit: the coefficients of the others are no
+ * small numbers, their products are not in its sum. And the order of the sum depends on the layer alone. So the bits do
+ * not depend on ranges, and not on tiles of the image that begin at even positions.
+ *
+ * This file is part of Self-Blind-VSR for FFmpeg. SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#include "kernels/cpu/cpu.h"
+#include "kernels/cpu/scratch.h"
+#include "kernels/cpu/vec.h"
+
+#define SIDE      4 /* input pixels of a tile along one axis */
+#define POSITIONS (SIDE * SIDE)
+#define CHUNK     128 /* input channels at once: of a panel and a position they are 16 KiB of weights with AVX-512 */
+#define VECTORS   2
+#define PANEL     (VECTORS * SBV_LANES) /* outputs */
+#if SBV_LANES == 16 || defined(__aarch64__)
+#define ROWS 12 /* tiles whose sums are registers: 24 of 32 */
+#else
+#define ROWS 6 /* 12 of 16 */
+#endif
+#define MOST_TILES 72
+#define PAD        16 /* floats between the matrices, so that a tile's lines differ in their place in the cache */
+
+/* What a call works with. */
+struct winograd {
+    const sbv_conv_args *a;
+    int begin, end;               /* rows of the output */
+    int left, top, across, tiles; /* where the tiles of the range begin, in tiles, how many are in a row, and in all */
+    int most;                     /* tiles of a block, a multiple of ROWS */
+    int first, count;             /* of the block at hand: its tiles, row after row of the range */
+    ptrdiff_t in_matrix, sums_matrix; /* from one position to the next */
+    float *in;                        /* [position][tile][CHUNK] */
+    float *sums;                      /* [panel][position][tile][PANEL]; one panel where one chunk is all */
+};
+
+static inline int smaller(int a, int b)
+{
+    return a < b ? a : b;
+}
+
+static inline int panels_of(int out)
+{
+    return (out + PANEL - 1) / PANEL;
+}
+
+/* ---- Weights: [chunk][panel][position][channel of the chunk][output of the panel] ---- */
+
+/* With few channels the transforms take longer than the products that are saved. */
+size_t SBV_CPU_NAME(winograd_bytes)(int out, int in)
+{
+    return in < PANEL || out < PANEL ? 0 : (size_t)panels_of(out) * PANEL * POSITIONS * (size_t)in * sizeof(float);
+}
+
+static ptrdiff_t weights_at(int out, int in, int chunk, int panel)
+{
+    const ptrdiff_t channels = smaller(in - chunk * CHUNK, CHUNK);
+    return ((ptrdiff_t)chunk * CHUNK * panels_of(out) + panel * channels) * POSITIONS * PANEL;
+}
+
+/* G g G' of one pair of channels, to `matrix` floats apart. */
+static void transform_weights(const float *g, float *to, ptrdiff_t matrix)
+{
+    static const double rows[SIDE][3] = {{1, 0, 0}, {0.5, 0.5, 0.5}, {0.5, -0.5, 0.5}, {0, 0, 1}};
+    for (int p = 0; p < POSITIONS; p++) {
+        double sum = 0;
+        for (int t = 0; t < 9; t++)
+            sum += rows[p / SIDE][t / 3] * rows[p % SIDE][t % 3] * g[t];
+        to[p * matrix] = (float)sum;
+    }
+}
+
+void SBV_CPU_NAME(pack_winograd)(const float *raw, int out, int in, void *packed)
+{
+    memset(packed, 0, SBV_CPU_NAME(winograd_bytes)(out, in));
+    for (int o = 0; o < out; o++)
+        for (int i = 0; i < in; i++) {
+            const ptrdiff_t channels = smaller(in - i / CHUNK * CHUNK, CHUNK);
+            float *to = (float *)packed + weights_at(out, in, i / CHUNK, o / PANEL);
+            transform_weights(raw + ((ptrdiff_t)o * in + i) * 9, to + i % CHUNK * PANEL + o % PANEL, channels * PANEL);
+        }
+}
+
+/* ---- Input ---- */
+
+/* Where the first row and column of outputs of tile `tile` of the range lie. */
+static inline void place(const struct winograd *w, int tile, int *x, int *y)
+{
+    *x = 2 * (w->left + tile % w->across);
+    *y = 2 * (w->top + tile / w->across);
+}
+
+SBV_INLINE void transform_input(vec d[POSITIONS])
+{
+    for (int half = 0; half < 2; half++) {
+        const int along = half ? 1 : SIDE, step = half ? SIDE : 1; /* columns first, then rows */
+        for (int i = 0; i < SIDE; i++) {
+            vec *at = d + i * step;
+            const vec d0 = at[0], d1 = at[along], d2 = at[2 * along], d3 = at[3 * along];
+            at[0] = d0 - d2;
+            at[along] = d1 + d2;
+            at[2 * along] = d2 - d1;
+            at[3 * along] = d1 - d3;
+        }
+    }
+}
+
+/* `channels` channels of a tile, from channel `from` on. */
+static void read_tile(const struct winograd *w, int tile, int from, int channels, float *to)
+{
+    const sbv_map *in = &w->a->in;
+    const float *at[POSITIONS];
+    int x, y;
+    place(w, tile, &x, &y);
+    for (int p = 0; p < POSITIONS; p++) {
+        const int ix = x + p % SIDE - 1, iy = y + p / SIDE - 1;
+        const int inside = ix >= 0 && iy >= 0 && ix < in->w && iy < in->h;
+        at[p] = (inside ? sbv_at(in, ix, iy) : w->a->zeros) + from;
+    }
+    for (int c = 0; c < channels; c += SBV_LANES) {
+        vec d[POSITIONS];
+        if (channels - c >= SBV_LANES)
+            for (int p = 0; p < POSITIONS; p++)
+                d[p] = *(const vec *)(at[p] + c);
+        else
+            for (int p = 0; p < POSITIONS; p++)
+                d[p] = vec_load_part(at[p], SBV_MAP_F32, c, channels - c);
+        transform_input(d);
+        for (int p = 0; p < POSITIONS; p++)
+            *(vec *)(to + p * w->in_matrix + c) = d[p];
+    }
+}
+
+/* ---- Products ---- */
+
+/* sums = or += in * weights, for ROWS tiles and a panel of outputs. */
+SBV_INLINE void multiply(const float *in, const float *weights, int channels, float *sums, int fresh)
+{
+    vec sum[ROWS][VECTORS];
+    for (int i = 0; i < ROWS; i++)
+        for (int v = 0; v < VECTORS; v++)
+            sum[i][v] = (vec){0};
+    for (int c = 0; c < channels; c++, weights += PANEL) {
+        const vec w0 = *(const vec *)weights, w1 = *(const vec *)(weights + SBV_LANES);
+#pragma GCC unroll 12
+        for (int i = 0; i < ROWS; i++) {
+            sum[i][0] += in[i * CHUNK + c] * w0;
+            sum[i][1] += in[i * CHUNK + c] * w1;
+        }
+    }
+    for (int i = 0; i < ROWS; i++)
+        for (int v = 0; v < VECTORS; v++) {
+            vec *to = (vec *)(sums + i * PANEL + v * SBV_LANES);
+            if (!fresh)
+                sum[i][v] += *to;
+            *to = sum[i][v];
+        }
+}
+
+/* One chunk of a panel of outputs, for the block. Rows of tiles behind the last one hold what was there before; nobody
+ * reads their sums. */
+static void multiply_panel(const struct winograd *w, int chunk, int panel, float *sums)
+{
+    const sbv_conv_args *a = w->a;
+    const int channels = smaller(a->in.c - chunk * CHUNK, CHUNK);
+    const float *weights = (const float *)a->weights + weights_at(a->out.c, a->in.c, chunk, panel);
+    for (int p = 0; p < POSITIONS; p++, weights += channels * PANEL)
+        for (int t = 0; t < w->count; t += ROWS) {
+            const float *in = w->in + p * w->in_matrix + t * CHUNK;
+            float *to = sums + p * w->sums_matrix + t * PANEL;
+            if (chunk == 0)
+                multiply(in, weights, channels, to, 1);
+            else
+                multiply(in, weights, channels, to, 0);
+        }
+}
+
+/* ---- Output ---- */
+
+/* A'mA of one tile and vector of outputs: [row][column]. */
+SBV_INLINE void transform_sums(const float *m, ptrdiff_t matrix, vec out[4])
+{
+    vec half[2][SIDE];
+    for (int i = 0; i < SIDE; i++) {
+        const vec m0 = *(const vec *)(m + i * matrix), m1 = *(const vec *)(m + (SIDE + i) * matrix);
+        const vec m2 = *(const vec *)(m + (2 * SIDE + i) * matrix), m3 = *(const vec *)(m + (3 * SIDE + i) * matrix);
+        half[0][i] = m0 + m1 + m2;
+        half[1][i] = m1 - m2 - m3;
+    }
+    for (int r = 0; r < 2; r++) {
+        out[2 * r] = half[r][0] + half[r][1] + half[r][2];
+        out[2 * r + 1] = half[r][1] - half[r][2] - half[r][3];
+    }
+}
+
+SBV_INLINE void store(const sbv_conv_args *a, vec value, int x, int y, int first)
+{
+    const int channels = smaller(a->out.c - first, SBV_LANES);
+    float *out = sbv_at(&a->out, x, y) + first;
+    const float *add = a->residual.data ? sbv_at(&a->residual, x, y) + first : NULL;
+    value = vec_activate(value + *(const vec *)(a->bias + first), a->slope);
+    if (channels < SBV_LANES) {
+        if (add)
+            value += vec_load_part(add, SBV_MAP_F32, 0, channels);
+        vec_store_part(out, SBV_MAP_F32, 0, value, channels);
+        return;
+    }
+    if (add)
+        value += *(const vec *)add;
+    *(vec *)out = value;
+}
+
+/* The outputs of a panel, of one tile: those pixels that the range has. */
+static void write_tile(const struct winograd *w, int tile, int panel, const float *sums)
+{
+    const sbv_conv_args *a = w->a;
+    int x, y;
+    place(w, tile, &x, &y);
+    for (int v = 0; v < VECTORS; v++) {
+        const int first = panel * PANEL + v * SBV_LANES;
+        vec out[4];
+        if (first >= a->out.c)
+            return;
+        transform_sums(sums + v * SBV_LANES, w->sums_matrix, out);
+        for (int i = 0; i < 4; i++) {
+            const int px = x + i % 2, py = y + i / 2;
+            if (px >= a->x0 && px < a->x1 && py >= w->begin && py < w->end)
+                store(a, out[i], px, py, first);
+        }
+    }
+}
+
+/* ---- Blocks ---- */
+
+static void compute_block(const struct winograd *w)
+{
+    const sbv_conv_args *a = w->a;
+    const int chunks = (a->in.c + CHUNK - 1) / CHUNK, panels = panels_of(a->out.c);
+    for (int chunk = 0; chunk < chunks; chunk++) {
+        const int from = chunk * CHUNK, channels = smaller(a->in.c - from, CHUNK);
+        for (int t = 0; t < w->count; t++)
+            read_tile(w, w->first + t, from, channels, w->in + t * CHUNK);
+        for (int panel = 0; panel < panels; panel++) {
+            float *sums = w->sums + (chunks > 1 ? panel * POSITIONS * w->sums_matrix : 0);
+            multiply_panel(w, chunk, panel, sums);
+            for (int t = 0; t < w->count && chunk == chunks - 1; t++)
+                write_tile(w, w->first + t, panel, sums + t * PANEL);
+        }
+    }
+}
+
+/* As many tiles in a block as the scratch memory has room for, and no block much smaller than the others. */
+static void plan(struct winograd *w, char *scratch)
+{
+    const sbv_conv_args *a = w->a;
+    const int panels = a->in.c > CHUNK ? panels_of(a->out.c) : 1;
+    const int per_tile = CHUNK + panels * PANEL, room = SBV_WINOGRAD_SCRATCH / (int)sizeof(float) / POSITIONS;
+    int blocks;
+    w->left = a->x0 / 2;
+    w->top = w->begin / 2;
+    w->across = (a->x1 + 1) / 2 - w->left;
+    w->tiles = w->across * ((w->end + 1) / 2 - w->top);
+    w->most = smaller((room - PAD * (1 + panels)) / per_tile, MOST_TILES) / ROWS * ROWS;
+    blocks = (w->tiles + w->most - 1) / w->most;
+    w->most = ((w->tiles + blocks - 1) / blocks + ROWS - 1) / ROWS * ROWS;
+    w->in_matrix = w->most * CHUNK + PAD;
+    w->sums_matrix = w->most * PANEL + PAD;
+    w->in = (float *)scratch;
+    w->sums = w->in + POSITIONS * w->in_matrix;
+}
+
+void SBV_CPU_NAME(conv_winograd)(const sbv_conv_args *a, int begin, int end)
+{
+    struct winograd w = {.a = a, .begin = a->y0 + begin, .end = a->y0 + end};
+    char *scratch;
+    if (begin >= end || a->x0 >= a->x1)
+        return;
+    scratch = sbv_scratch_take(a->scratch);
+    plan(&w, scratch);
+    for (w.first = 0; w.first < w.tiles; w.first += w.most) {
+        w.count = smaller(w.tiles - w.first, w.most);
+        compute_block(&w);
+    }
+    sbv_scratch_give(a->scratch, scratch);
+}
