@@ -341,18 +341,14 @@ static inline void fetch_pixel(struct ahead *ahead)
     ahead->at += ahead->pixel_bytes;
 }
 
-/* Brings nearer what `count` pixels of a block of floats will be stored to, and their residual. */
-static inline void fetch_output(const sbv_conv_args *a, const struct block *b, int begin, int count)
+/* Brings nearer the residual of `count` pixels of a block, which may be what the output replaces. */
+static inline void fetch_residual(const sbv_conv_args *a, const struct block *b, int begin, int count)
 {
-    const int end = a->out.type == SBV_MAP_F32 ? smaller(begin + count, b->pixels) : 0;
+    const int end = a->residual.data ? smaller(begin + count, b->pixels) : 0;
     for (int i = begin; i < end; i++) {
-        const float *out = sbv_at(&a->out, b->x + i, b->y) + b->first;
-        const float *add = a->residual.data ? sbv_at(&a->residual, b->x + i, b->y) + b->first : out;
-        for (int o = 0; o < BLOCK; o += TILE) {
-            __builtin_prefetch(out + o, 1);
-            if (add != out)
-                __builtin_prefetch(add + o);
-        }
+        const float *residual = sbv_at(&a->residual, b->x + i, b->y) + b->first;
+        __builtin_prefetch(residual);
+        __builtin_prefetch(residual + TILE);
     }
 }
 
@@ -424,7 +420,7 @@ static inline __attribute__((always_inline)) void multiply(struct conv *c, const
             stay_awake();
             store_pixels(a, &c->block, c->share);
             fetch_pixel(&c->ahead);
-            fetch_output(a, coming, (ky * a->kernel + kx) * c->share, c->share);
+            fetch_residual(a, coming, (ky * a->kernel + kx) * c->share, c->share);
         }
     store_pixels(a, &c->block, BLOCK);
     _tile_stored(0, sums, 64);
