@@ -311,8 +311,28 @@ static double resize_at(sbv_map in, int full_w, int full_h, int x, int y, int c)
     return warp_at(in, px, py, c, &mask);
 }
 
+/* The same, moved by (move - 1) / 2 pixels: see kernels/ops.h. */
+static double moved_at(sbv_map in, int w, int h, int x, int y, int c, int move)
+{
+    static const double weight[SBV_MOVE_TAPS] = {-5 / 64.0, 37 / 64.0, 37 / 64.0, -5 / 64.0};
+    double sum = 0;
+    for (int i = 0; i < SBV_MOVE_TAPS * SBV_MOVE_TAPS; i++) {
+        const int u = x - move / 2 - 1 + i % SBV_MOVE_TAPS, v = y - move / 2 - 1 + i / SBV_MOVE_TAPS;
+        sum += weight[i % SBV_MOVE_TAPS] * weight[i / SBV_MOVE_TAPS] *
+               resize_at(in, w, h,
+                         u < 0   ? 0
+                         : u < w ? u
+                                 : w - 1,
+                         v < 0   ? 0
+                         : v < h ? v
+                                 : h - 1,
+                         c);
+    }
+    return sum;
+}
+
 /* A position is a float too, of an error that grows with it, and neighbours differ by up to 2. */
-static void run_resize(const int size[4], int channels, int part, int dense)
+static void run_resize(const int size[4], int channels, int part, int dense, int move)
 {
     static const float gain[3] = {2, -0.5f, 1};
     const int w = size[2], h = size[3], x0 = part ? w / 3 : 0, y0 = part ? h / 4 : 0;
@@ -320,16 +340,17 @@ static void run_resize(const int size[4], int channels, int part, int dense)
         dense ? guarded_dense(size[0], size[1], channels, 1) : guarded_map(SBV_MAP_F32, size[0], size[1], channels, 1);
     guarded out =
         dense ? guarded_dense(w - x0, h - y0, channels, 0) : guarded_map(SBV_MAP_F32, w - x0, h - y0, channels, 0);
-    sbv_resize_args a = {.in = in.map, .out = out.map, .full_w = w, .full_h = h, .x0 = x0, .y0 = y0};
+    sbv_resize_args a = {.in = in.map, .out = out.map, .full_w = w, .full_h = h, .x0 = x0, .y0 = y0, .move = move};
     if (part)
         memcpy(a.gain, gain, sizeof(gain));
     RUN(resize, &a, h - y0);
     guarded_check(&out, 0, w - x0, 0, h - y0);
     for (int y = y0; y < h; y++)
         for (int x = x0; x < w; x++)
-            for (int c = 0; c < channels; c++)
-                check(*at(out.map, x - x0, y - y0, c), resize_at(in.map, w, h, x, y, c) * (part ? (double)gain[c] : 1),
-                      4 + size[0] / 16);
+            for (int c = 0; c < channels; c++) {
+                const double expected = move ? moved_at(in.map, w, h, x, y, c, move) : resize_at(in.map, w, h, x, y, c);
+                check(*at(out.map, x - x0, y - y0, c), expected * (part ? (double)gain[c] : 1), 4 + size[0] / 16);
+            }
     free(in.memory);
     free(out.memory);
 }
@@ -342,7 +363,18 @@ static void test_resize(void **unused)
     (void)unused;
     for (size_t n = 0; n < sizeof(sizes) / sizeof(sizes[0]); n++)
         for (int variant = 0; variant < 12; variant++)
-            run_resize(sizes[n], 1 + variant / 4, variant % 2, variant / 2 % 2);
+            run_resize(sizes[n], 1 + variant / 4, variant % 2, variant / 2 % 2, 0);
+}
+
+static void test_moved_resize(void **unused)
+{
+    static const int sizes[][2] = {{5, 3}, {1, 1}, {2, 5}, {100, 2}, {33, 9}};
+    (void)unused;
+    for (size_t n = 0; n < sizeof(sizes) / sizeof(sizes[0]); n++)
+        for (int move = 2; move <= 4; move += 2)
+            for (int variant = 0; variant < 12; variant++)
+                run_resize((const int[]){sizes[n][0], sizes[n][1], move * sizes[n][0], move * sizes[n][1]},
+                           1 + variant / 4, variant % 2, variant / 2 % 2, move);
 }
 
 static void test_difference(void **unused)
@@ -518,6 +550,7 @@ int main(void)
         cmocka_unit_test(test_warp_whole_pixels),
         cmocka_unit_test(test_warp_wild_flow),
         cmocka_unit_test(test_resize),
+        cmocka_unit_test(test_moved_resize),
         cmocka_unit_test(test_difference),
         cmocka_unit_test(test_pixel_shuffle),
         cmocka_unit_test(test_copy),

@@ -3,6 +3,7 @@
  *
  * This file is part of Self-Blind-VSR for FFmpeg. SPDX-License-Identifier: LGPL-2.1-or-later
  */
+#include "kernels/c/resize_taps.h"
 #include "kernels/samples.h"
 
 /* Source position of output sample `at` of `out` when `in` samples are resized, align_corners=False: the centres of the
@@ -16,15 +17,9 @@ static void source(int at, int in, int out, int *first, int *second, float *frac
     *fraction = position - (float)*first;
 }
 
-/* Neighbours of in that a sample of the moved result is made of, along one axis, and their weights; not all count. */
-struct neighbours {
-    int first;
-    float weight[SBV_MOVE_TAPS];
-};
-
-static struct neighbours moved_source(int at, int in, int out, int move)
+sbv_resize_taps sbv_find_resize_taps(int at, int in, int out, int move)
 {
-    struct neighbours n = {0};
+    sbv_resize_taps n = {0};
     for (int i = 0; i < SBV_MOVE_TAPS; i++) {
         const float weight = i == 0 || i == SBV_MOVE_TAPS - 1 ? SBV_MOVE_FAR : SBV_MOVE_NEAR;
         const int tap = at - move / 2 - 1 + i;
@@ -42,9 +37,9 @@ static struct neighbours moved_source(int at, int in, int out, int move)
 static void resize_moved(const sbv_resize_args *a, int begin, int end)
 {
     for (int y = begin; y < end; y++) {
-        const struct neighbours v = moved_source(a->y0 + y, a->in.h, a->full_h, a->move);
+        const sbv_resize_taps v = sbv_find_resize_taps(a->y0 + y, a->in.h, a->full_h, a->move);
         for (int x = 0; x < a->out.w; x++) {
-            const struct neighbours h = moved_source(a->x0 + x, a->in.w, a->full_w, a->move);
+            const sbv_resize_taps h = sbv_find_resize_taps(a->x0 + x, a->in.w, a->full_w, a->move);
             for (int c = 0; c < a->in.c; c++) {
                 float value = 0;
                 for (int i = 0; i < SBV_MOVE_TAPS && v.first + i < a->in.h; i++) {
