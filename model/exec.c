@@ -18,8 +18,10 @@
 
 #define MAX_THREADS 256
 
-/* Ranges per thread: more than one, so that a thread that is late does not hold up the others for long. */
+/* Ranges per thread: more than one, so that a thread that is late does not hold up the others for long; but each range
+ * of a convolution reads all of its weights, and rows around its own, so that it should have some of its own. */
 #define RANGES_PER_THREAD 4
+#define LEAST_ROWS        8
 
 struct sbv_pool {
     pthread_mutex_t lock;
@@ -231,11 +233,17 @@ static void run_range(void *arg, int job, int jobs)
 }
 
 /* Ranges begin at even numbers where that keeps all threads busy: convolutions by Winograd compute pairs of rows. */
+static int ranges_per_thread(const sbv_exec *exec, int count)
+{
+    const int ranges = count / (exec->threads * LEAST_ROWS);
+    return ranges < 1 ? 1 : ranges < RANGES_PER_THREAD ? ranges : RANGES_PER_THREAD;
+}
+
 void sbv_parallel(const sbv_exec *exec, sbv_body_fn *body, void *arg, int count)
 {
     const int unit = count / 2 < exec->threads ? 1 : 2, units = (count + unit - 1) / unit;
     struct range_call call = {body, arg, count, unit};
-    int jobs = exec->threads > 1 ? exec->threads * RANGES_PER_THREAD : 1;
+    int jobs = exec->threads > 1 ? exec->threads * ranges_per_thread(exec, count) : 1;
     if (jobs > units)
         jobs = units;
     if (jobs > 1)
