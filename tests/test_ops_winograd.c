@@ -38,7 +38,7 @@ struct conv_case {
 };
 
 /* What the network has, and what lies at the edges of vectors, panels of outputs, chunks of 128 channels and blocks of
- * 72 tiles. All have channels enough for every instruction set to prefer this way. */
+ * 48 tiles. All have channels enough for every instruction set to prefer this way. */
 static const struct conv_case cases[] = {
     {32, 32, 7, 5, SBV_RELU, NONE},     {64, 64, 12, 9, SBV_LINEAR, IN_PLACE}, {33, 35, 13, 8, SBV_LEAKY, APART},
     {40, 81, 5, 11, SBV_LEAKY, NONE},   {128, 128, 9, 4, SBV_RELU, NONE},      {130, 33, 6, 7, SBV_LINEAR, IN_PLACE},

@@ -33,19 +33,27 @@
 #else
 #define ROWS 6 /* 12 of 16 */
 #endif
-#define MOST_TILES 72
+#define MOST_TILES 48
+#define LINE       16 /* floats, of the cache */
 #define PAD        16 /* floats between the matrices, so that a tile's lines differ in their place in the cache */
+
+/* Where the outputs of a tile begin. */
+struct tile {
+    int x, y;
+};
 
 /* What a call works with. */
 struct winograd {
     const sbv_conv_args *a;
-    int begin, end;               /* rows of the output */
-    int left, top, across, tiles; /* where the tiles of the range begin, in tiles, how many are in a row, and in all */
-    int most;                     /* tiles of a block, a multiple of ROWS */
-    int first, count;             /* of the block at hand: its tiles, row after row of the range */
+    int begin, end;                   /* rows of the output */
+    int left, top, across, tiles;     /* where the tiles of the range begin, in tiles, how many a row has, and all */
+    int chunks;                       /* of input channels */
+    int most, count;                  /* tiles of a block, a multiple of ROWS, and of the block at hand */
     ptrdiff_t in_matrix, sums_matrix; /* from one position to the next */
     float *in;                        /* [position][tile][CHUNK] */
     float *sums;                      /* [panel][position][tile][PANEL]; one panel where one chunk is all */
+    struct tile tile[MOST_TILES];     /* of the block */
+    const void *ahead[CHUNK / 2];     /* what multiply() fetches on the way */
 };
 
 static inline int smaller(int a, int b)
@@ -97,13 +105,6 @@ void SBV_CPU_NAME(pack_winograd)(const float *raw, int out, int in, void *packed
 
 /* ---- Input ---- */
 
-/* Where the first row and column of outputs of tile `tile` of the range lie. */
-static inline void place(const struct winograd *w, int tile, int *x, int *y)
-{
-    *x = 2 * (w->left + tile % w->across);
-    *y = 2 * (w->top + tile / w->across);
-}
-
 SBV_INLINE void transform_input(vec d[POSITIONS])
 {
     for (int half = 0; half < 2; half++) {
@@ -120,14 +121,12 @@ SBV_INLINE void transform_input(vec d[POSITIONS])
 }
 
 /* `channels` channels of a tile, from channel `from` on. */
-static void read_tile(const struct winograd *w, int tile, int from, int channels, float *to)
+static void read_tile(const struct winograd *w, struct tile tile, int from, int channels, float *to)
 {
     const sbv_map *in = &w->a->in;
     const float *at[POSITIONS];
-    int x, y;
-    place(w, tile, &x, &y);
     for (int p = 0; p < POSITIONS; p++) {
-        const int ix = x + p % SIDE - 1, iy = y + p / SIDE - 1;
+        const int ix = tile.x + p % SIDE - 1, iy = tile.y + p / SIDE - 1;
         const int inside = ix >= 0 && iy >= 0 && ix < in->w && iy < in->h;
         at[p] = (inside ? sbv_at(in, ix, iy) : w->a->zeros) + from;
     }
@@ -147,21 +146,33 @@ static void read_tile(const struct winograd *w, int tile, int from, int channels
 
 /* ---- Products ---- */
 
-/* sums = or += in * weights, for ROWS tiles and a panel of outputs. */
-SBV_INLINE void multiply(const float *in, const float *weights, int channels, float *sums, int fresh)
+SBV_INLINE void add_channel(vec sum[ROWS][VECTORS], const float *in, const float *weights)
+{
+    const vec w0 = *(const vec *)weights, w1 = *(const vec *)(weights + SBV_LANES);
+#pragma GCC unroll 12
+    for (int i = 0; i < ROWS; i++) {
+        sum[i][0] += in[i * CHUNK] * w0;
+        sum[i][1] += in[i * CHUNK] * w1;
+    }
+}
+
+/* sums = or += in * weights, for ROWS tiles and a panel of outputs. Lines of memory are fetched in between, one at a
+ * time: more at once would be in the way of the next inputs. */
+SBV_INLINE void multiply(const float *in, const float *weights, int channels, float *sums, int fresh,
+                         const void *const ahead[])
 {
     vec sum[ROWS][VECTORS];
+    int c = 0;
     for (int i = 0; i < ROWS; i++)
         for (int v = 0; v < VECTORS; v++)
             sum[i][v] = (vec){0};
-    for (int c = 0; c < channels; c++, weights += PANEL) {
-        const vec w0 = *(const vec *)weights, w1 = *(const vec *)(weights + SBV_LANES);
-#pragma GCC unroll 12
-        for (int i = 0; i < ROWS; i++) {
-            sum[i][0] += in[i * CHUNK + c] * w0;
-            sum[i][1] += in[i * CHUNK + c] * w1;
-        }
+    for (; c < channels - 1; c += 2, weights += 2 * PANEL) {
+        __builtin_prefetch(ahead[c / 2]);
+        add_channel(sum, in + c, weights);
+        add_channel(sum, in + c + 1, weights + PANEL);
     }
+    if (c < channels)
+        add_channel(sum, in + c, weights);
     for (int i = 0; i < ROWS; i++)
         for (int v = 0; v < VECTORS; v++) {
             vec *to = (vec *)(sums + i * PANEL + v * SBV_LANES);
@@ -171,21 +182,40 @@ SBV_INLINE void multiply(const float *in, const float *weights, int channels, fl
         }
 }
 
-/* One chunk of a panel of outputs, for the block. Rows of tiles behind the last one hold what was there before; nobody
- * reads their sums. */
-static void multiply_panel(const struct winograd *w, int chunk, int panel, float *sums)
+/* What the sums of a panel will be stored to, and their residual, is fetched while they are computed: at each position
+ * one pixel of a quarter of the tiles at hand, which begin at tile t of the block. */
+static void look_ahead(struct winograd *w, int panel, int position, int t)
 {
     const sbv_conv_args *a = w->a;
-    const int channels = smaller(a->in.c - chunk * CHUNK, CHUNK);
+    const int quarter = position / 4, end = smaller(t + ROWS * (quarter + 1) / 4, w->count);
+    const void **ahead = w->ahead;
+    for (int i = t + ROWS * quarter / 4; i < end; i++) {
+        const int x = w->tile[i].x + position % 2, y = w->tile[i].y + position / 2 % 2;
+        for (int c = panel * PANEL; c < (panel + 1) * PANEL; c += LINE) {
+            *ahead++ = sbv_at(&a->out, x, y) + c;
+            if (a->residual.data)
+                *ahead++ = sbv_at(&a->residual, x, y) + c;
+        }
+    }
+}
+
+/* One chunk of a panel of outputs, for the block. Rows of tiles behind the last one hold what was there before; nobody
+ * reads their sums. */
+static void multiply_panel(struct winograd *w, int chunk, int panel, float *sums)
+{
+    const sbv_conv_args *a = w->a;
+    const int channels = smaller(a->in.c - chunk * CHUNK, CHUNK), last = chunk == w->chunks - 1;
     const float *weights = (const float *)a->weights + weights_at(a->out.c, a->in.c, chunk, panel);
     for (int p = 0; p < POSITIONS; p++, weights += channels * PANEL)
         for (int t = 0; t < w->count; t += ROWS) {
             const float *in = w->in + p * w->in_matrix + t * CHUNK;
             float *to = sums + p * w->sums_matrix + t * PANEL;
+            if (last)
+                look_ahead(w, panel, p, t);
             if (chunk == 0)
-                multiply(in, weights, channels, to, 1);
+                multiply(in, weights, channels, to, 1, w->ahead);
             else
-                multiply(in, weights, channels, to, 0);
+                multiply(in, weights, channels, to, 0, w->ahead);
         }
 }
 
@@ -207,58 +237,66 @@ SBV_INLINE void transform_sums(const float *m, ptrdiff_t matrix, vec out[4])
     }
 }
 
-SBV_INLINE void store(const sbv_conv_args *a, vec value, int x, int y, int first)
+/* What a sum becomes in channels `first` and on of a pixel; add: the residual's pixel, or NULL. */
+SBV_INLINE void store(const sbv_conv_args *a, vec sum, float *out, const float *add, int first)
 {
     const int channels = smaller(a->out.c - first, SBV_LANES);
-    float *out = sbv_at(&a->out, x, y) + first;
-    const float *add = a->residual.data ? sbv_at(&a->residual, x, y) + first : NULL;
-    value = vec_activate(value + *(const vec *)(a->bias + first), a->slope);
+    vec value = vec_activate(sum + *(const vec *)(a->bias + first), a->slope);
     if (channels < SBV_LANES) {
         if (add)
-            value += vec_load_part(add, SBV_MAP_F32, 0, channels);
-        vec_store_part(out, SBV_MAP_F32, 0, value, channels);
+            value += vec_load_part(add, SBV_MAP_F32, first, channels);
+        vec_store_part(out, SBV_MAP_F32, first, value, channels);
         return;
     }
     if (add)
-        value += *(const vec *)add;
-    *(vec *)out = value;
+        value += *(const vec *)(add + first);
+    *(vec *)(out + first) = value;
 }
 
 /* The outputs of a panel, of one tile: those pixels that the range has. */
-static void write_tile(const struct winograd *w, int tile, int panel, const float *sums)
+static void write_tile(const struct winograd *w, struct tile tile, int panel, const float *sums)
 {
     const sbv_conv_args *a = w->a;
-    int x, y;
-    place(w, tile, &x, &y);
+    float *out[4] = {NULL};
+    const float *add[4] = {NULL};
+    for (int i = 0; i < 4; i++) {
+        const int x = tile.x + i % 2, y = tile.y + i / 2;
+        if (x < a->x0 || x >= a->x1 || y < w->begin || y >= w->end)
+            continue;
+        out[i] = sbv_at(&a->out, x, y);
+        if (a->residual.data)
+            add[i] = sbv_at(&a->residual, x, y);
+    }
     for (int v = 0; v < VECTORS; v++) {
         const int first = panel * PANEL + v * SBV_LANES;
-        vec out[4];
+        vec sum[4];
         if (first >= a->out.c)
             return;
-        transform_sums(sums + v * SBV_LANES, w->sums_matrix, out);
-        for (int i = 0; i < 4; i++) {
-            const int px = x + i % 2, py = y + i / 2;
-            if (px >= a->x0 && px < a->x1 && py >= w->begin && py < w->end)
-                store(a, out[i], px, py, first);
-        }
+        transform_sums(sums + v * SBV_LANES, w->sums_matrix, sum);
+        for (int i = 0; i < 4; i++)
+            if (out[i])
+                store(a, sum[i], out[i], add[i], first);
     }
 }
 
 /* ---- Blocks ---- */
 
-static void compute_block(const struct winograd *w)
+/* w->count tiles from the range's tile `first` on, row after row. */
+static void compute_block(struct winograd *w, int first)
 {
     const sbv_conv_args *a = w->a;
-    const int chunks = (a->in.c + CHUNK - 1) / CHUNK, panels = panels_of(a->out.c);
-    for (int chunk = 0; chunk < chunks; chunk++) {
+    const int panels = panels_of(a->out.c);
+    for (int t = 0; t < w->count; t++)
+        w->tile[t] = (struct tile){2 * (w->left + (first + t) % w->across), 2 * (w->top + (first + t) / w->across)};
+    for (int chunk = 0; chunk < w->chunks; chunk++) {
         const int from = chunk * CHUNK, channels = smaller(a->in.c - from, CHUNK);
         for (int t = 0; t < w->count; t++)
-            read_tile(w, w->first + t, from, channels, w->in + t * CHUNK);
+            read_tile(w, w->tile[t], from, channels, w->in + t * CHUNK);
         for (int panel = 0; panel < panels; panel++) {
-            float *sums = w->sums + (chunks > 1 ? panel * POSITIONS * w->sums_matrix : 0);
+            float *sums = w->sums + (w->chunks > 1 ? panel * POSITIONS * w->sums_matrix : 0);
             multiply_panel(w, chunk, panel, sums);
-            for (int t = 0; t < w->count && chunk == chunks - 1; t++)
-                write_tile(w, w->first + t, panel, sums + t * PANEL);
+            for (int t = 0; t < w->count && chunk == w->chunks - 1; t++)
+                write_tile(w, w->tile[t], panel, sums + t * PANEL);
         }
     }
 }
@@ -267,9 +305,10 @@ static void compute_block(const struct winograd *w)
 static void plan(struct winograd *w, char *scratch)
 {
     const sbv_conv_args *a = w->a;
-    const int panels = a->in.c > CHUNK ? panels_of(a->out.c) : 1;
+    const int panels = a->in.c > CHUNK ? panels_of(a->out.c) : 1; /* whose sums wait for the next chunk */
     const int per_tile = CHUNK + panels * PANEL, room = SBV_WINOGRAD_SCRATCH / (int)sizeof(float) / POSITIONS;
     int blocks;
+    w->chunks = (a->in.c + CHUNK - 1) / CHUNK;
     w->left = a->x0 / 2;
     w->top = w->begin / 2;
     w->across = (a->x1 + 1) / 2 - w->left;
@@ -281,6 +320,8 @@ static void plan(struct winograd *w, char *scratch)
     w->sums_matrix = w->most * PANEL + PAD;
     w->in = (float *)scratch;
     w->sums = w->in + POSITIONS * w->in_matrix;
+    for (int i = 0; i < CHUNK / 2; i++)
+        w->ahead[i] = a->bias;
 }
 
 void SBV_CPU_NAME(conv_winograd)(const sbv_conv_args *a, int begin, int end)
@@ -291,9 +332,9 @@ void SBV_CPU_NAME(conv_winograd)(const sbv_conv_args *a, int begin, int end)
         return;
     scratch = sbv_scratch_take(a->scratch);
     plan(&w, scratch);
-    for (w.first = 0; w.first < w.tiles; w.first += w.most) {
-        w.count = smaller(w.tiles - w.first, w.most);
-        compute_block(&w);
+    for (int first = 0; first < w.tiles; first += w.most) {
+        w.count = smaller(w.tiles - first, w.most);
+        compute_block(&w, first);
     }
     sbv_scratch_give(a->scratch, scratch);
 }
