@@ -65,11 +65,14 @@ static cost of_conv(const sbv_conv_args *a, int rows)
         append(&c, " stride %d", a->stride);
     if (a->dilation > 1)
         append(&c, " dilation %d", a->dilation);
+    if (a->winograd)
+        append(&c, " winograd", 0);
     if (a->residual.data) {
         append(&c, " residual", 0);
         c.bytes += pixels * a->out.c * sample_bytes(&a->residual);
     }
     c.flops = 2 * pixels * a->out.c * a->in.c * taps;
+    c.made = a->winograd ? c.flops * 16 / 36 : c.flops; /* of a tile of 2x2 pixels, the transforms not counted */
     c.bytes += (double)a->out.c * a->in.c * taps * sample_bytes(&a->in);
     return c;
 }
@@ -230,8 +233,11 @@ cost cost_of(enum cost_op op, const union cost_args *a, int jobs)
 {
     const int rows = rows_of(op, a);
     cost c = of_all(op, a, jobs);
+    if (op != COST_conv)
+        c.made = c.flops;
     if (rows) {
         c.flops *= (double)jobs / rows;
+        c.made *= (double)jobs / rows;
         c.bytes *= (double)jobs / rows;
     }
     return c;

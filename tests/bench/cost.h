@@ -1,5 +1,5 @@
 /*
- * What an operation has to do, whoever does it: products and sums, and memory that has to be read and written once.
+ * What an operation has to do: products and sums, and memory that has to be read and written once.
  *
  * This file is part of Self-Blind-VSR for FFmpeg. SPDX-License-Identifier: LGPL-2.1-or-later
  */
@@ -25,7 +25,8 @@ union cost_args {
 
 typedef struct cost {
     char shape[96]; /* of what comes in and goes out, for people; equal for operations that cost the same */
-    double flops;   /* products and sums, 0 for what only moves data */
+    double flops;   /* products and sums of its definition, 0 for what only moves data */
+    double made;    /* those that are made: fewer where there is a way with fewer products */
     double bytes;   /* read and written, each once */
 } cost;
 

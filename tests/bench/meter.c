@@ -72,6 +72,7 @@ static void add(enum cost_op op, const union cost_args *args, int begin, int end
     g->calls += begin == 0;
     g->parts++;
     g->flops += c.flops;
+    g->made += c.made;
     g->bytes += c.bytes;
     g->seconds[m->passes] += seconds;
     if (op == COST_conv)
@@ -124,7 +125,7 @@ void meter_begin(meter *m, sbv_session *s)
     atomic_init(&now.jobs, 0);
     m->convs = 0;
     for (int i = 0; i < m->groups; i++)
-        m->group[i].calls = m->group[i].parts = 0, m->group[i].flops = m->group[i].bytes = 0;
+        m->group[i].calls = m->group[i].parts = 0, m->group[i].flops = m->group[i].made = m->group[i].bytes = 0;
 #define REPLACE(name, type) s->exec.ops.name = metered_##name;
     SBV_OPS(REPLACE)
 #undef REPLACE

@@ -17,8 +17,8 @@
 typedef struct meter_group {
     enum cost_op op;
     char shape[sizeof(((cost *)0)->shape)];
-    int calls, parts;    /* of the last pass: how often one began, and in how many parts they ran */
-    double flops, bytes; /* of the last pass, all together */
+    int calls, parts;          /* of the last pass: how often one began, and in how many parts they ran */
+    double flops, made, bytes; /* of the last pass, all together */
     double seconds[METER_PASSES];
 } meter_group;
 

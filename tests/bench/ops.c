@@ -289,15 +289,17 @@ static void print_peaks(const struct bench *b)
 
 static void print_frame(struct bench *b)
 {
-    double flops = 0;
+    double flops = 0, made = 0;
     for (int i = 0; i < b->meter.groups; i++)
-        if (b->meter.group[i].op == COST_conv)
+        if (b->meter.group[i].op == COST_conv) {
             flops += b->meter.group[i].flops;
+            made += b->meter.group[i].made;
+        }
     printf("{\"kind\": \"frame\", ");
     print_times("", b->frame, b->passes);
     print_times("convs_", b->convs, b->passes);
-    printf("\"first_ms\": %.3f, \"convs\": %d, \"convs_flops\": %.6e, \"passes\": %d}\n", 1e3 * b->first_seconds,
-           b->meter.convs, flops, b->passes);
+    printf("\"first_ms\": %.3f, \"convs\": %d, \"convs_flops\": %.6e, \"convs_made\": %.6e, \"passes\": %d}\n",
+           1e3 * b->first_seconds, b->meter.convs, flops, made, b->passes);
 }
 
 /* But those that are in `others` too. */
@@ -310,8 +312,8 @@ static void print_operations(meter *m, const char *part, const meter *others)
         printf("{\"kind\": \"operation\", \"part\": \"%s\", \"name\": \"%s\", \"shape\": \"%s\", \"calls\": %d, ", part,
                cost_name(g->op), g->shape, g->calls);
         print_times("", g->seconds, m->passes);
-        printf("\"flops\": %.6e, \"bytes\": %.6e, \"parts\": %d, \"passes\": %d}\n", g->flops, g->bytes, g->parts,
-               m->passes);
+        printf("\"flops\": %.6e, \"made\": %.6e, \"bytes\": %.6e, \"parts\": %d, \"passes\": %d}\n", g->flops, g->made,
+               g->bytes, g->parts, m->passes);
     }
 }
 
