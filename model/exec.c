@@ -232,13 +232,13 @@ static void run_range(void *arg, int job, int jobs)
     sbv_set_float_mode(mode);
 }
 
-/* Ranges begin at even numbers where that keeps all threads busy: convolutions by Winograd compute pairs of rows. */
 static int ranges_per_thread(const sbv_exec *exec, int count)
 {
     const int ranges = count / (exec->threads * LEAST_ROWS);
     return ranges < 1 ? 1 : ranges < RANGES_PER_THREAD ? ranges : RANGES_PER_THREAD;
 }
 
+/* Ranges begin at even numbers where that keeps all threads busy: convolutions by Winograd compute pairs of rows. */
 void sbv_parallel(const sbv_exec *exec, sbv_body_fn *body, void *arg, int count)
 {
     const int unit = count / 2 < exec->threads ? 1 : 2, units = (count + unit - 1) / unit;

@@ -53,7 +53,7 @@ struct winograd {
     float *in;                        /* [position][tile][CHUNK] */
     float *sums;                      /* [panel][position][tile][PANEL]; one panel where one chunk is all */
     struct tile tile[MOST_TILES];     /* of the block */
-    const void *ahead[CHUNK / 2];     /* what multiply() fetches on the way */
+    const void *ahead[CHUNK / 4];     /* what multiply() fetches on the way */
 };
 
 static inline int smaller(int a, int b)
@@ -166,12 +166,14 @@ SBV_INLINE void multiply(const float *in, const float *weights, int channels, fl
     for (int i = 0; i < ROWS; i++)
         for (int v = 0; v < VECTORS; v++)
             sum[i][v] = (vec){0};
-    for (; c < channels - 1; c += 2, weights += 2 * PANEL) {
-        __builtin_prefetch(ahead[c / 2]);
+    for (; c < channels - 3; c += 4, weights += 4 * PANEL) {
+        __builtin_prefetch(ahead[c / 4]);
         add_channel(sum, in + c, weights);
         add_channel(sum, in + c + 1, weights + PANEL);
+        add_channel(sum, in + c + 2, weights + 2 * PANEL);
+        add_channel(sum, in + c + 3, weights + 3 * PANEL);
     }
-    if (c < channels)
+    for (; c < channels; c++, weights += PANEL)
         add_channel(sum, in + c, weights);
     for (int i = 0; i < ROWS; i++)
         for (int v = 0; v < VECTORS; v++) {
@@ -320,7 +322,7 @@ static void plan(struct winograd *w, char *scratch)
     w->sums_matrix = w->most * PANEL + PAD;
     w->in = (float *)scratch;
     w->sums = w->in + POSITIONS * w->in_matrix;
-    for (int i = 0; i < CHUNK / 2; i++)
+    for (int i = 0; i < CHUNK / 4; i++)
         w->ahead[i] = a->bias;
 }
 
