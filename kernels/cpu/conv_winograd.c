@@ -13,8 +13,8 @@
  * one position stay in the L1 cache. One source for every instruction set, as conv_f32.c.
  *
  * Tiles begin at even rows and columns of the map, wherever a range begins; what a range does not want of a tile is not
- * stored. An output pixel depends on the 3x3 pixels round it alone, to the bit: the coefficients of the others are no
- * small numbers, their products are not in its sum. And the order of the sum depends on the layer alone. So the bits do
+ * stored. An output pixel depends on the 3x3 pixels round it alone, to the bit: what reaches further meets a zero of
+ * A', which is no product but left out of the sum. And the order of the sum depends on the layer alone. So the bits do
  * not depend on ranges, and not on tiles of the image that begin at even positions.
  *
  * This file is part of Self-Blind-VSR for FFmpeg. SPDX-License-Identifier: LGPL-2.1-or-later
@@ -33,7 +33,7 @@
 #else
 #define ROWS 6 /* 12 of 16 */
 #endif
-#define MOST_TILES 48
+#define MOST_TILES 48 /* of a block: 1/2 MiB with 128 channels */
 #define LINE       16 /* floats, of the cache */
 #define PAD        16 /* floats between the matrices, so that a tile's lines differ in their place in the cache */
 
@@ -195,7 +195,7 @@ static void look_ahead(struct winograd *w, int panel, int position, int t)
         const int x = w->tile[i].x + position % 2, y = w->tile[i].y + position / 2 % 2;
         for (int c = panel * PANEL; c < (panel + 1) * PANEL; c += LINE) {
             *ahead++ = sbv_at(&a->out, x, y) + c;
-            if (a->residual.data)
+            if (a->residual.data && a->residual.data != a->out.data)
                 *ahead++ = sbv_at(&a->residual, x, y) + c;
         }
     }
