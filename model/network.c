@@ -139,7 +139,7 @@ int sbv_network_open(sbv_network *network, const sbv_weights *weights, int moved
     sbv_layer **layer = NULL;
     int layers = 0, ret;
     memset(network, 0, sizeof(*network));
-    network->scratch = exec->scratch;
+    network->scratch = exec->backend ? NULL : exec->scratch;
     if ((ret = sbv_architecture_read(network, weights, report, &layer, &layers)) >= 0 &&
         (ret = read_layers(network, weights, exec, layer, layers, report)) >= 0)
         ret = sbv_tail_collapse(network, weights, moved, exec, report);

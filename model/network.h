@@ -79,7 +79,7 @@ typedef struct sbv_network {
     void *memory;                                     /* of all weights but the tail's */
     void *tail_memory;
     float *zeros;         /* on the CPU: as many as a convolution has input channels */
-    sbv_scratch *scratch; /* of the exec */
+    sbv_scratch *scratch; /* likewise: that of the exec */
 } sbv_network;
 
 /* Where pixel `at` of `size` lies along one axis, as far as the tail minds: tail_left + 1 pixels from an edge and more
