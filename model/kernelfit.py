@@ -2,11 +2,11 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Train the kernel network of a model on pictures blurred by Gaussians that are known.
 
-Photographs and frames of clips, reduced by several factors and only where they are sharp then, and drawings are blurred, sampled and in
-part spoilt by noise and JPEG. The network is that of kernelprobe.py, which does not see brightness and contrast; it is
-written in the place of the model's own. The loss compares the logarithms of the widths of the estimated kernel with the
-true ones, along the axes and the diagonals. Where a blur cannot be told a network leans to the middle of
-what it saw: so windows of about one width must be right on average, too.
+Photographs and frames of clips, reduced by several factors and only where they are sharp then, and drawings are
+blurred, sampled and in part spoilt by noise and JPEG. The network is that of kernelprobe.py, which does not see
+brightness and contrast; it is written in the place of the model's own. The loss compares the logarithms of the widths
+of the estimated kernel with the true ones, along the axes and the diagonals. Where a blur cannot be told a network
+leans to the middle of what it saw: so windows of about one width must be right on average, too.
 """
 from __future__ import annotations
 
@@ -121,8 +121,8 @@ def report(name: str, net: KernelNet, windows: Windows) -> None:
     error, width = torch.cat([pair[0].mean(1) for pair in pairs]), torch.cat([pair[1] for pair in pairs])
     member = bins_of(width)
     means = " ".join(f"{100 * math.expm1(m):+.0f}" for m in member.T @ error / member.sum(0).clamp(min=1))
-    print(f"{name}: {len(width)} windows, error of the width {100 * math.expm1(error.std()):.0f} % (standard deviation),"
-          f" mean from narrow to wide {means} %", flush=True)
+    print(f"{name}: {len(width)} windows, error of the width {100 * math.expm1(error.std()):.0f} % (standard "
+          f"deviation), mean from narrow to wide {means} %", flush=True)
 
 
 def run(args: argparse.Namespace) -> None:
@@ -132,7 +132,8 @@ def run(args: argparse.Namespace) -> None:
     arch = Architecture.from_shapes({name: tuple(value.shape) for name, value in tensors.items()})
     widths, wanted = arch.kernel, (kernelprobe.WINDOW, kernelprobe.SCALE, 3, kernelprobe.KERNEL)
     if not widths or (arch.n_sequence, arch.scale, arch.n_colors, widths.ksize) != wanted:
-        raise ValueError(f"{args.init}: not an x{SCALE} RGB model with windows of {wanted[0]} and kernels of {wanted[3]}")
+        raise ValueError(f"{args.init}: not an x{SCALE} RGB model with windows of {wanted[0]} and kernels of "
+                         f"{wanted[3]}")
     published = (kernelprobe.FEATURES, kernelprobe.REDUCED, kernelprobe.LAST, kernelprobe.HIDDEN)
     if (widths.features, widths.reduced, widths.last, widths.hidden) != published:
         raise ValueError(f"{args.init}: its kernel network has not the widths {', '.join(map(str, published))}")
@@ -161,7 +162,8 @@ def parse(arguments: Optional[Sequence[str]] = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     whole = number_in(1, 10 ** 9, int)
     add = parser.add_argument
-    add("--data", type=pathlib.Path, required=True, nargs="+", metavar="PATH", help="photographs and clips, or folders of them")
+    add("--data", type=pathlib.Path, required=True, nargs="+", metavar="PATH",
+        help="photographs and clips, or folders of them")
     add("--init", type=pathlib.Path, required=True, metavar="X.bin", help="model file whose kernel network to replace")
     add("--output", type=pathlib.Path, required=True, metavar="X.bin", help="model file to write")
     add("--resume", action="store_true", help="go on from the kernel network of --init, which kernelfit.py made")

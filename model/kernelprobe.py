@@ -113,8 +113,8 @@ def gaussians(precision: Tensor) -> Tensor:
 
 
 def border_sums(probe: Probe) -> tuple[float, float]:
-    """The largest sums of `filters` and of `second`, not divided, where they reach beyond the border of a white picture,
-    which is zero outside."""
+    """The largest sums of `filters` and of `second`, not divided, where they reach beyond the border of a white
+    picture, which is zero outside."""
     white = torch.ones(1, 1, 16, 16)
     sums = F.conv2d(F.conv2d(white, gradients(), padding=1), probe.filters.weight, padding=1)
     return sums.max().item(), F.conv2d(probe.found(sums.relu()), probe.second.weight, padding=1).max().item()

@@ -60,8 +60,8 @@ def steepness(picture: np.ndarray) -> float:
 
 
 def decode_steep(paths: Sequence[pathlib.Path], cache: pathlib.Path, ffmpeg: str, side: int) -> list[list[np.ndarray]]:
-    """Photographs and frames of clips, H x W x 3, at the factors where they are steep and have `side` pixels; a list for
-    each file."""
+    """Photographs and frames of clips, H x W x 3, at the factors where they are steep and have `side` pixels; a list
+    for each file."""
     files = []
     for path in files_of(paths):
         still = path.suffix.lower() in STILLS
