@@ -66,11 +66,11 @@ CUDA_SOURCES := $(if $(filter yes,$(CONFIG_CUDA)),$(CUDA_HOST),kernels/cuda/abse
 # AMX, where the compiler has it.
 AMX_FLAGS  := -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512bf16 -mamx-tile -mamx-bf16
 AMX_CFLAGS := $(shell $(CC) $(AMX_FLAGS) -fsyntax-only -xc /dev/null 2>/dev/null && echo '$(AMX_FLAGS)')
-AMX_SOURCE := $(if $(AMX_CFLAGS),kernels/cpu/conv_amx.c)
+AMX_SOURCES := $(if $(AMX_CFLAGS),kernels/cpu/conv_amx.c kernels/cpu/block_amx.c)
 BASE_CFLAGS += $(if $(AMX_CFLAGS),-DSBV_AMX)
-$(B)/obj/kernels/cpu/conv_amx.o $(B)/sanitize/obj/kernels/cpu/conv_amx.o: BASE_CFLAGS += $(AMX_CFLAGS)
+$(foreach build,obj sanitize/obj,$(AMX_SOURCES:%.c=$(B)/$(build)/%.o)): BASE_CFLAGS += $(AMX_CFLAGS)
 
-SOURCES := $(sort $(wildcard model/*.c kernels/c/*.c) kernels/cpu/cpu.c $(AMX_SOURCE) $(CUDA_SOURCES))
+SOURCES := $(sort $(wildcard model/*.c kernels/c/*.c) kernels/cpu/cpu.c $(AMX_SOURCES) $(CUDA_SOURCES))
 
 # What is compiled once for each instruction set of the processor family; there products may be fused with sums, but in
 # conversions of colour, whose results are the same everywhere.

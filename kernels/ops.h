@@ -76,6 +76,14 @@ typedef struct sbv_conv_args {
     int x0, x1, y0;
 } sbv_conv_args;
 
+/* A residual block, second(first(in)) with second.residual; second.in is first.out, the hidden map, and second.out may
+ * be first.in itself. Jobs: rows of second.out. So that no range reads what another replaces, the hidden rows on both
+ * sides of its ends have been computed before: begin - 1 and begin unless begin is 0, end - 1 and end unless end is the
+ * height. What the rest of the hidden map holds is lost. */
+typedef struct sbv_residual_block_args {
+    sbv_conv_args first, second;
+} sbv_residual_block_args;
+
 /* Transposed convolution, kernel 4, stride 2, padding 1: out is twice as wide and high as in. Jobs: output rows. */
 typedef struct sbv_deconv_args {
     sbv_map in, out;
@@ -269,6 +277,11 @@ typedef struct sbv_ops {
      * more: their bytes, 0 where it is no faster, and packing from [out][in][3][3]. Otherwise NULL. */
     size_t (*winograd_bytes)(int out, int in);
     void (*pack_winograd)(const float *raw, int out, int in, void *packed);
+
+    /* Where it can compute both convolutions of a residual block at once: whether it does so for these, and doing it.
+     * It is the same to the bit as one after the other. Otherwise NULL. */
+    int (*takes_residual_block)(const sbv_residual_block_args *a);
+    void (*residual_block)(const sbv_residual_block_args *a, int begin, int end);
 #define SBV_OP_MEMBER(name, args) void (*name)(const args *a, int begin, int end);
     SBV_OPS(SBV_OP_MEMBER)
 #undef SBV_OP_MEMBER

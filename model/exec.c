@@ -238,18 +238,27 @@ static int ranges_per_thread(const sbv_exec *exec, int count)
     return ranges < 1 ? 1 : ranges < RANGES_PER_THREAD ? ranges : RANGES_PER_THREAD;
 }
 
+static void execute(const sbv_exec *exec, struct range_call *call, int jobs)
+{
+    if (jobs > 1)
+        exec->execute(exec->opaque, run_range, call, jobs);
+    else if (jobs == 1)
+        run_range(call, 0, 1);
+}
+
 /* Ranges begin at even numbers where that keeps all threads busy: convolutions by Winograd compute pairs of rows. */
 void sbv_parallel(const sbv_exec *exec, sbv_body_fn *body, void *arg, int count)
 {
     const int unit = count / 2 < exec->threads ? 1 : 2, units = (count + unit - 1) / unit;
     struct range_call call = {body, arg, count, unit};
-    int jobs = exec->threads > 1 ? exec->threads * ranges_per_thread(exec, count) : 1;
-    if (jobs > units)
-        jobs = units;
-    if (jobs > 1)
-        exec->execute(exec->opaque, run_range, &call, jobs);
-    else if (jobs == 1)
-        run_range(&call, 0, 1);
+    const int jobs = exec->threads > 1 ? exec->threads * ranges_per_thread(exec, count) : 1;
+    execute(exec, &call, jobs < units ? jobs : units);
+}
+
+void sbv_parallel_jobs(const sbv_exec *exec, sbv_body_fn *body, void *arg, int jobs)
+{
+    struct range_call call = {body, arg, jobs, 1};
+    execute(exec, &call, jobs);
 }
 
 #define SBV_RUN_DEFINITION(op, args)                                                                                   \

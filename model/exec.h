@@ -36,6 +36,9 @@ int sbv_exec_choose(sbv_exec *exec, enum sbv_precision precision, sbv_report *re
 typedef void sbv_body_fn(void *arg, int begin, int end);
 void sbv_parallel(const sbv_exec *exec, sbv_body_fn *body, void *arg, int count);
 
+/* The same with ranges of one: for jobs that take long. */
+void sbv_parallel_jobs(const sbv_exec *exec, sbv_body_fn *body, void *arg, int jobs);
+
 /* Memory that operations work on, filled with zeros: of the backend, or of the host. Errors: MEMORY, DEVICE. */
 #define SBV_MEMORY_ALIGN 64 /* bytes: a cache line */
 int sbv_allocate(const sbv_exec *exec, size_t bytes, void **memory);
@@ -80,5 +83,8 @@ void sbv_pack_winograd(const sbv_exec *exec, const float *raw, int out, int in, 
 #define SBV_RUN_DECLARATION(name, args) void sbv_run_##name(const sbv_exec *exec, const args *a, int jobs);
 SBV_OPS(SBV_RUN_DECLARATION)
 #undef SBV_RUN_DECLARATION
+
+/* A residual block as sbv_residual_block_args has it, on any rows; the hidden map is scratch memory. (block.c) */
+void sbv_run_residual_block(const sbv_exec *exec, const sbv_residual_block_args *a);
 
 #endif /* SBV_MODEL_EXEC_H */

@@ -5,15 +5,6 @@
  */
 #include "model/stages.h"
 
-void sbv_run_block(const sbv_stages *s, const sbv_block *block, sbv_map x, sbv_map hidden)
-{
-    sbv_conv_args first = sbv_conv_of(s->network, &block->conv[0], x, hidden, SBV_RELU);
-    sbv_conv_args second = sbv_conv_of(s->network, &block->conv[1], hidden, x, SBV_LINEAR);
-    second.residual = x;
-    sbv_run_conv(s->exec, &first, x.h);
-    sbv_run_conv(s->exec, &second, x.h);
-}
-
 void sbv_extract_features(const sbv_stages *s, sbv_slot *slot)
 {
     const sbv_network *n = s->network;

@@ -58,7 +58,7 @@ void sbv_refine(const sbv_stages *s, const sbv_slot *centre, int side, int steps
  * (refine.c) */
 void sbv_compare_cycle(const sbv_stages *s, const sbv_slot *centre, int side);
 
-/* x + conv[1](relu(conv[0](x))), in place; hidden is scratch of the same size. (features.c) */
+/* x + conv[1](relu(conv[0](x))), in place; hidden is scratch of the same size. (block.c) */
 void sbv_run_block(const sbv_stages *s, const sbv_block *block, sbv_map x, sbv_map hidden);
 
 #endif /* SBV_MODEL_STAGES_H */

@@ -144,17 +144,24 @@ static unsigned char *restore(const char *model, enum sbv_precision precision, i
     return out;
 }
 
-static void test_tiles_and_threads_change_no_bit(void **unused)
+static void check_tiles_and_threads(const char *model)
 {
     static const int other[][2] = {{16, 1}, {33, 3}, {0, 2}, {0, 3}, {16, 2}};
-    unsigned char *expected = restore(tiny_path, SBV_PRECISION_BF16, 0, 1, NULL);
-    (void)unused;
+    unsigned char *expected = restore(model, SBV_PRECISION_BF16, 0, 1, NULL);
     for (size_t i = 0; i < sizeof(other) / sizeof(other[0]); i++) {
-        unsigned char *found = restore(tiny_path, SBV_PRECISION_BF16, other[i][0], other[i][1], NULL);
+        unsigned char *found = restore(model, SBV_PRECISION_BF16, other[i][0], other[i][1], NULL);
         assert_memory_equal(found, expected, SAMPLES);
         free(found);
     }
     free(expected);
+}
+
+/* With few channels, and with the 64 of which residual blocks are computed at once. */
+static void test_tiles_and_threads_change_no_bit(void **unused)
+{
+    (void)unused;
+    check_tiles_and_threads(tiny_path);
+    check_tiles_and_threads(DEFAULT_FILE);
 }
 
 static void test_flat_colours(void **unused)

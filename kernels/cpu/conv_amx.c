@@ -19,63 +19,12 @@
  *
  * This file is part of Self-Blind-VSR for FFmpeg. SPDX-License-Identifier: LGPL-2.1-or-later
  */
-#include <immintrin.h>
-#include <limits.h>
+#include "kernels/cpu/conv_amx.h"
 
-#include "kernels/cpu/cpu.h"
+#include <immintrin.h>
+
 #include "kernels/cpu/scratch.h"
 #include "kernels/samples.h"
-
-#define TILE        16 /* pixels, or outputs, of a tile */
-#define STEP        32 /* channels of a tile: one step of a sum */
-#define HALF_STEP   16
-#define CHUNK_TILES 4
-#define TILE_SIZE   512 /* bfloat16 values */
-#define BLOCK       32  /* pixels, and outputs, that are computed at once */
-#define BLOCK_SUMS  (BLOCK * BLOCK)
-#define MAX_KERNEL  7
-#define SUMS_BYTES  (SBV_AMX_SCRATCH / 2) /* the rest of the scratch memory is the strip's */
-
-#define NO_ROW INT_MIN
-
-/* A block of sums, [16 pixels][16 outputs][pixel][output], to become output pixels from (x, y) on, channels from
- * `first` on. The first `next` pixels have. */
-struct block {
-    const float *sums;
-    int x, y, first, pixels, next;
-};
-
-/* Pixels of the input that will be packed soon. */
-struct ahead {
-    const char *at, *end;
-    ptrdiff_t bytes, pixel_bytes;
-};
-
-/* How channels become tiles. They come in groups of STEP, the last one filled up; a group is so many tiles of inputs
- * and so many of weights, two where it is split; a chunk is so many groups, but for the last one, all about the same.
- */
-struct division {
-    int groups, inputs, weights, chunk;
-};
-
-/* What a call works with. Positions in the strip count bfloat16 values. */
-struct conv {
-    const sbv_conv_args *a;
-    struct division channels;
-    int chunks, tiles; /* of channels; of outputs */
-    int columns;       /* output pixels of a row of the strip, a multiple of BLOCK */
-    int extent;        /* input pixels that they need */
-    int rows;          /* that are worked on at once, chunk after chunk */
-    ptrdiff_t pixel, row;
-    uint16_t *strip;      /* [row, in turn][pixel][channel], of one chunk */
-    float *sums;          /* [row][block of pixels][pair of tiles of outputs][BLOCK_SUMS]; one block with one chunk */
-    float *row_sums;      /* of the row at hand */
-    ptrdiff_t sums_row;   /* from row to row */
-    int held[MAX_KERNEL]; /* which row of the input a row of the strip holds */
-    struct block block;   /* computed, not yet stored */
-    int share;            /* of its pixels that are stored with each tap */
-    struct ahead ahead;
-};
 
 static int smaller(int a, int b)
 {
@@ -265,18 +214,12 @@ static void pack_row(const struct conv *c, uint16_t *to, int iy, int ix, int chu
         pack_split(c, to, (const float *)a->in.data + from, right - left, first, groups);
 }
 
-/* Where row iy of the input lies in the strip. */
-static int slot_of(const sbv_conv_args *a, int iy)
-{
-    return (iy + a->padding) / a->dilation % a->kernel;
-}
-
 /* Sees to it that the strip holds what output row y needs of a chunk, from output column x on. */
 static void pack_rows(struct conv *c, int x, int y, int chunk)
 {
     const sbv_conv_args *a = c->a;
     for (int ky = 0; ky < a->kernel; ky++) {
-        const int iy = y * a->stride - a->padding + ky * a->dilation, slot = slot_of(a, iy);
+        const int iy = y * a->stride - a->padding + ky * a->dilation, slot = sbv_amx_slot(a, iy);
         if (c->held[slot] != iy)
             pack_row(c, c->strip + slot * c->row, iy, x * a->stride - a->padding, chunk);
         c->held[slot] = iy;
@@ -285,7 +228,7 @@ static void pack_rows(struct conv *c, int x, int y, int chunk)
 
 /* ---- Multiplying ---- */
 
-static void configure_tiles(void)
+void sbv_amx_begin(void)
 {
     struct {
         uint8_t palette, start_row, reserved[14];
@@ -331,14 +274,12 @@ static inline __attribute__((always_inline)) void store_pixels(const sbv_conv_ar
     b->next = end;
 }
 
-/* Brings the next pixel of the row that will be packed next nearer. */
-static inline void fetch_pixel(struct ahead *ahead)
+/* Brings the next pixels of the row that will be packed next nearer. */
+static inline void fetch_pixels(struct ahead *ahead, int count)
 {
-    if (ahead->at == ahead->end)
-        return;
-    for (ptrdiff_t i = 0; i < ahead->bytes; i += 64)
-        _mm_prefetch(ahead->at + i, _MM_HINT_T1);
-    ahead->at += ahead->pixel_bytes;
+    for (; count && ahead->at != ahead->end; count--, ahead->at += ahead->pixel_bytes)
+        for (ptrdiff_t i = 0; i < ahead->bytes; i += 64)
+            _mm_prefetch(ahead->at + i, _MM_HINT_T1);
 }
 
 /* Brings nearer the residual of `count` pixels of a block, which may be what the output replaces. */
@@ -419,7 +360,9 @@ static inline __attribute__((always_inline)) void multiply(struct conv *c, const
             }
             stay_awake();
             store_pixels(a, &c->block, c->share);
-            fetch_pixel(&c->ahead);
+            if (c->near)
+                continue;
+            fetch_pixels(&c->ahead, c->fetched);
             fetch_residual(a, coming, (ky * a->kernel + kx) * c->share, c->share);
         }
     store_pixels(a, &c->block, BLOCK);
@@ -437,8 +380,8 @@ static void compute_block(struct conv *c, int at, int x, int y, int pixels, int 
     const int wide = pixels > TILE, pairs = (c->tiles + 1) / 2;
     const uint16_t *rows[MAX_KERNEL];
     for (int ky = 0; ky < a->kernel; ky++)
-        rows[ky] =
-            c->strip + slot_of(a, y * a->stride - a->padding + ky * a->dilation) * c->row + at * a->stride * c->pixel;
+        rows[ky] = c->strip + sbv_amx_slot(a, y * a->stride - a->padding + ky * a->dilation) * c->row +
+                   at * a->stride * c->pixel;
     for (int pair = 0; pair < pairs; pair++) {
         const uint16_t *w =
             (const uint16_t *)a->weights + weights_at(&c->channels, a->kernel * a->kernel, c->tiles, first, pair);
@@ -475,17 +418,17 @@ static void look_ahead(struct conv *c, int x, int y, int chunk)
     c->ahead.end = c->ahead.at + (end - begin) * c->ahead.pixel_bytes;
 }
 
-static void forget_rows(struct conv *c)
+void sbv_amx_forget(struct conv *c)
 {
     for (int i = 0; i < MAX_KERNEL; i++)
         c->held[i] = NO_ROW;
 }
 
-/* `count` columns of row y from column x on, one chunk. */
-static void compute_row(struct conv *c, int x, int y, int count, int chunk)
+void sbv_amx_row(struct conv *c, int x, int y, int count, int chunk)
 {
     pack_rows(c, x, y, chunk);
-    look_ahead(c, x, y, chunk);
+    if (!c->near)
+        look_ahead(c, x, y, chunk);
     __asm__ volatile("" ::: "memory"); /* tile loads do not say what they read */
     for (int at = 0; at < count; at += BLOCK)
         compute_block(c, at, x + at, y, smaller(count - at, BLOCK), chunk);
@@ -495,33 +438,34 @@ static void compute_row(struct conv *c, int x, int y, int count, int chunk)
 static void compute_columns(struct conv *c, int x, int begin, int end)
 {
     const int count = smaller(c->a->x1 - x, c->columns);
-    forget_rows(c);
+    sbv_amx_forget(c);
     for (int y = begin; y < end; y += c->rows)
         for (int chunk = 0; chunk < c->chunks; chunk++) {
             if (c->chunks > 1)
-                forget_rows(c);
+                sbv_amx_forget(c);
             c->row_sums = c->sums;
             for (int i = y; i < smaller(end, y + c->rows); i++) {
-                compute_row(c, x, i, count, chunk);
+                sbv_amx_row(c, x, i, count, chunk);
                 c->row_sums += c->sums_row;
             }
         }
 }
 
-/* Lays the strip out for so many columns. Returns its bytes. */
-static size_t lay_out(struct conv *c, int columns)
+size_t sbv_amx_lay_out(struct conv *c, int columns)
 {
     const sbv_conv_args *a = c->a;
+    const int taps = columns / BLOCK * ((c->tiles + 1) / 2) * a->kernel * a->kernel; /* of a row */
     c->columns = columns;
     c->extent = (columns - 1) * a->stride + (a->kernel - 1) * a->dilation + 1;
     c->pixel = c->channels.chunk * c->channels.inputs * STEP;
     c->row = c->extent * c->pixel;
+    c->fetched = (c->extent + taps - 1) / taps;
     return (size_t)(a->kernel * c->row) * sizeof(uint16_t);
 }
 
 /* How many rows and columns are worked on at once: with one chunk whole rows as far as they fit, otherwise as many rows
  * as have room for their sums. Of several strips none is much narrower than the others. */
-static void plan(struct conv *c, const sbv_conv_args *a, int rows)
+void sbv_amx_plan(struct conv *c, const sbv_conv_args *a, int rows)
 {
     const int width = a->x1 - a->x0, pairs = (tiles_of(a->out.c) + 1) / 2;
     int blocks = (width + BLOCK - 1) / BLOCK, most, strips;
@@ -533,25 +477,35 @@ static void plan(struct conv *c, const sbv_conv_args *a, int rows)
         c->rows = smaller(rows, most);
         blocks = smaller(blocks, most / c->rows);
     }
-    while (lay_out(c, blocks * BLOCK) > SBV_AMX_SCRATCH - SUMS_BYTES)
+    while (sbv_amx_lay_out(c, blocks * BLOCK) > SBV_AMX_SCRATCH - SUMS_BYTES)
         blocks--;
     strips = (width + blocks * BLOCK - 1) / (blocks * BLOCK);
-    lay_out(c, ((width + strips - 1) / strips + BLOCK - 1) / BLOCK * BLOCK);
+    sbv_amx_lay_out(c, ((width + strips - 1) / strips + BLOCK - 1) / BLOCK * BLOCK);
     if (c->chunks > 1)
         c->sums_row = (ptrdiff_t)c->columns / BLOCK * pairs * BLOCK_SUMS;
+}
+
+void sbv_amx_finish(struct conv *c)
+{
+    store_pixels(c->a, &c->block, BLOCK);
+}
+
+void sbv_amx_end(void)
+{
+    _tile_release();
 }
 
 void sbv_conv_amx(const sbv_conv_args *a, int begin, int end)
 {
     struct conv c;
     char *scratch = sbv_scratch_take(a->scratch);
-    plan(&c, a, end - begin);
+    sbv_amx_plan(&c, a, end - begin);
     c.sums = (float *)scratch;
     c.strip = (uint16_t *)(scratch + SUMS_BYTES);
-    configure_tiles();
+    sbv_amx_begin();
     for (int x = a->x0; x < a->x1; x += c.columns)
         compute_columns(&c, x, a->y0 + begin, a->y0 + end);
-    store_pixels(a, &c.block, BLOCK);
-    _tile_release();
+    sbv_amx_finish(&c);
+    sbv_amx_end();
     sbv_scratch_give(a->scratch, scratch);
 }

@@ -125,6 +125,8 @@ void sbv_ops_init_isa(sbv_ops *ops, enum sbv_isa isa)
         ops->pack_conv = sbv_pack_conv_amx;
         ops->winograd_bytes = NULL;
         ops->pack_winograd = NULL;
+        ops->takes_residual_block = sbv_takes_residual_block_amx;
+        ops->residual_block = sbv_residual_block_amx;
         break;
 #endif
 #elif defined(__aarch64__)

@@ -73,4 +73,9 @@ void sbv_conv_amx(const sbv_conv_args *a, int begin, int end);
 size_t sbv_conv_bytes_amx(int out, int in, int kernel, enum sbv_split split);
 void sbv_pack_conv_amx(const float *raw, int out, int in, int kernel, enum sbv_split split, void *packed);
 
+/* Both convolutions of a residual block: 3x3, inputs not split, a hidden map of BF16 whose channels are a multiple of
+ * 32 and dense. */
+int sbv_takes_residual_block_amx(const sbv_residual_block_args *a);
+void sbv_residual_block_amx(const sbv_residual_block_args *a, int begin, int end);
+
 #endif /* SBV_KERNELS_CPU_CPU_H */

@@ -13,7 +13,7 @@ const char *cost_name(enum cost_op op)
 {
     static const char *const names[] = {
 #define COST_NAME(name, args) #name,
-        SBV_OPS(COST_NAME)
+        COST_ALL(COST_NAME)
 #undef COST_NAME
     };
     return names[op];
@@ -74,6 +74,21 @@ static cost of_conv(const sbv_conv_args *a, int rows)
     c.flops = 2 * pixels * a->out.c * a->in.c * taps;
     c.made = a->winograd ? c.flops * 16 / 36 : c.flops; /* of a tile of 2x2 pixels, the transforms not counted */
     c.bytes += (double)a->out.c * a->in.c * taps * sample_bytes(&a->in);
+    return c;
+}
+
+/* Both convolutions; nothing is to be said of the memory of the hidden map. */
+static cost of_residual_block(const sbv_residual_block_args *a, int rows)
+{
+    const cost first = of_conv(&a->first, rows), second = of_conv(&a->second, rows);
+    sbv_map in = a->first.in, out = a->second.out;
+    in.h = out.h = rows;
+    cost c = between(&in, &out);
+    append(&c, " k%d residual", a->second.kernel);
+    c.flops = first.flops + second.flops;
+    c.made = first.made + second.made;
+    c.bytes += ((double)a->first.in.c + a->second.out.c) * a->first.out.c * a->first.kernel * a->second.kernel *
+               sample_bytes(&a->first.out);
     return c;
 }
 
@@ -151,6 +166,8 @@ static cost of_all(enum cost_op op, const union cost_args *a, int jobs)
     switch (op) {
     case COST_conv:
         return of_conv(&a->conv, jobs);
+    case COST_residual_block:
+        return of_residual_block(&a->residual_block, jobs);
     case COST_deconv:
         return of_deconv(&a->deconv);
     case COST_cost_volume:
@@ -233,7 +250,7 @@ cost cost_of(enum cost_op op, const union cost_args *a, int jobs)
 {
     const int rows = rows_of(op, a);
     cost c = of_all(op, a, jobs);
-    if (op != COST_conv)
+    if (op != COST_conv && op != COST_residual_block)
         c.made = c.flops;
     if (rows) {
         c.flops *= (double)jobs / rows;

@@ -8,10 +8,11 @@
 
 #include "kernels/ops.h"
 
-/* An operation of kernels/ops.h. */
+/* An operation of kernels/ops.h: those of the table, and residual blocks at once. */
+#define COST_ALL(OP) SBV_OPS(OP) OP(residual_block, sbv_residual_block_args)
 enum cost_op {
 #define COST_OP(name, args) COST_##name,
-    SBV_OPS(COST_OP)
+    COST_ALL(COST_OP)
 #undef COST_OP
         COST_OPS
 };
@@ -19,7 +20,7 @@ enum cost_op {
 /* Room for the parameters of any operation. */
 union cost_args {
 #define COST_MEMBER(name, args) args name;
-    SBV_OPS(COST_MEMBER)
+    COST_ALL(COST_MEMBER)
 #undef COST_MEMBER
 };
 
@@ -32,7 +33,8 @@ typedef struct cost {
 
 const char *cost_name(enum cost_op op);
 
-/* Of `jobs` jobs of an operation, nearly always rows. The shape is that of the whole but for convolutions. */
+/* Of `jobs` jobs of an operation, nearly always rows. The shape is that of the whole but for convolutions and
+ * residual blocks. */
 cost cost_of(enum cost_op op, const union cost_args *args, int jobs);
 
 #endif /* SBV_BENCH_COST_H */

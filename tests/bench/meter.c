@@ -22,6 +22,7 @@ static struct {
     enum cost_op op;
     union cost_args args;
     atomic_int jobs;
+    double beside; /* seconds of hidden rows beside the borders of ranges, for the residual block that comes next */
 } now;
 
 static void stop(const char *what)
@@ -51,16 +52,18 @@ static meter_group *group_of(meter *m, enum cost_op op, const char *shape)
     return g;
 }
 
-static void take_down(meter *m, sbv_conv_args args, int begin, int end)
+static void take_down(meter *m, enum cost_op op, const union cost_args *args, int begin, int end)
 {
-    args.y0 += begin;
     if (m->convs == m->room) {
         m->room = m->room ? 2 * m->room : 256;
         m->conv = realloc(m->conv, (size_t)m->room * sizeof(*m->conv));
         if (!m->conv)
             stop("out of memory");
     }
-    m->conv[m->convs++] = (meter_conv){args, end - begin};
+    m->conv[m->convs] = (meter_conv){op, *args, end - begin};
+    if (op == COST_conv)
+        m->conv[m->convs].args.conv.y0 += begin;
+    m->convs++;
 }
 
 /* Jobs begin to end - 1 of an operation are done. */
@@ -75,11 +78,12 @@ static void add(enum cost_op op, const union cost_args *args, int begin, int end
     g->made += c.made;
     g->bytes += c.bytes;
     g->seconds[m->passes] += seconds;
-    if (op == COST_conv)
-        take_down(m, args->conv, begin, end);
+    if (op == COST_conv || op == COST_residual_block)
+        take_down(m, op, args, begin, end);
 }
 
-/* One range of an operation on several threads. The range that begins with 0 is there once. */
+/* One range of an operation on several threads. The range that begins with 0 is there once; where it is not, they are
+ * hidden rows of a residual block. */
 static void note(enum cost_op op, const void *args, size_t size, int begin, int end)
 {
     int jobs = atomic_load(&now.jobs);
@@ -102,17 +106,21 @@ static void note(enum cost_op op, const void *args, size_t size, int begin, int 
         else                                                                                                           \
             add(COST_##name, &(union cost_args){.name = *a}, begin, end, seconds);                                     \
     }
-SBV_OPS(METERED)
+COST_ALL(METERED)
 #undef METERED
 
 static void metered_execute(void *opaque, sbv_job_fn *job, void *arg, int jobs)
 {
     now.on_threads = 1;
+    now.op = COST_OPS;
     const double start = bench_now();
     now.own.execute(opaque, job, arg, jobs);
-    const double seconds = bench_now() - start;
+    const double seconds = now.beside + bench_now() - start;
+    const int end = atomic_exchange(&now.jobs, 0);
     now.on_threads = 0;
-    add(now.op, &now.args, 0, atomic_exchange(&now.jobs, 0), seconds);
+    now.beside = now.op == COST_OPS ? seconds : 0;
+    if (now.op != COST_OPS)
+        add(now.op, &now.args, 0, end, seconds);
 }
 
 void meter_begin(meter *m, sbv_session *s)
@@ -129,6 +137,8 @@ void meter_begin(meter *m, sbv_session *s)
 #define REPLACE(name, type) s->exec.ops.name = metered_##name;
     SBV_OPS(REPLACE)
 #undef REPLACE
+    if (s->exec.ops.residual_block)
+        s->exec.ops.residual_block = metered_residual_block;
     s->exec.execute = metered_execute;
 }
 
@@ -141,7 +151,10 @@ void meter_end(void)
 void meter_run_convs(const meter *m, const sbv_session *s)
 {
     for (int i = 0; i < m->convs; i++)
-        sbv_run_conv(&s->exec, &m->conv[i].args, m->conv[i].jobs);
+        if (m->conv[i].op == COST_conv)
+            sbv_run_conv(&s->exec, &m->conv[i].args.conv, m->conv[i].jobs);
+        else
+            sbv_run_residual_block(&s->exec, &m->conv[i].args.residual_block);
 }
 
 void meter_free(meter *m)

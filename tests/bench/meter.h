@@ -22,8 +22,10 @@ typedef struct meter_group {
     double seconds[METER_PASSES];
 } meter_group;
 
+/* A convolution, or both of a residual block. */
 typedef struct meter_conv {
-    sbv_conv_args args;
+    enum cost_op op;
+    union cost_args args;
     int jobs;
 } meter_conv;
 

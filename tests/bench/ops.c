@@ -291,7 +291,7 @@ static void print_frame(struct bench *b)
 {
     double flops = 0, made = 0;
     for (int i = 0; i < b->meter.groups; i++)
-        if (b->meter.group[i].op == COST_conv) {
+        if (b->meter.group[i].op == COST_conv || b->meter.group[i].op == COST_residual_block) {
             flops += b->meter.group[i].flops;
             made += b->meter.group[i].made;
         }

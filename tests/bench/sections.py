@@ -128,7 +128,7 @@ def add_operations(bench: Bench, lines: list[dict[str, Any]], model: str, size: 
         seconds, flops = line["min_ms"] / 1e3, line["flops"]
         figures = {"ms": line["min_ms"]}
         if flops:
-            convolution = line["name"] == "conv"
+            convolution = line["name"] in ("conv", "residual_block")
             peak = peaks.of_convolutions(session["precision"]) if convolution else peaks.flops["f32"]
             figures["GFLOP/s"] = flops / seconds / 1e9
             figures["% of the peak"] = 100 * line["made"] / seconds / peak
