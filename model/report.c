@@ -8,12 +8,14 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-/* A tensor name or a path may hold anything; a message stays one printable line. */
-static void make_printable(char *text)
+/* The control characters of UTF-8: U+0000 to U+001F and U+007F to U+009F. */
+void sbv_make_printable(char *text)
 {
-    for (; *text; text++)
-        if ((unsigned char)*text < 0x20 || *text == 0x7f)
-            *text = '?';
+    for (unsigned char *c = (unsigned char *)text; *c; c++)
+        if (*c < 0x20 || *c == 0x7f)
+            *c = '?';
+        else if (*c == 0xc2 && c[1] >= 0x80 && c[1] < 0xa0)
+            c[0] = c[1] = '?';
 }
 
 int sbv_fail(sbv_report *report, int code, const char *format, ...)
@@ -22,7 +24,7 @@ int sbv_fail(sbv_report *report, int code, const char *format, ...)
     va_start(args, format);
     vsnprintf(report->last_error, sizeof(report->last_error), format, args);
     va_end(args);
-    make_printable(report->last_error);
+    sbv_make_printable(report->last_error);
     if (report->log && !(report->can_fall_back && (code == SBV_ERROR_MEMORY || code == SBV_ERROR_DEVICE)))
         report->log(report->opaque, SBV_LOG_ERROR, report->last_error);
     return code;
@@ -37,6 +39,6 @@ void sbv_say(sbv_report *report, enum sbv_log_level level, const char *format, .
     va_start(args, format);
     vsnprintf(line, sizeof(line), format, args);
     va_end(args);
-    make_printable(line);
+    sbv_make_printable(line);
     report->log(report->opaque, level, line);
 }

@@ -22,4 +22,8 @@ __attribute__((format(printf, 3, 4))) int sbv_fail(sbv_report *report, int code,
 __attribute__((format(printf, 3, 4))) void sbv_say(sbv_report *report, enum sbv_log_level level, const char *format,
                                                    ...);
 
+/* A tensor name or a path may hold anything; what is said of it stays one line, and does nothing to a terminal: control
+ * characters become question marks. */
+void sbv_make_printable(char *text);
+
 #endif /* SBV_MODEL_REPORT_H */

@@ -191,7 +191,8 @@ typedef struct sbv_frame {
     int64_t tag;           /* the caller's: an output frame carries the tag of the input frame it was restored from */
 } sbv_frame;
 
-/* What a model file contains. Strings are "" where the file does not say; they live as long as the session. */
+/* What a model file contains. Strings are one printable line, "" where the file does not say; they live as long as the
+ * session. */
 typedef struct sbv_model_info {
     const char *name, *licence, *phase;
     double place;    /* of input samples in their blocks of the output: so many pixels right of and below the top-left

@@ -82,7 +82,10 @@ static int read_header(sbv_weights *w, uint64_t file_size, char **header, size_t
 static char *metadata_string(const json_t *metadata, const char *key)
 {
     const char *value = json_string_value(json_object_get(metadata, key));
-    return strdup(value ? value : "");
+    char *text = strdup(value ? value : "");
+    if (text)
+        sbv_make_printable(text);
+    return text;
 }
 
 static int read_metadata(sbv_weights *w, const json_t *metadata)

@@ -37,7 +37,7 @@ typedef struct sbv_weights {
     uint64_t data_offset;
     sbv_tensor *tensor; /* in the order of the data */
     int tensors;
-    char *name, *licence, *phase; /* from __metadata__; "" where absent */
+    char *name, *licence, *phase; /* from __metadata__, made printable; "" where absent */
 } sbv_weights;
 
 /* Opens `path` and checks all of its header. Errors: FILE, MODEL, MEMORY, reported; *weights is then closed. */

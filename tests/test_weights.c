@@ -168,6 +168,26 @@ static void test_messages_are_one_line(void **unused)
     image_write_file(header, NULL, 0);
     image_expect(image_open_tensors(&m), &m, SBV_ERROR_MODEL, "tensor '000000");
     free(header);
+    /* U+009B begins what U+001B and [ do. */
+    image_write_file("{\"a\\u009b31m\":1}", NULL, 0);
+    image_expect(image_open_tensors(&m), &m, SBV_ERROR_MODEL, "tensor 'a??31m' is not described");
+    image_write_file("{\"a\xc3\x9b\":1}", NULL, 0);
+    image_expect(image_open_tensors(&m), &m, SBV_ERROR_MODEL, "tensor 'a\xc3\x9b' is not described");
+}
+
+/* What programs say of a model is one line too. */
+static void test_metadata_is_one_line(void **unused)
+{
+    sbv_report report = {0};
+    sbv_weights weights;
+    (void)unused;
+    image_write_file("{\"__metadata__\":{\"name\":\"a\\nb\",\"licence\":\"\\u001b[31m\",\"phase\":\"\\u0085\"}," GOOD "}",
+                     NULL, 8);
+    assert_int_equal(sbv_weights_open(&weights, image_path, &report), SBV_OK);
+    assert_string_equal(weights.name, "a?b");
+    assert_string_equal(weights.licence, "?[31m");
+    assert_string_equal(weights.phase, "??");
+    sbv_weights_close(&weights);
 }
 
 /* ---- Values ---- */
@@ -268,6 +288,7 @@ int main(void)
         cmocka_unit_test(test_header_length),
         cmocka_unit_test(test_extreme_headers),
         cmocka_unit_test(test_messages_are_one_line),
+        cmocka_unit_test(test_metadata_is_one_line),
         cmocka_unit_test(test_short_types),
         cmocka_unit_test(test_truncated),
         cmocka_unit_test(test_files_that_cannot_be_read),
