@@ -24,6 +24,7 @@
 #define MAGIC_SIZE  6
 #define HEADER_READ 4096 /* bytes; NumPy writes about 100 for a plain array */
 #define LINE_READ   4096 /* bytes of a line of text */
+#define LINES_READ  4096 /* 63 rows, and remarks */
 #define WRITTEN     128  /* bytes before the values in a file of ours, a multiple of 64 as NumPy has it */
 
 /* ---- Reading ---- */
@@ -44,6 +45,12 @@ __attribute__((format(printf, 2, 3))) static int refuse(const struct reader *r, 
     return sbv_fail(r->report, SBV_ERROR_FILE, "kernel file '%s': %s", r->path, what);
 }
 
+/* There is less to read than there should be. */
+static int refuse_end(const struct reader *r)
+{
+    return refuse(r, "%s", ferror(r->file) ? strerror(errno) : "truncated");
+}
+
 /* What the header of a .npy file says. */
 struct npy {
     int bytes; /* of a value */
@@ -60,7 +67,7 @@ static int read_header(const struct reader *r, struct npy *npy, char header[HEAD
     const int fields = got > MAGIC_SIZE && start[MAGIC_SIZE] == 1 ? 2 : 4; /* bytes of the header's length */
     size_t length = 0;
     if (got < sizeof(start))
-        return refuse(r, "truncated");
+        return refuse_end(r);
     if (start[MAGIC_SIZE] < 1 || start[MAGIC_SIZE] > 3)
         return refuse(r, ".npy version %d, 1 to 3 are known", start[MAGIC_SIZE]);
     for (int i = fields - 1; i >= 0; i--)
@@ -69,7 +76,7 @@ static int read_header(const struct reader *r, struct npy *npy, char header[HEAD
         return refuse(r, "header of %zu bytes, the limit is %d", length, HEADER_READ);
     npy->data = MAGIC_SIZE + 2 + fields + (long)length;
     if (fseek(r->file, npy->data - (long)length, SEEK_SET) < 0 || fread(header, 1, length, r->file) != length)
-        return refuse(r, "truncated");
+        return refuse_end(r);
     header[length] = 0;
     return SBV_OK;
 }
@@ -104,6 +111,8 @@ static int parse_header(const struct reader *r, struct npy *npy, const char *hea
     npy->fortran = !strncmp(order, "True", 4);
     if (!npy->bytes)
         return refuse(r, "values of type %.*s: expected '<f4' or '<f8'", (int)strcspn(type, ",}"), type);
+    if (!npy->fortran && strncmp(order, "False", 5))
+        return refuse(r, "fortran_order %.*s: expected True or False", (int)strcspn(order, ",}"), order);
     return parse_shape(r, npy, value_of(header, "'shape':"));
 }
 
@@ -116,7 +125,7 @@ static int read_value(const struct reader *r, const struct npy *npy, long place,
     double wide;
     if (fseek(r->file, npy->data + place * npy->bytes, SEEK_SET) < 0 ||
         fread(stored, (size_t)npy->bytes, 1, r->file) != 1)
-        return refuse(r, "truncated");
+        return refuse_end(r);
     for (int i = npy->bytes - 1; i >= 0; i--)
         bits = bits << 8 | stored[i];
     low = (uint32_t)bits;
@@ -181,22 +190,36 @@ static int is_plain(const char *text)
     return !*text;
 }
 
+/* The next line without its end, or as much of it as there is room for. Returns its length, -1 where there is none. */
+static int read_line(FILE *file, char line[LINE_READ])
+{
+    int length = 0, c = EOF;
+    while (length < LINE_READ - 1 && (c = getc(file)) != EOF && c != '\n')
+        line[length++] = (char)c;
+    line[length] = 0;
+    return length || c == '\n' ? length : -1;
+}
+
 /* Rows of numbers; what follows a # is a remark. */
 static int read_text(const struct reader *r, float *kernel, int *rows, int *columns)
 {
     char line[LINE_READ];
-    int ret;
+    int ret, length;
     *rows = *columns = 0;
-    for (int number = 1; fgets(line, sizeof(line), r->file); number++) {
-        const int whole = strchr(line, '\n') || feof(r->file);
+    for (int number = 1; (length = read_line(r->file, line)) >= 0; number++) {
+        const int binary = strlen(line) < (size_t)length;
         line[strcspn(line, "#")] = 0;
-        if (!is_plain(line))
+        if (binary || !is_plain(line))
             return refuse(r, "line %d: neither .npy nor rows of numbers", number);
-        if (!whole)
-            return refuse(r, "line %d: longer than %d bytes, or binary", number, LINE_READ - 2);
+        if (length == LINE_READ - 1)
+            return refuse(r, "line %d: longer than %d bytes", number, LINE_READ - 2);
+        if (number > LINES_READ)
+            return refuse(r, "more than %d lines", LINES_READ);
         if ((ret = read_row(r, line, number, kernel, rows, columns)) < 0)
             return ret;
     }
+    if (ferror(r->file))
+        return refuse_end(r);
     return *rows ? SBV_OK : refuse(r, "nothing in it");
 }
 
@@ -207,8 +230,6 @@ static int read_either(const struct reader *r, float *kernel, int *side)
     int rows = 0, columns = 0, ret;
     rewind(r->file);
     ret = npy ? read_npy(r, kernel, &rows, &columns) : read_text(r, kernel, &rows, &columns);
-    if (ferror(r->file))
-        return refuse(r, "%s", strerror(errno));
     if (ret >= 0 && rows != columns)
         return refuse(r, "%d rows of %d values: a kernel is square", rows, columns);
     *side = rows;

@@ -149,6 +149,8 @@ static const struct {
     {"{}", "values of type"},
     {DICTIONARY("<i4", "False", "(2, 2)"), "'<i4': expected '<f4' or '<f8'"},
     {DICTIONARY(">f4", "False", "(2, 2)"), "'>f4'"},
+    {DICTIONARY("<f4", "false", "(2, 2)"), "fortran_order false: expected True or False"},
+    {"{'descr': '<f4', 'shape': (2, 2), }\n", "fortran_order : expected True or False"},
     {DICTIONARY("<f4", "False", "(4,)"), "shape (4,): expected"},
     {DICTIONARY("<f4", "False", "()"), "shape (): expected"},
     {DICTIONARY("<f4", "False", "(1, 1, 2, 2)"), "shape (1, 1, 2, 2): expected"},
@@ -180,6 +182,43 @@ static void test_refused(void **state)
     assert_int_equal(sbv_read_kernel("/tmp", kernel, &side, keep_message, NULL), SBV_ERROR_FILE);
     assert_non_null(strstr(message, "'/tmp': not a regular file"));
     assert_int_equal(sbv_read_kernel("/tmp/no/such", kernel, &side, NULL, NULL), SBV_ERROR_FILE);
+}
+
+/* What is no text, even where it looks like some up to there. */
+static void test_not_a_text(void **state)
+{
+    static const char hidden[] = "1 2\n3 4\0 5";
+    static char lines[4097];
+    (void)state;
+    put(hidden, sizeof(hidden) - 1);
+    assert_int_equal(get(), SBV_ERROR_FILE);
+    assert_non_null(strstr(message, "line 2: neither .npy nor rows of numbers"));
+    memset(lines, ' ', sizeof(lines));
+    lines[0] = '1';
+    put(lines, 4094);
+    assert_int_equal(get(), SBV_OK);
+    put(lines, 4095);
+    assert_int_equal(get(), SBV_ERROR_FILE);
+    assert_non_null(strstr(message, "line 1: longer than 4094 bytes"));
+    memset(lines + 1, '\n', sizeof(lines) - 1);
+    put(lines, 4096);
+    assert_int_equal(get(), SBV_OK);
+    put(lines, 4097);
+    assert_int_equal(get(), SBV_OK);
+    lines[0] = '\n';
+    put(lines, 4097);
+    assert_int_equal(get(), SBV_ERROR_FILE);
+    assert_non_null(strstr(message, "more than 4096 lines"));
+}
+
+/* A file that opens and cannot be read. */
+static void test_read_error(void **state)
+{
+    (void)state;
+    messages = 0;
+    assert_int_equal(sbv_read_kernel("/proc/self/mem", kernel, &side, keep_message, NULL), SBV_ERROR_FILE);
+    assert_int_equal(messages, 1);
+    assert_non_null(strstr(message, "'/proc/self/mem': Input/output error"));
 }
 
 /* Cut anywhere it is refused; with any byte changed it is refused or read, and nothing else happens. */
@@ -262,9 +301,9 @@ static int remove_file(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_npy),         cmocka_unit_test(test_text),    cmocka_unit_test(test_sides),
-        cmocka_unit_test(test_refused),     cmocka_unit_test(test_damaged), cmocka_unit_test(test_written),
-        cmocka_unit_test(test_not_written),
+        cmocka_unit_test(test_npy),        cmocka_unit_test(test_text),       cmocka_unit_test(test_sides),
+        cmocka_unit_test(test_refused),    cmocka_unit_test(test_not_a_text), cmocka_unit_test(test_read_error),
+        cmocka_unit_test(test_damaged),    cmocka_unit_test(test_written),    cmocka_unit_test(test_not_written),
     };
     return cmocka_run_group_tests(tests, make_file, remove_file);
 }
