@@ -148,7 +148,8 @@ int sbv_blur_judge(sbv_session *s)
         for (int i = 0; i < count; i++)
             sum += sums[i];
     }
-    s->blur.psnr = fmin(PSNR_MAX, -10 * log10(sum / ((double)s->ws.width * rows * SBV_COLOURS)));
+    const double psnr = -10 * log10(sum / ((double)s->ws.width * rows * SBV_COLOURS));
+    s->blur.psnr = psnr > PSNR_MAX ? PSNR_MAX : psnr; /* NAN stays */
     return SBV_OK;
 }
 

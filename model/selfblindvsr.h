@@ -253,7 +253,7 @@ SBV_API int sbv_kernel_is_new(const sbv_session *session);
 /* With sbv_config.cycle: how well the frame that sbv_receive returned last explains the input: PSNR in dB, peak 1, of
  * the input frame against D of the output, over all pixels of R, G and B. The input is R, G, B as the network sees it,
  * the output is clamped to [0, 1] and not rounded yet. 100 at most, which stands for infinity too; NAN where there is
- * no such frame. */
+ * no such frame, or where values in it are not numbers, as weights beyond all measure make them. */
 SBV_API double sbv_cycle_psnr(const sbv_session *session);
 
 /* What a blur kernel looks like, in pixels of the output, x to the right, y down. */

@@ -252,6 +252,28 @@ static void test_cycle_is_what_it_says(void **unused)
     }
 }
 
+/* What is no number explains nothing; it must not look like a perfect explanation. (Vectors clamp it to a number.) */
+static void test_cycle_of_what_is_no_number(void **unused)
+{
+    float kernel[SIDE * SIDE];
+    sbv_config config = configuration();
+    (void)unused;
+    setenv("SBV_CPU", "c", 1);
+    tiny_write_as(model_path, &without, 3e38f, "center");
+    gaussian(kernel, 1.2, 2, 30, 1.5);
+    config.kernel = kernel;
+    config.kernel_side = SIDE;
+    config.cycle = 1;
+    sbv_session *s = opened(&config);
+    describe(s, 13, 9);
+    for (int f = 0; f < 3; f++)
+        send_frame(s, f);
+    free(receive(s));
+    assert_true(isnan(sbv_cycle_psnr(s)));
+    sbv_close(&s);
+    unsetenv("SBV_CPU");
+}
+
 /* A session on which the stages can be called one by one: the picture is random, half of it outside [0, 1]. */
 static sbv_session *random_session(const sbv_config *config, int w, int h, unsigned *state)
 {
@@ -547,6 +569,7 @@ int main(void)
         cmocka_unit_test(test_refused),
         cmocka_unit_test(test_no_refinement_changes_no_bit),
         cmocka_unit_test(test_cycle_is_what_it_says),
+        cmocka_unit_test(test_cycle_of_what_is_no_number),
         cmocka_unit_test(test_residual_never_grows),
         cmocka_unit_test(test_descent_ends_at_rounding),
         cmocka_unit_test(test_cycle_rises_with_every_step),
