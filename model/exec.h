@@ -39,6 +39,9 @@ void sbv_parallel(const sbv_exec *exec, sbv_body_fn *body, void *arg, int count)
 /* The same with ranges of one: for jobs that take long. */
 void sbv_parallel_jobs(const sbv_exec *exec, sbv_body_fn *body, void *arg, int jobs);
 
+/* Bytes of main memory; SIZE_MAX / 2 where that is unknown. */
+size_t sbv_machine_memory(void);
+
 /* Memory that operations work on, filled with zeros: of the backend, or of the host. Errors: MEMORY, DEVICE. */
 #define SBV_MEMORY_ALIGN 64 /* bytes: a cache line */
 int sbv_allocate(const sbv_exec *exec, size_t bytes, void **memory);

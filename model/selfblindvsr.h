@@ -140,7 +140,8 @@ typedef struct sbv_config {
     float scene;             /* scene cut threshold, 0 to 1, on the score of FFmpeg's select filter; 0 (default): off */
     int tile;                /* side of the square tiles the reconstruction works on, input pixels; 0 (default): chosen
                                 so that max_memory holds, the whole frame if it can. Tiles never change a bit. */
-    int64_t max_memory;      /* bytes the session may allocate for a stream; 0 (default): no limit */
+    int64_t max_memory;      /* bytes the session may allocate for a stream; 0 (default): as many as the machine, or the
+                                device, has */
     int kernel_interval;     /* frames from one estimate of the blur kernel to the next, 0 to SBV_KERNEL_INTERVAL_MAX; a
                                 scene cut begins anew. 0 (default): estimated where refine or cycle need it alone, and
                                 then for every frame. The model must have a kernel network. */

@@ -208,7 +208,8 @@ int sbv_workspace_open(sbv_workspace *workspace, const sbv_network *network, con
                        int height, enum sbv_extras extras, int tile, int64_t max_memory, sbv_report *report)
 {
     const int grid = 1 << network->levels;
-    const size_t limit = max_memory > 0 ? (size_t)max_memory : SIZE_MAX - 1;
+    const size_t machine = exec->backend ? SIZE_MAX / 2 : sbv_machine_memory();
+    const size_t limit = max_memory > 0 ? (size_t)max_memory : machine;
     int ret;
     memset(workspace, 0, sizeof(*workspace));
     workspace->extras = extras;
@@ -219,8 +220,9 @@ int sbv_workspace_open(sbv_workspace *workspace, const sbv_network *network, con
     workspace->bytes = tile ? measure(workspace, network, exec, tile) : choose_tile(workspace, network, exec, limit);
     if (workspace->bytes > limit)
         return sbv_fail(report, SBV_ERROR_MEMORY,
-                        "frames of %dx%d need %zu MiB with tiles of %d, max_memory is %zu MiB", width, height,
-                        (workspace->bytes >> 20) + 1, workspace->tile, limit >> 20);
+                        "frames of %dx%d need %zu MiB with tiles of %d, %s %zu MiB", width, height,
+                        (workspace->bytes >> 20) + 1, workspace->tile,
+                        max_memory > 0 ? "max_memory is" : "this machine has", limit >> 20);
     if ((ret = allocate(workspace, network, exec, tile)) < 0)
         return sbv_fail(report, ret, "%s: %zu MiB for frames of %dx%d with tiles of %d",
                         ret == SBV_ERROR_MEMORY ? "out of memory" : sbv_backend_message(exec), workspace->bytes >> 20,

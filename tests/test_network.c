@@ -415,8 +415,15 @@ static void test_limits(void **unused)
     assert_non_null(strstr(sbv_last_error(s), "max_memory is 1 MiB"));
     sbv_close(&s);
 
+    /* What no machine has is not asked for: some would promise it. */
     config.max_memory = 0;
     assert_int_equal(sbv_open(&s, &config), SBV_OK);
+    const sbv_stream small = stream;
+    stream.width = stream.height = 1000000;
+    assert_int_equal(sbv_describe(s, &stream), SBV_ERROR_MEMORY);
+    assert_non_null(strstr(sbv_last_error(s), "frames of 1000000x1000000 need "));
+    assert_non_null(strstr(sbv_last_error(s), " MiB with tiles of 32, this machine has "));
+    stream = small;
     assert_int_equal(sbv_describe(s, &stream), SBV_OK);
     const size_t whole = s->ws.bytes;
     sbv_close(&s);
