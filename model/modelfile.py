@@ -19,6 +19,7 @@ import numpy as np
 HEADER_LIMIT = 1 << 20  # bytes
 TENSOR_LIMIT = 4096
 RANK_LIMIT = 4
+TEXT_LIMIT = 160           # characters of anything from the file that a message quotes
 METADATA_KEY = "__metadata__"
 SAMPLE_BYTES = {"F32": 4, "F16": 2, "BF16": 2}
 
@@ -29,13 +30,19 @@ class ModelFileError(ValueError):
     """A malformed model file, or tensors that cannot be written as one. The message is one line."""
 
 
+def _quote(value: Any) -> str:
+    """What a file says, as text of bounded length that a line can hold."""
+    text = repr(value)
+    return text if len(text) <= TEXT_LIMIT else text[:TEXT_LIMIT] + "..."
+
+
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """A JSON object as a dict; a key that comes twice would hide one of the two values."""
-    result = dict(pairs)
-    if len(result) != len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for key in keys if keys.count(key) > 1)
-        raise ModelFileError(f"header: key {twice!r} comes twice")
+    result: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in result:
+            raise ModelFileError(f"header: key {_quote(key)} comes twice")
+        result[key] = value
     return result
 
 
@@ -65,7 +72,7 @@ def _parse_metadata(header: dict[str, Any]) -> dict[str, str]:
         raise ModelFileError(f"header: {METADATA_KEY} is not an object")
     for key, value in metadata.items():
         if not isinstance(value, str):
-            raise ModelFileError(f"header: {METADATA_KEY}: the value of {key!r} is not a string")
+            raise ModelFileError(f"header: {METADATA_KEY}: the value of {_quote(key)} is not a string")
     return metadata
 
 
@@ -76,22 +83,22 @@ def _is_size(value: Any) -> bool:
 def _parse_entry(name: str, entry: Any) -> tuple[str, tuple[int, ...], int, int]:
     """The dtype, shape, and first byte and the byte after the last of a tensor."""
     if not isinstance(entry, dict) or not {"dtype", "shape", "data_offsets"} <= set(entry):
-        raise ModelFileError(f"tensor {name!r}: expected an object of dtype, shape and data_offsets")
+        raise ModelFileError(f"tensor {_quote(name)}: expected an object of dtype, shape and data_offsets")
     dtype, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
     if not isinstance(dtype, str) or dtype not in SAMPLE_BYTES:
-        raise ModelFileError(f"tensor {name!r}: dtype {dtype!r} is not one of {', '.join(SAMPLE_BYTES)}")
+        raise ModelFileError(f"tensor {_quote(name)}: dtype {_quote(dtype)} is not one of {', '.join(SAMPLE_BYTES)}")
     if not isinstance(shape, list) or not all(_is_size(n) and n for n in shape):
-        raise ModelFileError(f"tensor {name!r}: shape {shape!r} is not a list of positive integers")
+        raise ModelFileError(f"tensor {_quote(name)}: shape {_quote(shape)} is not a list of positive integers")
     if not 1 <= len(shape) <= RANK_LIMIT:
-        raise ModelFileError(f"tensor {name!r}: {len(shape)} dimensions, expected 1 to {RANK_LIMIT}")
+        raise ModelFileError(f"tensor {_quote(name)}: {len(shape)} dimensions, expected 1 to {RANK_LIMIT}")
     if not isinstance(offsets, list) or len(offsets) != 2 or not all(_is_size(n) for n in offsets):
-        raise ModelFileError(f"tensor {name!r}: data_offsets {offsets!r} is not a pair of byte counts")
+        raise ModelFileError(f"tensor {_quote(name)}: data_offsets {_quote(offsets)} is not a pair of byte counts")
     begin, end = offsets
     size = SAMPLE_BYTES[dtype]
     for n in shape:
         size *= n
     if end - begin != size:
-        raise ModelFileError(f"tensor {name!r}: its shape needs {size} bytes, data_offsets hold {end - begin}")
+        raise ModelFileError(f"tensor {_quote(name)}: its shape needs {size} bytes, data_offsets hold {end - begin}")
     return dtype, tuple(shape), begin, end
 
 
@@ -100,11 +107,13 @@ def _check_cover(places: list[tuple[int, int, str]], size: int) -> None:
     position = 0
     for begin, end, name in sorted(places):
         if begin < position:
-            raise ModelFileError(f"tensor {name!r}: starts at byte {begin}, inside the tensor that ends at {position}")
+            raise ModelFileError(f"tensor {_quote(name)}: starts at byte {begin}, inside the tensor that ends at "
+                                 f"{position}")
         if begin > position:
-            raise ModelFileError(f"tensor {name!r}: a gap of {begin - position} bytes before it")
+            raise ModelFileError(f"tensor {_quote(name)}: a gap of {begin - position} bytes before it")
         if end > size:
-            raise ModelFileError(f"truncated: tensor {name!r} ends at byte {end} of the data, the file has {size}")
+            raise ModelFileError(f"truncated: tensor {_quote(name)} ends at byte {end} of the data, the file has "
+                                 f"{size}")
         position = end
     if position != size:
         raise ModelFileError(f"{size - position} bytes after the last tensor")
@@ -121,7 +130,7 @@ def _decode(raw: bytes, dtype: str, shape: tuple[int, ...]) -> np.ndarray:
 def _check_finite(name: str, values: np.ndarray) -> None:
     bad = values.size - np.count_nonzero(np.isfinite(values))
     if bad:
-        raise ModelFileError(f"tensor {name!r}: {bad} of {values.size} values are NaN or infinite")
+        raise ModelFileError(f"tensor {_quote(name)}: {bad} of {values.size} values are NaN or infinite")
 
 
 def _read(file: BinaryIO) -> tuple[dict[str, np.ndarray], dict[str, str]]:
@@ -146,7 +155,7 @@ def _read(file: BinaryIO) -> tuple[dict[str, np.ndarray], dict[str, str]]:
         file.seek(8 + length + begin)
         raw = file.read(end - begin)
         if len(raw) != end - begin:
-            raise ModelFileError(f"tensor {name!r}: the file shrank while it was read")
+            raise ModelFileError(f"tensor {_quote(name)}: the file shrank while it was read")
         tensors[name] = _decode(raw, dtype, shape)
         _check_finite(name, tensors[name])
     return tensors, metadata
@@ -173,9 +182,10 @@ def _encode(name: str, values: np.ndarray, dtype: str) -> np.ndarray:
     """The values as they stand in the file, rounded to nearest even; refuses what the dtype cannot hold."""
     values = np.asarray(values)
     if values.dtype.kind != "f":
-        raise ModelFileError(f"tensor {name!r}: values of type {values.dtype}, expected floating point")
+        raise ModelFileError(f"tensor {_quote(name)}: values of type {values.dtype}, expected floating point")
     if not 1 <= values.ndim <= RANK_LIMIT or not values.size:
-        raise ModelFileError(f"tensor {name!r}: shape {list(values.shape)}, expected 1 to {RANK_LIMIT} sizes, none 0")
+        raise ModelFileError(f"tensor {_quote(name)}: shape {list(values.shape)}, expected 1 to {RANK_LIMIT} sizes, "
+                             "none 0")
     _check_finite(name, values)
     with np.errstate(over="ignore"):
         result = values.astype("<f2" if dtype == "F16" else "<f4", order="C")
@@ -186,7 +196,7 @@ def _encode(name: str, values: np.ndarray, dtype: str) -> np.ndarray:
         result = bits.astype("<u2")
         finite &= (result & 0x7F80) != 0x7F80
     if not finite.all():
-        raise ModelFileError(f"tensor {name!r}: values up to {np.abs(values).max():g} do not fit into {dtype}")
+        raise ModelFileError(f"tensor {_quote(name)}: values up to {np.abs(values).max():g} do not fit into {dtype}")
     return result
 
 
@@ -210,14 +220,14 @@ def _header(tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str], dtyp
 
 def _check_arguments(tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str], dtype: str) -> None:
     if dtype not in SAMPLE_BYTES:
-        raise ModelFileError(f"dtype {dtype!r} is not one of {', '.join(SAMPLE_BYTES)}")
+        raise ModelFileError(f"dtype {_quote(dtype)} is not one of {', '.join(SAMPLE_BYTES)}")
     if not 1 <= len(tensors) <= TENSOR_LIMIT:
         raise ModelFileError(f"{len(tensors)} tensors, expected 1 to {TENSOR_LIMIT}")
     if METADATA_KEY in tensors:
         raise ModelFileError(f"a tensor cannot be named {METADATA_KEY}")
     for key, value in metadata.items():
         if not isinstance(key, str) or not isinstance(value, str):
-            raise ModelFileError(f"metadata {key!r}: {value!r} is not a string")
+            raise ModelFileError(f"metadata {_quote(key)}: {_quote(value)} is not a string")
 
 
 def write(path: Path, tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str], dtype: str = "F32") -> None:

@@ -8,6 +8,7 @@ import json
 import os
 import random
 import sys
+import time
 from pathlib import Path
 from typing import Any, Optional
 
@@ -131,6 +132,29 @@ def test_malformed(path: Path, data: bytes, words: str) -> None:
         modelfile.read(path)
     message = str(error.value)
     assert message.startswith(f"{path}: ") and words in message and "\n" not in message
+
+
+@pytest.mark.parametrize("header", [
+    b'{"' + b"a" * 100000 + b'": 1}',
+    header_of(a=tensor([0] * 100000)),
+    header_of(a=tensor(dtype="x" * 100000)),
+    header_of(a=dict(tensor(), data_offsets=[0] * 100000)),
+], ids=["name", "shape", "dtype", "offsets"])
+def test_messages_stay_short(path: Path, header: bytes) -> None:
+    path.write_bytes(file_of(header))
+    with pytest.raises(modelfile.ModelFileError) as error:
+        modelfile.read(path)
+    assert len(str(error.value)) < len(str(path)) + 1000
+
+
+def test_a_long_header_takes_no_long_time(path: Path) -> None:
+    """As many keys as there is room for, and the last comes twice."""
+    keys = [f'"{i}":1' for i in range(100000)]
+    path.write_bytes(file_of(("{" + ",".join(keys + keys[-1:]) + "}").encode()))
+    start = time.process_time()
+    with pytest.raises(modelfile.ModelFileError, match="key '99999' comes twice"):
+        modelfile.read(path)
+    assert time.process_time() - start < 10
 
 
 def test_truncated_at_every_byte(path: Path) -> None:
