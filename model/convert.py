@@ -83,8 +83,8 @@ def convert(args: argparse.Namespace) -> list[str]:
     return [
         f"{args.input}: {source.form}, {len(values)} tensors, values from {low:.4g} to {high:.4g}",
         f"network: {arch}",
-        f"{args.output}: {args.dtype}, {os.path.getsize(args.output)} bytes, name '{metadata['name']}', "
-        f"phase {metadata['phase']}",
+        f"{args.output}: {args.dtype}, {os.path.getsize(args.output)} bytes, name {quote(metadata['name'])}, "
+        f"phase {quote(metadata['phase'])[1:-1]}",
     ]
 
 

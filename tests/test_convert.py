@@ -125,6 +125,13 @@ def test_safetensors_keeps_what_the_file_says(run: Run, tmp_path: Path) -> None:
     assert (metadata["name"], metadata["licence"], metadata["phase"]) == ("n", "m", "center")
 
 
+def test_report_stays_three_lines(run: Run, tmp_path: Path) -> None:
+    modelfile.write(tmp_path / "w.bin", WEIGHTS, {"name": "a\nb\x1b[31m", "phase": "c\nd"})
+    result = run((tmp_path / "w.bin").read_bytes())
+    assert result.status == 0 and len(result.output.splitlines()) == 3
+    assert all(line.isprintable() for line in result.output.splitlines())
+
+
 @pytest.mark.parametrize("dtype", ["f2", "f8", "u2"])
 @pytest.mark.parametrize("make", [fx.zip_checkpoint, fx.legacy_checkpoint])
 def test_types_of_storages(run: Run, make: Callable[..., bytes], dtype: str) -> None:
