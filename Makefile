@@ -41,7 +41,8 @@ help:
 	@echo 'make library           the library alone'
 	@echo 'make install           library, header, pkg-config file and default model under PREFIX, DESTDIR'
 	@echo 'make install-ffmpeg    ffmpeg and ffprobe under PREFIX'
-	@echo 'make check             all tests: check-unit, check-sanitize, check-neon, check-compile, check-cuda, check-python'
+	@echo 'make check             all tests: check-unit, check-sanitize, check-fuzz, check-neon, check-compile, check-cuda, check-python'
+	@echo 'make fuzz              damaged models and kernel files for FUZZ_SECONDS=60 each, under libFuzzer; needs clang'
 	@echo 'make check-cuda        the GPU kernels and their driver calls on an emulated GPU'
 	@echo 'make check-gpu         checks and measures the CUDA backend, on a machine with an NVIDIA GPU'
 	@echo 'make gpu-bundle        all that takes, to be built on that machine with nvcc, gcc, make and python3: build/gpu-bundle'
@@ -221,6 +222,7 @@ demo: all
 .PHONY: demo
 
 include build-aux/check.mak
+include build-aux/fuzz.mak
 include tests/emu/fake.mak
 include tests/emu/emu.mak
 include tests/emu/ops.mak
@@ -228,7 +230,7 @@ include build-aux/gpu.mak
 include tests/bench/bench.mak
 
 clean:
-	rm -rf $(B)/obj $(B)/lib $(B)/include $(B)/share $(B)/bin $(B)/tests $(B)/sanitize $(B)/neon $(B)/ffmpeg-* $(B)/lean-* \
+	rm -rf $(B)/obj $(B)/lib $(B)/include $(B)/share $(B)/bin $(B)/tests $(B)/sanitize $(B)/fuzz $(B)/neon $(B)/ffmpeg-* $(B)/lean-* \
 	    $(B)/demo* $(B)/emu*
 distclean: clean
 	rm -rf $(B) config.mak

@@ -22,6 +22,7 @@ $(foreach isa,$(INSTRUCTION_SETS),$(foreach source,$(ISA_SOURCES),$(eval $(call 
 check: library
 	+@$(MAKE) check-unit
 	+@$(MAKE) check-sanitize
+	+@$(MAKE) check-fuzz
 	+@$(MAKE) check-neon
 	+@$(MAKE) check-compile
 	+@$(MAKE) check-cuda
