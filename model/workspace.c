@@ -219,9 +219,8 @@ int sbv_workspace_open(sbv_workspace *workspace, const sbv_network *network, con
     workspace->flow_height = (height + grid - 1) / grid * grid;
     workspace->bytes = tile ? measure(workspace, network, exec, tile) : choose_tile(workspace, network, exec, limit);
     if (workspace->bytes > limit)
-        return sbv_fail(report, SBV_ERROR_MEMORY,
-                        "frames of %dx%d need %zu MiB with tiles of %d, %s %zu MiB", width, height,
-                        (workspace->bytes >> 20) + 1, workspace->tile,
+        return sbv_fail(report, SBV_ERROR_MEMORY, "frames of %dx%d need %zu MiB with tiles of %d, %s %zu MiB", width,
+                        height, (workspace->bytes >> 20) + 1, workspace->tile,
                         max_memory > 0 ? "max_memory is" : "this machine has", limit >> 20);
     if ((ret = allocate(workspace, network, exec, tile)) < 0)
         return sbv_fail(report, ret, "%s: %zu MiB for frames of %dx%d with tiles of %d",

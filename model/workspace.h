@@ -56,8 +56,8 @@ typedef struct sbv_workspace {
 } sbv_workspace;
 
 /* Plans for frames of width x height and allocates. tile 0: the frame as a whole or, where that exceeds max_memory
- * bytes (0: the memory of the machine) or the memory of the device, the largest tile that does not. Errors: MEMORY, DEVICE, reported;
- * *workspace is then closed. */
+ * bytes (0: the memory of the machine) or the memory of the device, the largest tile that does not. Errors: MEMORY,
+ * DEVICE, reported; *workspace is then closed. */
 int sbv_workspace_open(sbv_workspace *workspace, const sbv_network *network, const sbv_exec *exec, int width,
                        int height, enum sbv_extras extras, int tile, int64_t max_memory, sbv_report *report);
 void sbv_workspace_close(sbv_workspace *workspace, const sbv_exec *exec);

@@ -301,9 +301,9 @@ static int remove_file(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_npy),        cmocka_unit_test(test_text),       cmocka_unit_test(test_sides),
-        cmocka_unit_test(test_refused),    cmocka_unit_test(test_not_a_text), cmocka_unit_test(test_read_error),
-        cmocka_unit_test(test_damaged),    cmocka_unit_test(test_written),    cmocka_unit_test(test_not_written),
+        cmocka_unit_test(test_npy),     cmocka_unit_test(test_text),       cmocka_unit_test(test_sides),
+        cmocka_unit_test(test_refused), cmocka_unit_test(test_not_a_text), cmocka_unit_test(test_read_error),
+        cmocka_unit_test(test_damaged), cmocka_unit_test(test_written),    cmocka_unit_test(test_not_written),
     };
     return cmocka_run_group_tests(tests, make_file, remove_file);
 }

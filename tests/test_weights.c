@@ -181,8 +181,8 @@ static void test_metadata_is_one_line(void **unused)
     sbv_report report = {0};
     sbv_weights weights;
     (void)unused;
-    image_write_file("{\"__metadata__\":{\"name\":\"a\\nb\",\"licence\":\"\\u001b[31m\",\"phase\":\"\\u0085\"}," GOOD "}",
-                     NULL, 8);
+    image_write_file(
+        "{\"__metadata__\":{\"name\":\"a\\nb\",\"licence\":\"\\u001b[31m\",\"phase\":\"\\u0085\"}," GOOD "}", NULL, 8);
     assert_int_equal(sbv_weights_open(&weights, image_path, &report), SBV_OK);
     assert_string_equal(weights.name, "a?b");
     assert_string_equal(weights.licence, "?[31m");
