@@ -4,8 +4,9 @@
 
 Sharp clips are degraded as degrade.py does, by one Gaussian after the other, and the network is asked: the standard
 deviations of the kernel it answers with, along the direction in which it is widest and across, against those of the
-Gaussian, in sharp pixels. One that is round is compared by the mean of both. Several windows of each clip are asked,
-spread evenly over it, and their answers averaged. The network is that of the PyTorch definition, and sees whole frames.
+Gaussian, in sharp pixels, and that direction. One that is round is compared by the mean of both. Several windows of
+each clip are asked, spread evenly over it, and their answers averaged. The network is that of the PyTorch definition,
+and sees whole frames.
 """
 from __future__ import annotations
 
@@ -45,11 +46,17 @@ def kernels(net: "SelfBlindVSR", low: np.ndarray, count: int) -> np.ndarray:
 
 
 def compared(found: np.ndarray, sigma: tuple[float, ...]) -> Row:
-    """The estimates of one clip and blur: widths of the true Gaussian, of the kernels, and the error of the latter."""
-    widths = np.mean([sorted(moments(kernel)[:2], reverse=True) for kernel in found], 0)
+    """The estimates of one clip and blur: widths of the true Gaussian, of the mean kernel, and the error of the latter;
+    and where the Gaussian is not round the direction of the longer, degrees from right towards down, -90 to 90."""
+    mean = moments(found.mean(0))
     true = np.array(sorted(set(sigma), reverse=True))
-    said = widths if len(true) == 2 else np.array([widths.mean()])
-    return {"sigma": true.tolist(), "estimate": said.tolist(), "error": (said / true - 1).tolist()}
+    if len(true) == 1:
+        said, angle = np.array([np.mean(mean[:2])]), None
+    elif mean.sigma_x >= mean.sigma_y:
+        said, angle = np.array(mean[:2]), mean.angle
+    else:
+        said, angle = np.array(mean[1::-1]), mean.angle + (90 if mean.angle <= 0 else -90)
+    return {"sigma": true.tolist(), "estimate": said.tolist(), "error": (said / true - 1).tolist(), "angle": angle}
 
 
 def measure(args: argparse.Namespace) -> dict[str, list[Row]]:
@@ -78,7 +85,8 @@ def measure(args: argparse.Namespace) -> dict[str, list[Row]]:
 def line(name: str, row: Row) -> str:
     true, said = (" x ".join(f"{value:.2f}" for value in row[key]) for key in ("sigma", "estimate"))
     errors = ", ".join(f"{100 * value:+.0f} %" for value in row["error"])
-    return f"{name}  sigma {true}  estimate {said}  {errors}"
+    angle = "" if row["angle"] is None else f"  {row['angle']:+.0f} degrees"
+    return f"{name}  sigma {true}  estimate {said}  {errors}{angle}"
 
 
 def parse(arguments: Optional[Sequence[str]] = None) -> argparse.Namespace:

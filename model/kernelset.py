@@ -34,14 +34,16 @@ PHASE = (SCALE - 1) / 2    # of a sample in its block
 MARGIN = 14                # high-resolution pixels that a window reaches beyond its first block
 SIDES = (64, 80, 112)      # of the windows
 AREA = 50 * 4096           # pixels of all windows of a batch, about
-SIGMA = (0.7, 3.0)         # high-resolution pixels, evenly in the logarithm; below, all looks alike
-LONG = 0.35                # share of the blurs with another sigma across
-STRAIGHT = 0.5             # share of these whose axes are those of the picture
+SIGMA = (0.8, 3.0)         # high-resolution pixels, evenly in the logarithm; below, all looks alike
+LONG = 0.6                 # share of the blurs with another sigma across
+STRAIGHT = 0.35            # share of these whose axes are those of the picture
 DRAWN, MIXED = 0.35, 0.2   # shares of the windows: of drawings, and of photographs that show through a drawing
+LEAST_EXPONENT = -40.0     # of a Gaussian; numbers near the least of their type would cost time
 GREY = 0.6                 # share where the colours count the same, as they do when the network is asked
-SHARPENED, AMOUNT = 0.3, 0.7  # share of the pictures, and how much at most, of an unsharp mask of a 3 x 3 mean
+SHARPENED, AMOUNT = 0.8, 1.2  # share of the pictures, and how much at most, of an unsharp mask of a 3 x 3 mean
+ALIASED = 0.5              # share of the photographs, where they are large enough, reduced by leaving pixels out
 GAIN = (0.35, 1.0)         # of the contrast
-NOISY, NOISE = 0.15, 2.0   # share of the windows, and the largest standard deviation, code values
+NOISY, NOISE = 0.4, 2.0    # share of the windows, and the largest standard deviation, code values
 ROUNDING = 0.17            # of the mean of three colours, code values
 JPEG, QUALITY = 0.15, (60, 98)  # share of the windows
 
@@ -85,7 +87,7 @@ def split(files: list[list[np.ndarray]], share: int) -> tuple[list[list[np.ndarr
 def gaussian_rows(sigma: float, count: int, size: int) -> Tensor:
     """count x size: rows that weigh `size` samples by a Gaussian round the middle of each block behind the margin."""
     centre = MARGIN + PHASE + SCALE * torch.arange(count)[:, None]
-    rows = torch.exp(-0.5 * ((torch.arange(size) - centre) / sigma) ** 2)
+    rows = (-0.5 * ((torch.arange(size) - centre) / sigma) ** 2).clamp(min=LEAST_EXPONENT).exp()
     return rows / rows.sum(1, keepdim=True)
 
 
@@ -97,7 +99,8 @@ def blurred(sharp: Tensor, covariance: np.ndarray, side: int) -> Tensor:
         return down @ sharp @ across.T
     axis = np.arange(2 * MARGIN + SCALE) - MARGIN - PHASE
     place = np.stack(np.meshgrid(axis, axis), -1)
-    kernel = np.exp(-0.5 * np.einsum("yxi,ij,yxj->yx", place, np.linalg.inv(covariance), place))
+    exponent = -0.5 * np.einsum("yxi,ij,yxj->yx", place, np.linalg.inv(covariance), place)
+    kernel = np.exp(exponent.clip(LEAST_EXPONENT, 0))
     kernel = torch.from_numpy(kernel / kernel.sum()).float()
     return F.conv2d(sharp[None, None], kernel[None, None], stride=SCALE)[0, 0, :side, :side]
 
@@ -131,11 +134,17 @@ class Windows:
         kind = self.rng.random() if self.drawings else 1.0
         if kind < DRAWN:
             return self._crop(self._drawing(), side)
-        crop = self._crop(self._photograph(), side)
+        crop = self._of_a_photograph(side)
         if kind >= DRAWN + MIXED:
             return crop
         share = self._crop(self._drawing(), side)[..., :1] / np.float32(255)
-        return share * crop + (1 - share) * self._crop(self._photograph(), side)
+        return share * crop + (1 - share) * self._of_a_photograph(side)
+
+    def _of_a_photograph(self, side: int) -> np.ndarray:
+        photograph = self._photograph()
+        if min(photograph.shape[:2]) >= 2 * side and self.rng.random() < ALIASED:
+            return self._crop(photograph, 2 * side)[::2, ::2]
+        return self._crop(photograph, side)
 
     def _luma(self, side: int) -> Tensor:
         rng = self.rng
@@ -170,12 +179,15 @@ class Windows:
         return low
 
     def batch(self) -> tuple[Tensor, Tensor]:
-        """Lumas of 0 to 1, N x 1 x side x side, and the covariances, N x 2 x 2. Each crop comes with two blurs."""
+        """Lumas of 0 to 1, N x 1 x side x side, and the covariances, N x 2 x 2. Each crop comes with two blurs. The
+        second half is the first in a mirror, lest what lies slanted in pictures passes for a slant of the blur."""
         side = int(self.rng.choice(SIDES))
         lumas, covariances = [], []
-        for _ in range(round(AREA / side ** 2 / 2)):
+        for _ in range(round(AREA / side ** 2 / 4)):
             sharp = self._luma(SCALE * side + 2 * MARGIN)
             for _ in range(2):
                 covariances.append(self._covariance())
                 lumas.append(self._spoilt(blurred(sharp, covariances[-1], side)))
-        return torch.stack(lumas)[:, None] / 255, torch.from_numpy(np.stack(covariances)).float()
+        luma, covariance = torch.stack(lumas)[:, None] / 255, torch.from_numpy(np.stack(covariances)).float()
+        mirrored = covariance * torch.tensor([[1, -1], [-1, 1]])
+        return torch.cat((luma, luma.flip(3))), torch.cat((covariance, mirrored))

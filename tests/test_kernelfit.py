@@ -22,6 +22,7 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("PIL")
 pytest.importorskip("matplotlib")
 
+import degrade  # noqa: E402
 import drawings  # noqa: E402
 import estimates  # noqa: E402
 import kernelfit  # noqa: E402
@@ -88,15 +89,29 @@ def test_blurred_is_the_degradation(sigma: tuple[float, float], angle: float) ->
 
 
 def test_windows() -> None:
-    """As many as fill the area, in pairs, none of them the same; and they differ with the seed alone."""
+    """As many as fill the area, in pairs, none of them the same, and their mirrors; they differ with the seed alone."""
     lumas, covariances = kernelset.Windows([[PICTURE]], [], 1).batch()
     side = lumas.shape[2]
     assert side in kernelset.SIDES and lumas.shape == (len(covariances), 1, side, side)
     assert abs(len(lumas) * side ** 2 / kernelset.AREA - 1) < 0.15
     assert lumas.min() >= 0 and lumas.max() <= 1 and lumas.std((2, 3)).min() > 0
+    half = len(lumas) // 2
+    assert torch.equal(lumas[half:], lumas[:half].flip(3)) and not torch.equal(lumas[0], lumas[1])
+    assert torch.equal(covariances[half:], covariances[:half] * torch.tensor([[1, -1], [-1, 1]]))
+    assert covariances[:half, 0, 1].abs().max() > 0
     widths = torch.linalg.eigvalsh(covariances).sqrt()
     assert kernelset.SIGMA[0] - 1e-3 <= widths.min() and widths.max() <= kernelset.SIGMA[1] + 1e-3
     assert torch.equal(lumas, kernelset.Windows([[PICTURE]], [], 1).batch()[0])
+
+
+@pytest.mark.parametrize("aliased", [0.0, 1.0])
+def test_photographs_reduced_by_leaving_pixels_out(monkeypatch, aliased: float) -> None:
+    """Of stripes one pixel wide nothing is left of every second pixel; what is too small is taken as it is."""
+    monkeypatch.setattr(kernelset, "ALIASED", aliased)
+    stripes = np.repeat((np.arange(80) % 2 * 255).astype(np.uint8)[None, :, None], 80, 0).repeat(3, 2)
+    windows = kernelset.Windows([[stripes]], [], 1)
+    assert (windows._sharp(40).std() > 0) == (aliased == 0)
+    assert windows._sharp(41).std() > 0 and windows._sharp(41).shape == (41, 41, 3)
 
 
 # ---- The network ----
@@ -106,7 +121,12 @@ def probe() -> kernelprobe.Probe:
     torch.manual_seed(1)
     made = kernelprobe.Probe()
     with torch.no_grad():
-        made.out.weight.mul_(200)
+        for layer in (made.own, made.other):
+            layer.weight.uniform_(-20, 20)
+        made.other.weight[1] = -made.own.weight[1]
+        for layer, weights in ((made.up, (0.4, -0.3)), (made.across, (-0.2, 0.5))):
+            layer.weight.copy_(torch.tensor(weights))
+        made.up.bias.fill_(-2)
     return made
 
 
@@ -123,6 +143,7 @@ def test_the_network_computes_the_probe(height: int, width: int, gain: float) ->
     made = probe()
     generator = torch.Generator().manual_seed(2)
     frames = 0.5 + gain * (torch.rand(2, 5, 3, height, width, generator=generator) - 0.5)
+    frames[1] = torch.nn.functional.avg_pool2d(frames[1], 3, 1, 1)
     with torch.no_grad():
         precision = made(frames[:, 2].mean(1, keepdim=True))
         kernels = expanded(made)(frames)[:, 0]
@@ -134,7 +155,7 @@ def test_the_network_in_16_bits() -> None:
     """Of a file of F16: what keeps the border out does not swallow biases."""
     made = probe()
     with torch.no_grad():
-        made.second.bias.mul_(5)
+        made.branch.second.bias.mul_(5)
         frames = torch.rand(1, 5, 3, 52, 65, generator=torch.Generator().manual_seed(4))
         fine, coarse = (expanded(made, dtype)(frames) for dtype in (torch.float32, torch.float16))
     assert (fine - coarse).abs().max() < 0.02 * fine.max()
@@ -149,6 +170,18 @@ def test_contracted_goes_back() -> None:
     state["body1.0.body.0.weight"][3, 20] = 1
     with pytest.raises(ValueError, match="not made by kernelfit.py"):
         kernelprobe.contracted(state)
+
+
+def test_a_turned_picture_has_the_turned_blur() -> None:
+    """By a quarter; one that is the same after two of them."""
+    made = probe()
+    luma = torch.rand(2, 1, 61, 47, generator=torch.Generator().manual_seed(5))
+    luma = torch.nn.functional.avg_pool2d(luma + luma.rot90(2, (2, 3)), (1, 2), 1) / 2
+    with torch.no_grad():
+        xx, yy, xy = made(luma).T
+        turned = made(luma.rot90(1, (2, 3))).T
+    assert (xx - yy).abs().min() > 2e-3 and xy.abs().min() > 2e-3
+    assert torch.allclose(turned, torch.stack((yy, xx, -xy)), atol=2e-4)  # A is taken to the right and down
 
 
 def test_brightness_and_contrast() -> None:
@@ -179,27 +212,46 @@ def test_gaussians_and_their_form() -> None:
     assert wider.flatten() == pytest.approx([np.log(1.1)] * 8, abs=0.02)
 
 
+@pytest.mark.parametrize("straight", [0.0, 1.0])
+def test_what_training_starts_with_tells_directions(monkeypatch, straight: float) -> None:
+    monkeypatch.setattr(kernelset, "LONG", 1)
+    monkeypatch.setattr(kernelset, "STRAIGHT", straight)
+    monkeypatch.setattr(kernelset, "SIDES", (64,))
+    torch.manual_seed(1)
+    windows = kernelset.Windows([[drawings.drawing(seed, 440) for seed in range(4)]], [], 1)
+    lumas, covariances = (torch.cat(x) for x in zip(*(windows.batch() for _ in range(2))))
+    with torch.no_grad():
+        xx, yy, xy = kernelprobe.Probe()(lumas).T
+    said = yy - xx if straight else -xy  # of the inverse
+    true = covariances[:, 0, 0] - covariances[:, 1, 1] if straight else covariances[:, 0, 1]
+    assert np.corrcoef(said.numpy(), true.numpy())[0, 1] > 0.4
+
+
 def test_training_finds_widths(monkeypatch) -> None:
-    """A few steps on one picture tell sharp from soft."""
+    """A few steps on a few pictures tell sharp from soft, and across from down."""
     monkeypatch.setattr(kernelset, "SIDES", (48,))
-    for name, value in (("AREA", 12 * 48 ** 2), ("LONG", 0), ("NOISY", 0), ("JPEG", 0), ("SHARPENED", 0)):
+    for name, value in (("AREA", 12 * 48 ** 2), ("LONG", 0.6), ("STRAIGHT", 1), ("NOISY", 0), ("JPEG", 0),
+                        ("SHARPENED", 0)):
         monkeypatch.setattr(kernelset, name, value)
     monkeypatch.setattr(kernelfit, "WARM", 10)
     torch.manual_seed(1)
     stills = [[drawings.drawing(seed, 300) for seed in range(3)]]
     made = kernelprobe.Probe()
-    kernelfit.train(made, kernelset.Windows(stills, [], 1), 160, 2e-3)
+    kernelfit.train(made, kernelset.Windows(stills, [], 1), 300, 2e-3)
     lumas, covariances = (torch.cat(x) for x in zip(*(kernelset.Windows(stills, [], 2).batch() for _ in range(4))))
     with torch.no_grad():
         error, width = kernelfit.errors(kernelprobe.gaussians(made(lumas)), covariances)
     assert np.corrcoef((error.mean(1) + width).numpy(), width.numpy())[0, 1] > 0.8
+    true = 0.5 * (covariances[:, 0, 0] / covariances[:, 1, 1]).log()
+    assert np.corrcoef((error[:, 0] - error[:, 1] + true).numpy(), true.numpy())[0, 1] > 0.6
 
 
 # ---- default.bin ----
 
 @pytest.mark.parametrize("sigma", estimates.SIGMAS)
 def test_default_model_tells_widths(sigma: float) -> None:
-    """Of drawings that it was not trained on, to 15 % on average, whatever their contrast."""
+    """Of drawings that it was not trained on, to 15 % on average, whatever their contrast. The narrowest, a fifth of a
+    sample, hardly shows beside what a pixel of a drawing averages itself."""
     net = reference.SelfBlindVSR.from_state_dict(modelfile.read(TOP / "model/default.bin")[0])
     found = []
     for seed, gain in enumerate((1.0, 0.5, 0.25, 1.0, 0.5, 0.25)):
@@ -207,8 +259,23 @@ def test_default_model_tells_widths(sigma: float) -> None:
         low = gaussian_down(gain * sharp + 60 * (1 - gain), sigma, "center", 4)
         window = np.broadcast_to(low.round().clip(0, 255), (5, *low.shape))
         found.append(np.mean(moments(estimates.kernels(net, window, 1)[0])[:2]))
-    assert np.exp(np.mean(np.log(found))) == pytest.approx(sigma, rel=0.15)
+    assert np.exp(np.mean(np.log(found))) == pytest.approx(sigma, rel=0.15 if sigma > 0.8 else 0.3)
     assert np.std(np.log(found)) < 0.25
+
+
+@pytest.mark.parametrize("angle", [0, 45, 90, 135])
+def test_default_model_tells_directions(angle: int) -> None:
+    """Of a blur twice as long one way: which way, and that it is."""
+    net = reference.SelfBlindVSR.from_state_dict(modelfile.read(TOP / "model/default.bin")[0])
+    along, difference = np.radians(angle), []
+    for seed in range(6):
+        sharp = drawings.drawing(10 ** 6 + seed, 440).astype(np.float32)
+        chain = degrade.Degradation("gaussian", (2.2, 1.1), angle, "center", 4, 0.0, None)
+        low = np.stack(list(chain.apply(sharp[None].round().astype(np.uint8), "")))
+        kernel = estimates.kernels(net, low.repeat(5, 0), 1)
+        xx, yy, xy = kernelfit.moments(torch.from_numpy(kernel))[0]
+        difference.append((xx - yy) / 2 * np.cos(2 * along) + xy * np.sin(2 * along))
+    assert np.mean(difference) > 0.5 * (2.2 ** 2 - 1.1 ** 2) / 2
 
 
 # ---- A network that is asked ----
@@ -235,6 +302,13 @@ def test_widths_are_compared_by_size(sigma: tuple[float, float]) -> None:
     kernel = np.exp(-0.5 * ((axis / sigma[0]) ** 2 + (axis[:, None] / sigma[1]) ** 2))
     row = estimates.compared(kernel[None] / kernel.sum(), sigma)
     assert row["sigma"] == [1.5, 0.8] and row["error"] == pytest.approx([0, 0], abs=0.01)
+    assert abs(row["angle"]) == pytest.approx(0 if sigma[0] > sigma[1] else 90, abs=0.1)
+
+
+@pytest.mark.parametrize("angle", [-70, -30, 30, 70])
+def test_the_direction_is_that_of_the_longer(angle: int) -> None:
+    row = estimates.compared(gaussian_kernel((2.0, 1.0), np.radians(angle), "center", 4)[None], (2.0, 1.0))
+    assert row["angle"] == pytest.approx(angle, abs=0.5)
 
 
 def test_estimates(program: str, model: Path, tmp_path: Path, monkeypatch, capsys) -> None:
@@ -287,6 +361,26 @@ def test_only_the_kernel_network_is_replaced(program: str, tmp_path: Path, monke
         assert after[name].shape == value.shape
         assert np.array_equal(after[name], value) or name.startswith("kernel_net.")
     assert np.count_nonzero(after["kernel_net.body2.0.body.3.conv_du.0.weight"]) == 4 * kernelprobe.REST
+
+
+def test_what_was_learnt_is_kept_at_an_interrupt(program: str, tmp_path: Path, monkeypatch) -> None:
+    def interrupted(probe, windows, steps, highest, keep) -> None:
+        probe.branch.second.bias.data.fill_(0.25)
+        keep()
+        raise KeyboardInterrupt
+
+    still = tmp_path / "still.png"
+    clips.write_clip(str(still), PICTURE[None], "1", program)
+    for module in (kernelfit, kernelset):
+        monkeypatch.setattr(module, "SIDES", (40,))
+    monkeypatch.setattr(kernelfit, "train", interrupted)
+    monkeypatch.setattr(sys, "argv", ["kernelfit.py", "--data", str(still), "--init", str(TOP / "model/default.bin"),
+                                      "--output", str(tmp_path / "x.bin"), "--drawings", "1", "--threads", "1",
+                                      "--ffmpeg", program])
+    assert kernelfit.main() == 130
+    state = {name[len("kernel_net."):]: torch.from_numpy(value.astype(np.float32))
+             for name, value in modelfile.read(tmp_path / "x.bin")[0].items() if name.startswith("kernel_net.")}
+    assert kernelprobe.contracted(state).branch.second.bias.tolist() == [0.25] * kernelprobe.HALF
 
 
 @pytest.mark.parametrize("init, words", [("narrow", "has not the widths 64, 4, 32, 1000"), ("none", "none.bin")])
