@@ -6,8 +6,8 @@ Photographs and frames of clips, reduced by several factors and only where they 
 blurred, sampled and in part spoilt by noise and JPEG. The network is that of kernelprobe.py, which does not see
 brightness and contrast, and tells directions; it is written in the place of the model's own, also now and then while it
 is trained. The loss compares the logarithms of the widths of the estimated kernel with the true ones, along the axes
-and the diagonals. Where a blur cannot be told a network
-leans to the middle of what it saw: so windows of about one width must be right on average, too.
+and the diagonals. Where a blur cannot be told a network leans to the middle of what it saw: so windows of about one
+width must be right on average, too.
 """
 from __future__ import annotations
 
