@@ -2,7 +2,7 @@
 #
 # This file is part of Self-Blind-VSR for FFmpeg. SPDX-License-Identifier: LGPL-2.1-or-later
 
-VERSION   := $(shell awk '/define SBV_VERSION_(MAJOR|MINOR|PATCH)/ { printf "%s%s", dot, $$3; dot = "." }' model/selfblindvsr.h)
+VERSION   := $(shell awk '/define SBV_VERSION_(MAJOR|MINOR|PATCH)/ { printf "%s%s", dot, $$3; dot = "." }' model/include/selfblindvsr.h)
 SOVERSION := $(word 1,$(subst ., ,$(VERSION)))
 
 .DEFAULT_GOAL := all
@@ -61,8 +61,8 @@ BASE_CFLAGS := -std=c11 -I. -fPIC -fvisibility=hidden -ffp-contract=off -fno-mat
 LIBS := -ljansson -lm -lpthread -ldl
 
 # The CUDA backend needs nothing of CUDA but nvcc, and that for the kernels alone.
-CUDA_HOST := $(filter-out kernels/cuda/absent.c,$(wildcard kernels/cuda/*.c))
-CUDA_SOURCES := $(if $(filter yes,$(CONFIG_CUDA)),$(CUDA_HOST),kernels/cuda/absent.c)
+CUDA_HOST := $(filter-out kernels/cuda/stub.c,$(wildcard kernels/cuda/*.c))
+CUDA_SOURCES := $(if $(filter yes,$(CONFIG_CUDA)),$(CUDA_HOST),kernels/cuda/stub.c)
 
 # AMX, where the compiler has it.
 AMX_FLAGS  := -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512bf16 -mamx-tile -mamx-bf16
@@ -71,7 +71,7 @@ AMX_SOURCES := $(if $(AMX_CFLAGS),kernels/cpu/conv_amx.c kernels/cpu/block_amx.c
 BASE_CFLAGS += $(if $(AMX_CFLAGS),-DSBV_AMX)
 $(foreach build,obj sanitize/obj,$(AMX_SOURCES:%.c=$(B)/$(build)/%.o)): BASE_CFLAGS += $(AMX_CFLAGS)
 
-SOURCES := $(sort $(wildcard model/*.c kernels/c/*.c) kernels/cpu/cpu.c $(AMX_SOURCES) $(CUDA_SOURCES))
+SOURCES := $(sort $(wildcard model/runtime/*.c kernels/reference/*.c) kernels/cpu/cpu.c $(AMX_SOURCES) $(CUDA_SOURCES))
 
 # What is compiled once for each instruction set of the processor family; there products may be fused with sums, but in
 # conversions of colour, whose results are the same everywhere.
@@ -130,7 +130,7 @@ FORCE:
 .PHONY: FORCE
 
 # Nothing but the public functions leaves the shared library. Visibility alone does not hide functions with clones.
-$(B)/obj/exports.map: model/selfblindvsr.h Makefile
+$(B)/obj/exports.map: model/include/selfblindvsr.h Makefile
 	@mkdir -p $(@D)
 	@{ echo '{ global:'; sed -n 's/^SBV_API .*[ *]\(sbv_[a-z_]*\)(.*/\1;/p' $<; echo 'local: *; };'; } > $@
 
@@ -148,14 +148,14 @@ $(STATIC): $(OBJECTS) $(B)/obj/list
 	@echo "  AR    $@"
 	@rm -f $@ && $(AR) rcs $@ $(OBJECTS)
 
-$(HEADER): model/selfblindvsr.h
+$(HEADER): model/include/selfblindvsr.h
 	@mkdir -p $(@D)
 	@cp $< $@
 
 # $(1): the prefix written into the file. That of the build folder is relative to the file.
 pkgconfig = sed -e 's|@PREFIX@|$(1)|' -e 's|@VERSION@|$(VERSION)|' -e 's|@LIBS@|$(LIBS)|' build-aux/selfblindvsr.pc.in
 
-$(PKGCONFIG): build-aux/selfblindvsr.pc.in model/selfblindvsr.h Makefile
+$(PKGCONFIG): build-aux/selfblindvsr.pc.in model/include/selfblindvsr.h Makefile
 	@mkdir -p $(@D)
 	@$(call pkgconfig,$${pcfiledir}/../..) > $@
 
@@ -218,14 +218,14 @@ uninstall:
 # ---- Demo ----
 
 demo: all
-	@$(PYTHON) model/demo.py --ffmpeg $(B)/bin/ffmpeg $(if $(INPUT),--input '$(INPUT)') $(if $(OUTPUT),--output '$(OUTPUT)')
+	@$(PYTHON) model/tools/demo.py --ffmpeg $(B)/bin/ffmpeg $(if $(INPUT),--input '$(INPUT)') $(if $(OUTPUT),--output '$(OUTPUT)')
 .PHONY: demo
 
 include build-aux/check.mak
 include build-aux/fuzz.mak
-include tests/emu/fake.mak
-include tests/emu/emu.mak
-include tests/emu/ops.mak
+include tests/cuda/emu/fake.mak
+include tests/cuda/emu/emu.mak
+include tests/cuda/emu/ops.mak
 include build-aux/gpu.mak
 include tests/bench/bench.mak
 

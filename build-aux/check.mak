@@ -1,7 +1,7 @@
-# The tests. Each tests/test_*.c is a program of its own that speaks TAP; exit status 77 means: skipped, for the reason it
-# gave. A tests/x.c with a tests/x.h is linked into every program; tests/cuda_cases_*.c are parts of test_cuda_ops; any
-# other tests/x.c is a tool of the Python tests, build/tests/x. tests/test_*.py are run by pytest and find the FFmpegs of
-# the tests as build/lean-SERIES/ffmpeg.
+# The tests. Each test_*.c of tests/ops and tests/runtime is a program of its own, build/tests/test_x, that speaks TAP; exit
+# status 77 means: skipped, for the reason it gave. tests/support/*.c are linked into every program; tests/programs/*.c
+# are what the Python tests run, build/tests/x. Every test_*.py is run by pytest and finds the FFmpegs of the tests as
+# build/lean-SERIES/ffmpeg.
 #
 # This file is part of Self-Blind-VSR for FFmpeg. SPDX-License-Identifier: LGPL-2.1-or-later
 
@@ -9,11 +9,11 @@
 RUN_SERIES     := 5.1 9.0
 COMPILE_SERIES := 7.1 8.1
 
-UNIT_TESTS  := $(filter-out test_cuda_ops,$(patsubst tests/%.c,%,$(sort $(wildcard tests/test_*.c))))
-TEST_HELPERS := $(wildcard $(patsubst %.h,%.c,$(wildcard tests/*.h)))
-TEST_TOOLS  := $(patsubst tests/%.c,$(B)/tests/%,$(filter-out tests/test_%.c tests/cuda_cases_%.c $(TEST_HELPERS),\
-                   $(wildcard tests/*.c)))
-TEST_CFLAGS  = -std=c11 -I. -g $(WARNINGS) $(CONFIG_CFLAGS) $(CFLAGS)
+UNIT_TESTS  := $(notdir $(basename $(sort $(wildcard tests/ops/test_*.c tests/runtime/test_*.c))))
+TEST_HELPERS := $(wildcard tests/support/*.c)
+TEST_HEADERS := $(wildcard tests/support/*.h)
+TEST_TOOLS  := $(patsubst tests/programs/%.c,$(B)/tests/%,$(wildcard tests/programs/*.c))
+TEST_CFLAGS  = -std=c11 -I. -Itests/support -g $(WARNINGS) $(CONFIG_CFLAGS) $(CFLAGS)
 SANITIZE    := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 SANITIZE_OBJECTS := $(SOURCES:%.c=$(B)/sanitize/obj/%.o) $(addprefix $(B)/sanitize/obj/,$(ISA_OBJECTS))
 $(foreach isa,$(INSTRUCTION_SETS),$(foreach source,$(ISA_SOURCES),$(eval $(call isa_rule,$(B)/sanitize/obj,-O1 -g $(SANITIZE),$(source),$(isa)))))
@@ -45,7 +45,10 @@ check-unit: $(UNIT_TESTS:%=$(B)/tests/%)
 	@echo "Unit tests"
 	$(call run_unit_tests,$(B)/tests)
 
-$(B)/tests/%: tests/%.c $(TEST_HELPERS) $(STATIC) $(wildcard tests/*.h)
+# A program is called by the name of its source, whatever folder that is in.
+vpath %.c tests/ops tests/runtime tests/programs
+
+$(B)/tests/%: %.c $(TEST_HELPERS) $(STATIC) $(TEST_HEADERS)
 	@mkdir -p $(@D)
 	@echo "  TEST  $<"
 	@$(CC) $(TEST_CFLAGS) -O1 $< $(TEST_HELPERS) $(STATIC) -lcmocka $(LIBS) -o $@
@@ -60,7 +63,7 @@ $(B)/sanitize/obj/%.o: %.c config.mak Makefile
 	@$(CC) $(BASE_CFLAGS) -O1 -g $(SANITIZE) $(CFLAGS) -MMD -MP -c $< -o $@
 $(B)/sanitize/libselfblindvsr.a: $(SANITIZE_OBJECTS)
 	@rm -f $@ && $(AR) rcs $@ $^
-$(B)/sanitize/%: tests/%.c $(TEST_HELPERS) $(B)/sanitize/libselfblindvsr.a $(wildcard tests/*.h)
+$(B)/sanitize/%: %.c $(TEST_HELPERS) $(B)/sanitize/libselfblindvsr.a $(TEST_HEADERS)
 	@echo "  TEST  $< (sanitizers)"
 	@$(CC) $(TEST_CFLAGS) -O1 $(SANITIZE) $< $(TEST_HELPERS) $(B)/sanitize/libselfblindvsr.a -lcmocka $(LIBS) -o $@
 -include $(SANITIZE_OBJECTS:.o=.d)
@@ -69,7 +72,7 @@ $(B)/sanitize/%: tests/%.c $(TEST_HELPERS) $(B)/sanitize/libselfblindvsr.a $(wil
 CROSS_CC     := aarch64-linux-gnu-gcc
 CROSS_RUN    := qemu-aarch64
 CROSS_TESTS  := $(filter test_ops% test_colour test_blur_ops,$(UNIT_TESTS))
-CROSS_OBJECTS = $(filter $(B)/obj/kernels/c/% $(B)/obj/kernels/cpu/%,$(OBJECTS))
+CROSS_OBJECTS = $(filter $(B)/obj/kernels/reference/% $(B)/obj/kernels/cpu/%,$(OBJECTS))
 
 check-neon:
 	@echo "Operations for NEON, on an emulated processor"
@@ -87,10 +90,10 @@ check-cross: $(CROSS_TESTS:%=$(B)/tests/cross/%)
 	    grep -q '^ok - neon' $(B)/tests/cross/$$test.log || { echo "  FAIL  $$test: did not test NEON"; exit 1; }; \
 	    echo "  PASS  $$test ($$(grep -c '^ok' $(B)/tests/cross/$$test.log) tests)"; done
 
-$(B)/tests/cross/%: tests/%.c tests/guarded.c tests/cross/cmocka.h $(CROSS_OBJECTS) $(wildcard tests/*.h)
+$(B)/tests/cross/%: tests/%.c tests/support/guarded.c tests/cross/cmocka.h $(CROSS_OBJECTS) $(wildcard tests/*.h)
 	@mkdir -p $(@D)
 	@echo "  TEST  $< ($(FAMILY))"
-	@$(CC) $(TEST_CFLAGS) -O1 -Itests/cross $< tests/guarded.c $(CROSS_OBJECTS) -static -lm -o $@
+	@$(CC) $(TEST_CFLAGS) -O1 -Itests/cross $< tests/support/guarded.c $(CROSS_OBJECTS) -static -lm -o $@
 
 # A series that the archive has dropped is no failure, but it is said, here and to the Python tests.
 # $(1): target prefix, $(2): list of series.

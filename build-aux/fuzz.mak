@@ -9,7 +9,7 @@ FUZZ_SECONDS := 60
 FUZZ_INPUTS  := 1000
 FUZZ_TARGETS := $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 FUZZ_FLAGS   := -max_len=262144 -len_control=0 -timeout=10 -rss_limit_mb=2048 -malloc_limit_mb=1024 -print_final_stats=1
-FUZZ_HELPERS := tests/fuzz/fuzz.c tests/fuzz/fuzz.h tests/tiny_model.h
+FUZZ_HELPERS := tests/fuzz/fuzz.c tests/fuzz/fuzz.h tests/support/tiny_model.h
 
 # A library of its own, whose every branch libFuzzer sees.
 fuzz:

@@ -6,7 +6,7 @@
 GPU_TOOLS    := $(B)/tests/bench $(B)/tests/gemm_peak $(B)/tests/golden_stages
 GPU_PROGRAMS := $(GPU_TOOLS) $(B)/tests/test_cuda_ops
 
-$(GPU_TOOLS): $(B)/tests/%: tests/%.c $(STATIC) $(wildcard tests/*.h)
+$(GPU_TOOLS): $(B)/tests/%: tests/programs/%.c $(STATIC) $(TEST_HEADERS)
 	@mkdir -p $(@D)
 	@echo "  TEST  $<"
 	@$(CC) $(TEST_CFLAGS) -O2 $< $(STATIC) $(LIBS) -o $@
@@ -16,12 +16,12 @@ check-python: $(GPU_PROGRAMS)
 
 # CHECK_GPU: options of check_gpu.py, --quick say. With an FFmpeg, the filter is checked too.
 check-gpu: gpu-programs $(if $(filter none,$(FFMPEG_SERIES)),,$(B)/bin/ffmpeg)
-	@$(PYTHON) tests/gpu/check_gpu.py $(CHECK_GPU)
+	@$(PYTHON) tests/cuda/gpu/check_gpu.py $(CHECK_GPU)
 
 # The FFmpeg of the bundle: one whose CUDA frames have every format that the filter takes.
 GPU_SERIES := 9.0
 
 gpu-bundle:
-	@tests/gpu/bundle.sh $(GPU_SERIES)
+	@tests/cuda/gpu/bundle.sh $(GPU_SERIES)
 
 .PHONY: gpu-programs check-gpu gpu-bundle

@@ -1,13 +1,13 @@
 /*
  * What the codes of a frame mean: luma weights, ranges of samples, chroma sites and filters. Shared by the
- * implementations of colour_in and colour_out; kernels/c/colour.c tells the formulas and the standards.
+ * implementations of colour_in and colour_out; kernels/reference/colour.c tells the formulas and the standards.
  *
  * This file is part of Self-Blind-VSR for FFmpeg. SPDX-License-Identifier: LGPL-2.1-or-later
  */
 #ifndef SBV_KERNELS_COLOUR_CODES_H
 #define SBV_KERNELS_COLOUR_CODES_H
 
-#include "model/selfblindvsr.h"
+#include "model/include/selfblindvsr.h"
 
 typedef struct sbv_luma_weights {
     float r, g, b;

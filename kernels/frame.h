@@ -6,7 +6,7 @@
 #ifndef SBV_KERNELS_FRAME_H
 #define SBV_KERNELS_FRAME_H
 
-#include "model/selfblindvsr.h"
+#include "model/include/selfblindvsr.h"
 
 /* Bytes of a row and rows of a plane of a frame of width x height, from the first sample that is used to the last; zero
  * rows where no component lies in that plane. */

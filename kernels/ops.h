@@ -3,7 +3,7 @@
  * a range of jobs [begin, end), nearly always output rows, so that a caller can spread it over threads; jobs never
  * write what another job of the same call reads, and no result depends on how the range was cut.
  *
- * The functions of kernels/c are the truth that other implementations are compared with (tests/test_ops.c).
+ * The functions of kernels/c are the truth that other implementations are compared with (tests/ops/test_ops.c).
  * None of them allocates, fails or keeps state; the caller has checked the parameters.
  *
  * This file is part of Self-Blind-VSR for FFmpeg. SPDX-License-Identifier: LGPL-2.1-or-later
@@ -14,7 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "model/selfblindvsr.h"
+#include "model/include/selfblindvsr.h"
 
 /* What the samples of a map are stored as. F16 is for devices, BF16 (the upper half of a float) for the CPU. */
 enum sbv_type { SBV_MAP_F32, SBV_MAP_F16, SBV_MAP_BF16 };

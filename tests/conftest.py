@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 
 TOP = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(TOP / "model"))
-import modelfile  # noqa: E402
+sys.path[:0] = [str(TOP / folder) for folder in ("model/tools", "model/training", "tests/support")]
+from lib import model_file  # noqa: E402
 
 SERIES = ("5.1", "9.0")
 TIMEOUT = 60  # seconds for one ffmpeg
@@ -164,7 +164,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Models:
 
     def write(name: str, tensors: dict[str, np.ndarray], phase: str = "center") -> Path:
         path = folder / f"{name}.bin"
-        modelfile.write(path, tensors, {"name": f"tiny {name}", "licence": "CC0", "phase": phase})
+        model_file.write(path, tensors, {"name": f"tiny {name}", "licence": "CC0", "phase": phase})
         return path
 
     plain = tiny_tensors(4, 0)

@@ -7,4 +7,4 @@
 #include "kernels/cpu/cpu.h"
 
 #define SBV_COLOUR_NAME(name) SBV_CPU_NAME(name)
-#include "kernels/c/colour.c"
+#include "kernels/reference/colour.c"

@@ -5,7 +5,7 @@
  * A block of pixels by a few vectors of output channels stays in registers; each weight that is loaded serves all
  * pixels of the block, each input value all vectors. A tap that falls outside the image reads a row of zeros, which
  * treats padding, stride and dilation alike. Every tap is summed over the channels on its own before it is added, as
- * in kernels/c/conv.c, whose results differ from these by the rounding of products alone. For kernels of 3x3 there is
+ * in kernels/reference/conv.c, whose results differ from these by the rounding of products alone. For kernels of 3x3 there is
  * another way too: conv_winograd.c.
  *
  * This file is part of Self-Blind-VSR for FFmpeg. SPDX-License-Identifier: LGPL-2.1-or-later

@@ -5,7 +5,7 @@
  *
  * This file is part of Self-Blind-VSR for FFmpeg. SPDX-License-Identifier: LGPL-2.1-or-later
  */
-#include "kernels/c/resize_taps.h"
+#include "kernels/reference/resize_taps.h"
 #include "kernels/cpu/cpu.h"
 #include "kernels/cpu/vec.h"
 
@@ -14,7 +14,7 @@
 
 typedef float quad __attribute__((vector_size(4 * QUAD), aligned(4), may_alias));
 
-/* Where an output sample lies between two of the input: as in kernels/c/resize.c. */
+/* Where an output sample lies between two of the input: as in kernels/reference/resize.c. */
 struct source {
     int first, second;
     float fraction;

@@ -4,7 +4,7 @@
  *
  * This file is part of Self-Blind-VSR for FFmpeg. SPDX-License-Identifier: LGPL-2.1-or-later
  */
-#include "kernels/c/warp_taps.h"
+#include "kernels/reference/warp_taps.h"
 #include "kernels/cpu/cpu.h"
 #include "kernels/cpu/vec.h"
 

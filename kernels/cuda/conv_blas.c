@@ -5,7 +5,7 @@
 
 #include <stdlib.h>
 
-#include "kernels/cuda/blas.h"
+#include "kernels/cuda/cublas.h"
 #include "kernels/cuda/conv.h"
 #include "kernels/cuda/cuda.h"
 

@@ -8,9 +8,9 @@
 
 #include "kernels/backend.h"
 #include "kernels/cuda/driver.h"
-#include "kernels/cuda/fatbin.h"
+#include "kernels/cuda/images.h"
 #include "kernels/cuda/kernels.h"
-#include "kernels/cuda/open.h"
+#include "kernels/cuda/cuda_backend.h"
 #include "kernels/cuda/staging.h"
 
 /* A recorded list of launches. */

@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "model/selfblindvsr.h"
+#include "model/include/selfblindvsr.h"
 
 static const char driver_name[] = "libcuda.so.1";
 

@@ -1,5 +1,5 @@
 /*
- * Cost volume and warps on the device. The formulas are those of kernels/c/flow.c.
+ * Cost volume and warps on the device. The formulas are those of kernels/reference/flow.c.
  *
  * This file is part of Self-Blind-VSR for FFmpeg. SPDX-License-Identifier: LGPL-2.1-or-later
  */

@@ -1,6 +1,6 @@
 /*
  * What kernels are written with: the only place with PTX. nvcc compiles thin wrappers; any other compiler gets the same
- * names from tests/emu/cuda_names.h (on its include path), which runs them on the CPU.
+ * names from tests/cuda/emu/cuda_names.h (on its include path), which runs them on the CPU.
  *
  * This file is part of Self-Blind-VSR for FFmpeg. SPDX-License-Identifier: LGPL-2.1-or-later
  */

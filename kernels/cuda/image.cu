@@ -1,12 +1,12 @@
 /*
  * Changes of size, copies, and what KernelNet needs besides convolutions, on the device. The formulas are those of
- * kernels/c/resize.c and kernels/c/dense.c. Every sum is added up in one order, so that results do not vary.
+ * kernels/reference/resize.c and kernels/reference/dense.c. Every sum is added up in one order, so that results do not vary.
  *
  * This file is part of Self-Blind-VSR for FFmpeg. SPDX-License-Identifier: LGPL-2.1-or-later
  */
 #include "kernels/cuda/image.h"
 #include "kernels/cuda/samples.h"
-#include "kernels/cuda/sums.h"
+#include "kernels/cuda/reduce.cuh"
 
 namespace
 {

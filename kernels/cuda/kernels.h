@@ -28,7 +28,7 @@
     K(CONV_WGMMA_64, "sbv_conv_wgmma_64", SBV_WGMMA_SHARED(64))                                                        \
     K(CONV_WGMMA_128, "sbv_conv_wgmma_128", SBV_WGMMA_SHARED(128))
 
-/* blas_conv.cu */
+/* conv_blas.cu */
 #define SBV_KERNELS_BLAS(K)                                                                                            \
     K(CONV_PAD, "sbv_conv_pad", 0)                                                                                     \
     K(CONV_FINISH, "sbv_conv_finish", 0)

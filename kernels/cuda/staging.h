@@ -11,7 +11,7 @@
 #define SBV_KERNELS_CUDA_STAGING_H
 
 #include "kernels/cuda/driver.h"
-#include "model/selfblindvsr.h"
+#include "model/include/selfblindvsr.h"
 
 typedef struct sbv_cuda sbv_cuda;
 

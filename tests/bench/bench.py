@@ -19,7 +19,7 @@ from programs import TOP, Failed, NotRun
 from results import Results
 from sections import PRECISIONS, QUICK, SECTIONS, Bench, Scale
 
-sys.path.insert(0, str(TOP / "tests/gpu"))
+sys.path.insert(0, str(TOP / "tests/cuda/gpu"))
 import random_model  # noqa: E402
 
 PUBLISHED = "published size"

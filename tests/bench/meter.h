@@ -8,7 +8,7 @@
 #define SBV_BENCH_METER_H
 
 #include "cost.h"
-#include "model/session.h"
+#include "model/runtime/session.h"
 
 #define METER_GROUPS 256
 #define METER_PASSES 64

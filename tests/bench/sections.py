@@ -269,10 +269,10 @@ def psnr(first: bytes, second: bytes) -> float:
 
 
 def torch(bench: Bench) -> None:
-    """model/reference.py on the same window, on all processors; its picture is compared with ours."""
+    """model/training/reference.py on the same window, on all processors; its picture is compared with ours."""
     size, threads = bench.scale.size, bench.threads
     for model in list(bench.models)[:bench.scale.torch_models]:
-        each_precision(bench, "torch", "model/reference.py", lambda precision: compare_with_torch(
+        each_precision(bench, "torch", "model/training/reference.py", lambda precision: compare_with_torch(
             bench, model, size, precision, threads), model=model, size=size, threads=threads)
 
 
@@ -289,12 +289,12 @@ def compare_with_torch(bench: Bench, model: str, size: str, precision: str, thre
         lines = programs.bench_ops(bench.models[model], input=window, output=pictures[0], size=size, threads=threads,
                                    precision=precision, seconds=bench.scale.seconds, operations="off")
     except NotRun as reason:
-        bench.results.add("torch", "model/reference.py", figures, **settings, ours_not_run=str(reason))
+        bench.results.add("torch", "model/training/reference.py", figures, **settings, ours_not_run=str(reason))
         return
     ours = of_kind(lines, "frame")[0]
     figures["times as fast is this library"] = theirs["min_ms"] / ours["min_ms"]
     figures["dB between the pictures"] = psnr(*(path.read_bytes() for path in pictures))
-    bench.results.add("torch", "model/reference.py", figures, **settings, ours_ms=ours["min_ms"],
+    bench.results.add("torch", "model/training/reference.py", figures, **settings, ours_ms=ours["min_ms"],
                       isa=of_kind(lines, "session")[0]["isa"])
 
 

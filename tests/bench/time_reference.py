@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Times the network as PyTorch computes it on the CPU: model/reference.py with the weights of a model file, on one
+"""Times the network as PyTorch computes it on the CPU: model/training/reference.py with the weights of a model file, on one
 window of packed 8-bit RGB frames. Prints a line of JSON. Exit status 77: there is no PyTorch, or no bfloat16 in it.
 
 This file is part of Self-Blind-VSR for FFmpeg. SPDX-License-Identifier: LGPL-2.1-or-later
@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 NOT_OFFERED = 77
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "model"))
+sys.path[:0] = [str(Path(__file__).resolve().parents[2] / "model" / folder) for folder in ("tools", "training")]
 
 try:
     import numpy as np
@@ -22,7 +22,7 @@ try:
 except ImportError as error:
     print(f"not installed: {error}", file=sys.stderr)
     sys.exit(NOT_OFFERED)
-import modelfile  # noqa: E402
+from lib import model_file  # noqa: E402
 import reference  # noqa: E402
 
 
@@ -42,7 +42,7 @@ def parse() -> argparse.Namespace:
 def main() -> int:
     arguments = parse()
     torch.set_num_threads(arguments.threads)
-    tensors, _ = modelfile.read(arguments.model)
+    tensors, _ = model_file.read(arguments.model)
     net = reference.SelfBlindVSR.from_state_dict({name: value.astype(np.float32) for name, value in tensors.items()})
     raw = np.fromfile(arguments.input, np.uint8).reshape(-1, arguments.height, arguments.width, 3)
     window = torch.from_numpy(raw[:net.arch.n_sequence].astype(np.float32) / 255).permute(0, 3, 1, 2)[None]

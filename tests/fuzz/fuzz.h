@@ -11,7 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "model/selfblindvsr.h"
+#include "model/include/selfblindvsr.h"
 
 #define FUZZ_SIZE (1 << 18) /* most bytes of an input */
 

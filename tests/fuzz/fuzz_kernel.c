@@ -4,7 +4,7 @@
  * This file is part of Self-Blind-VSR for FFmpeg. SPDX-License-Identifier: LGPL-2.1-or-later
  */
 #include "fuzz.h"
-#include "tests/tiny_model.h"
+#include "tests/support/tiny_model.h"
 
 #define ANY_OF(...) any_of((const char *const[]){__VA_ARGS__, NULL})
 

@@ -7,7 +7,7 @@
 #include <jansson.h>
 
 #include "fuzz.h"
-#include "tests/tiny_model.h"
+#include "tests/support/tiny_model.h"
 
 #define COUNT(array) (sizeof(array) / sizeof(*(array)))
 

@@ -27,9 +27,9 @@ import numpy as np
 import torch
 
 HERE = pathlib.Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent.parent / "model"))
+sys.path[:0] = [str(HERE.parents[1] / "model" / folder) for folder in ("tools", "training")]
 
-import modelfile  # noqa: E402
+from lib import model_file  # noqa: E402
 from reference import Architecture, KernelWidths, SelfBlindVSR, correlate, resize  # noqa: E402
 
 # architecture, seed, gain of the layers that emit a flow, sample format
@@ -128,11 +128,11 @@ def main() -> None:
     argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     torch.set_num_threads(1)
     for name, (arch, seed, flow_gain, dtype) in NETWORKS.items():
-        modelfile.write(str(HERE / f"{name}.bin"), weights(arch, seed, flow_gain),
+        model_file.write(str(HERE / f"{name}.bin"), weights(arch, seed, flow_gain),
                         {"name": f"golden {name}", "licence": "LGPL-2.1-or-later",
                          "training_data": "none: random weights", "phase": "center"}, dtype=dtype)
     for index, (case, (network, height, width)) in enumerate(CASES.items()):
-        state = modelfile.read(str(HERE / f"{network}.bin"))[0]
+        state = model_file.read(str(HERE / f"{network}.bin"))[0]
         frames = window(height, width, 100 + index)
         stages = run(state, frames)
         check(case, state, frames, stages)

@@ -1,0 +1,179 @@
+/*
+ * Architecture and weights: see network.h.
+ *
+ * The architecture is written down once, as a walk over the layers with the shapes that they must have
+ * (architecture.c); a size that only the file can know is given as ANY and read from it. The walk records the layers;
+ * their weights are read when it has succeeded and every tensor of the file has been claimed.
+ *
+ * This file is part of Self-Blind-VSR for FFmpeg. SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#include "model/runtime/network.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "model/runtime/architecture.h"
+
+/* PyTorch's [in][out][4][4] -> [4][4][out][in] */
+static void pack_deconv(const float *raw, int out, int in, int kernel, float *packed)
+{
+    for (int i = 0; i < in; i++)
+        for (int o = 0; o < out; o++)
+            for (int t = 0; t < kernel * kernel; t++)
+                packed[((size_t)t * (size_t)out + (size_t)o) * (size_t)in + (size_t)i] = *raw++;
+}
+
+static size_t round_up(size_t size, size_t to)
+{
+    return (size + to - 1) / to * to;
+}
+
+static size_t weight_bytes(const sbv_exec *exec, const sbv_layer *layer)
+{
+    size_t bytes = layer->winograd ? sbv_winograd_bytes(exec, layer->out, layer->in)
+                   : layer->kind == SBV_LAYER_CONV
+                       ? sbv_conv_bytes(exec, layer->out, layer->in, layer->kernel, layer->split)
+                       : (size_t)layer->weight_tensor->count * sizeof(float);
+    return round_up(bytes, SBV_WEIGHT_ALIGN);
+}
+
+size_t sbv_bias_bytes(int out)
+{
+    return round_up((size_t)out, SBV_BIAS_GROUP) * sizeof(float);
+}
+
+/* Packs the layer at `to`, of the host, which will be at `at` for the operations. */
+static int read_layer(const sbv_weights *weights, const sbv_exec *exec, sbv_layer *layer, float *raw, char *to,
+                      const char *at)
+{
+    const size_t bytes = weight_bytes(exec, layer);
+    int ret;
+    if ((ret = sbv_weights_read(weights, layer->weight_tensor, raw)) < 0 ||
+        (ret = sbv_weights_read(weights, layer->bias_tensor, (float *)(to + bytes))) < 0)
+        return ret;
+    if (layer->winograd)
+        sbv_pack_winograd(exec, raw, layer->out, layer->in, to);
+    else if (layer->kind == SBV_LAYER_CONV)
+        sbv_pack_conv(exec, raw, layer->out, layer->in, layer->kernel, layer->split, to);
+    else if (layer->kind == SBV_LAYER_DECONV)
+        pack_deconv(raw, layer->out, layer->in, layer->kernel, (float *)to);
+    else
+        memcpy(to, raw, (size_t)layer->weight_tensor->count * sizeof(*raw));
+    layer->weights = at;
+    layer->bias = (const float *)(at + bytes);
+    return SBV_OK;
+}
+
+/* Bytes of all layers; *largest: floats of the largest weight tensor, *inputs: most inputs of a layer. */
+static size_t measure(sbv_network *network, const sbv_exec *exec, sbv_layer **layer, int layers, size_t *largest,
+                      size_t *inputs)
+{
+    size_t total = 0;
+    *largest = *inputs = 1;
+    for (int i = 0; i < layers; i++) {
+        total += weight_bytes(exec, layer[i]) + sbv_bias_bytes(layer[i]->out);
+        if ((size_t)layer[i]->weight_tensor->count > *largest)
+            *largest = (size_t)layer[i]->weight_tensor->count;
+        if ((size_t)layer[i]->in > *inputs)
+            *inputs = (size_t)layer[i]->in;
+        network->parameters += layer[i]->weight_tensor->count + layer[i]->bias_tensor->count;
+    }
+    return total;
+}
+
+int sbv_weights_memory(const sbv_exec *exec, size_t bytes, void **memory, char **host, sbv_report *report)
+{
+    int ret = sbv_allocate(exec, bytes, memory);
+    *host = exec->backend && ret >= 0 ? calloc(1, bytes) : *memory;
+    if (ret >= 0 && !*host)
+        ret = SBV_ERROR_MEMORY;
+    if (ret < 0)
+        return sbv_fail(report, ret, "%s: %zu bytes of weights",
+                        ret == SBV_ERROR_MEMORY ? "out of memory" : sbv_backend_message(exec), bytes);
+    return SBV_OK;
+}
+
+int sbv_weights_done(const sbv_exec *exec, size_t bytes, void *memory, char *host, int ret, sbv_report *report)
+{
+    if (host == memory)
+        return ret;
+    if (ret >= 0 && (ret = sbv_upload(exec, memory, host, bytes)) < 0)
+        ret = sbv_fail(report, ret, "%s: %zu bytes of weights", sbv_backend_message(exec), bytes);
+    free(host);
+    return ret;
+}
+
+/* Of the layers that may be computed by Winograd, those that it makes faster are. */
+static void choose_winograd(const sbv_exec *exec, sbv_layer **layer, int layers)
+{
+    for (int i = 0; i < layers; i++)
+        layer[i]->winograd = layer[i]->winograd && sbv_winograd_bytes(exec, layer[i]->out, layer[i]->in) > 0;
+}
+
+static int read_layers(sbv_network *network, const sbv_weights *weights, const sbv_exec *exec, sbv_layer **layer,
+                       int layers, sbv_report *report)
+{
+    size_t largest, inputs, at = 0, total;
+    char *host = NULL;
+    float *raw;
+    int ret;
+    choose_winograd(exec, layer, layers);
+    total = measure(network, exec, layer, layers, &largest, &inputs);
+    raw = malloc(largest * sizeof(*raw));
+    network->zeros = exec->backend ? NULL : calloc(inputs, sizeof(*network->zeros));
+    if (!raw || (!network->zeros && !exec->backend))
+        ret = sbv_fail(report, SBV_ERROR_MEMORY, "out of memory: %zu bytes of weights", total);
+    else
+        ret = sbv_weights_memory(exec, total, &network->memory, &host, report);
+    for (int i = 0; i < layers && ret >= 0; i++) {
+        ret = read_layer(weights, exec, layer[i], raw, host + at, (char *)network->memory + at);
+        at += weight_bytes(exec, layer[i]) + sbv_bias_bytes(layer[i]->out);
+    }
+    free(raw);
+    return sbv_weights_done(exec, total, network->memory, host, ret, report);
+}
+
+int sbv_network_open(sbv_network *network, const sbv_weights *weights, int moved, const sbv_exec *exec,
+                     sbv_report *report)
+{
+    sbv_layer **layer = NULL;
+    int layers = 0, ret;
+    memset(network, 0, sizeof(*network));
+    network->scratch = exec->backend ? NULL : exec->scratch;
+    if ((ret = sbv_architecture_read(network, weights, report, &layer, &layers)) >= 0 &&
+        (ret = read_layers(network, weights, exec, layer, layers, report)) >= 0)
+        ret = sbv_tail_collapse(network, weights, moved, exec, report);
+    free(layer);
+    if (ret < 0)
+        sbv_network_close(network, exec);
+    return ret;
+}
+
+void sbv_network_close(sbv_network *network, const sbv_exec *exec)
+{
+    sbv_release(exec, network->memory);
+    sbv_release(exec, network->tail_memory);
+    free(network->zeros);
+    memset(network, 0, sizeof(*network));
+}
+
+sbv_conv_args sbv_conv_of(const sbv_network *network, const sbv_layer *layer, sbv_map in, sbv_map out, float slope)
+{
+    sbv_conv_args a = {
+        .in = in,
+        .out = out,
+        .weights = layer->weights,
+        .bias = layer->bias,
+        .zeros = network->zeros,
+        .scratch = network->scratch,
+        .kernel = layer->kernel,
+        .stride = 1,
+        .dilation = 1,
+        .padding = layer->kernel / 2,
+        .split = layer->split,
+        .winograd = layer->winograd,
+        .slope = slope,
+        .x1 = out.w,
+    };
+    return a;
+}

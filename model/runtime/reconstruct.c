@@ -1,0 +1,182 @@
+/*
+ * Reconstruction: warped features of the window's frames -> fusion -> residual trunk -> collapsed tail + the enlarged
+ * centre frame. Works on tiles: a tile's halo is as wide as the trunk, fusion and tail reach, so that its core has the
+ * bits it would have without tiles.
+ *
+ * This file is part of Self-Blind-VSR for FFmpeg. SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#include "model/runtime/stages.h"
+
+static sbv_map tile_map(const sbv_stages *s, const sbv_tile *tile, void *data, int channels)
+{
+    return sbv_feature_map(s->exec, data, tile->w, tile->h, channels);
+}
+
+static sbv_map trunk_map(const sbv_stages *s, const sbv_tile *tile)
+{
+    return sbv_precise_map(s->exec, s->ws->part.trunk, tile->w, tile->h, s->network->features);
+}
+
+void sbv_warp_features(const sbv_stages *s, sbv_slot *const window[], const sbv_tile *tile)
+{
+    const sbv_network *n = s->network;
+    sbv_map all = tile_map(s, tile, s->ws->part.warped, n->sequence * n->features);
+    for (int i = 0; i < n->sequence; i++) {
+        sbv_map out = sbv_channels(all, i * n->features, n->features);
+        if (i == n->sequence / 2) {
+            sbv_copy_args copy = {sbv_window(window[i]->features, tile->x0, tile->y0, tile->w, tile->h), out};
+            sbv_run_copy(s->exec, &copy, tile->h);
+        } else {
+            sbv_warp_args warp = {
+                .in = window[i]->features,
+                .out = out,
+                .flow = s->ws->flow[i],
+                .x0 = tile->x0,
+                .y0 = tile->y0,
+                .scale = 1,
+                .clamp = 1,
+            };
+            sbv_run_warp(s->exec, &warp, tile->h);
+        }
+    }
+}
+
+void sbv_fuse(const sbv_stages *s, const sbv_tile *tile)
+{
+    const sbv_network *n = s->network;
+    sbv_conv_args conv = sbv_conv_of(n, &n->fusion, tile_map(s, tile, s->ws->part.warped, n->sequence * n->features),
+                                     trunk_map(s, tile), SBV_LINEAR);
+    sbv_run_conv(s->exec, &conv, tile->h);
+}
+
+void sbv_run_trunk(const sbv_stages *s, const sbv_tile *tile)
+{
+    const sbv_network *n = s->network;
+    sbv_map trunk = trunk_map(s, tile);
+    sbv_map hidden = tile_map(s, tile, s->ws->hidden.data, n->features);
+    for (int i = 0; i < n->recons_blocks; i++)
+        sbv_run_block(s, &n->recons[i], trunk, hidden);
+}
+
+#define MAX_SEGMENTS 5 /* of an axis: two pixels on either side, and the middle */
+
+/* Consecutive pixels begin .. end - 1 along one axis that share a class of position. */
+struct segment {
+    int begin, end;
+    int side; /* as sbv_tail_side has it */
+};
+
+/* Splits begin .. end - 1 of an axis of `size` pixels. Returns the number of segments. */
+static int split(const sbv_network *n, int begin, int end, int size, struct segment segment[MAX_SEGMENTS])
+{
+    const int first = n->tail_left + 1, last = size - 1 - (n->tail_right + 1); /* of the middle */
+    int count = 0;
+    for (int at = begin; at < end; at = segment[count++].end) {
+        int stop = at < first || at > last ? at + 1 : last + 1 < end ? last + 1 : end;
+        segment[count] = (struct segment){at, stop, sbv_tail_side(n, at, size)};
+    }
+    return count;
+}
+
+/* part.trunk -> the core of outputs, a map of the size of the tile. */
+static void collapsed_tail(const sbv_stages *s, const sbv_tile *tile, sbv_map outputs)
+{
+    const sbv_network *n = s->network;
+    sbv_map trunk = trunk_map(s, tile);
+    struct segment rows[MAX_SEGMENTS], columns[MAX_SEGMENTS];
+    int row_count = split(n, tile->core_y0, tile->core_y0 + tile->core_h, s->ws->height, rows);
+    int column_count = split(n, tile->core_x0, tile->core_x0 + tile->core_w, s->ws->width, columns);
+    for (int v = 0; v < row_count; v++)
+        for (int h = 0; h < column_count; h++) {
+            const sbv_layer *layer = &n->tail[rows[v].side][columns[h].side];
+            sbv_conv_args conv = sbv_conv_of(n, layer, trunk, outputs, SBV_LINEAR);
+            conv.x0 = columns[h].begin - tile->x0;
+            conv.x1 = columns[h].end - tile->x0;
+            conv.y0 = rows[v].begin - tile->y0;
+            sbv_run_conv(s->exec, &conv, rows[v].end - rows[v].begin);
+        }
+}
+
+/* The enlarged centre frame, and what the network adds to it. */
+struct picture {
+    const sbv_ops *ops;
+    sbv_resize_args base;
+    sbv_shuffle_args detail;
+};
+
+#define STRIP_BYTES (256 << 10) /* of the picture: a part of a core's second cache */
+
+/* One after the other for a few rows at a time, which are still in the cache when they are added to. */
+static void make_rows(void *arg, int begin, int end)
+{
+    const struct picture *p = arg;
+    const ptrdiff_t row_bytes = p->base.out.w * p->base.out.pixel * (ptrdiff_t)sizeof(float);
+    const int strip = row_bytes < STRIP_BYTES ? (int)(STRIP_BYTES / row_bytes) : 1;
+    for (int y = begin, stop; y < end; y = stop) {
+        stop = end - y < strip ? end : y + strip;
+        p->ops->resize(&p->base, y, stop);
+        p->ops->pixel_shuffle(&p->detail, y, stop);
+    }
+}
+
+void sbv_run_tail(const sbv_stages *s, const sbv_slot *centre, const sbv_tile *tile)
+{
+    const int scale = s->network->scale, x0 = tile->core_x0 - tile->x0, y0 = tile->core_y0 - tile->y0;
+    if (s->exec->backend) {
+        collapsed_tail(s, tile, sbv_window(s->ws->outputs, tile->x0, tile->y0, tile->w, tile->h));
+        return;
+    }
+    sbv_map outputs = sbv_map_of(s->ws->part.outputs, tile->w, tile->h, SBV_COLOURS * scale * scale);
+    sbv_map picture = sbv_window(s->ws->output, scale * tile->core_x0, scale * tile->core_y0, scale * tile->core_w,
+                                 scale * tile->core_h);
+    collapsed_tail(s, tile, outputs);
+    struct picture rows = {
+        .ops = &s->exec->ops,
+        .base = {.in = centre->rgb,
+                 .out = picture,
+                 .full_w = s->ws->output.w,
+                 .full_h = s->ws->output.h,
+                 .x0 = scale * tile->core_x0,
+                 .y0 = scale * tile->core_y0,
+                 .move = s->network->moved ? scale : 0},
+        .detail = {.in = sbv_window(outputs, x0, y0, tile->core_w, tile->core_h),
+                   .out = picture,
+                   .factor = scale,
+                   .add = 1},
+    };
+    sbv_parallel(s->exec, make_rows, &rows, picture.h);
+}
+
+/* One axis of a tile: the core that begins at `at`, and the core with its halo. It begins at an even position, as the
+ * frame does: convolutions by Winograd compute pairs of rows and columns, each pixel in its place of a pair. */
+static void place(int at, int tile, int halo, int size, int *core, int *core_size, int *start, int *extent)
+{
+    int core_end = size - at < tile ? size : at + tile;
+    int end = size - core_end < halo ? size : core_end + halo;
+    *core = at;
+    *core_size = core_end - at;
+    *start = at < halo ? 0 : (at - halo) / 2 * 2;
+    *extent = end - *start;
+}
+
+int sbv_tile_at(const sbv_stages *s, int i, sbv_tile *tile)
+{
+    const int side = s->ws->tile, halo = sbv_halo(s->network);
+    const int across = (s->ws->width - 1) / side + 1, down = (s->ws->height - 1) / side + 1;
+    if (i >= across * down)
+        return 0;
+    place(i % across * side, side, halo, s->ws->width, &tile->core_x0, &tile->core_w, &tile->x0, &tile->w);
+    place(i / across * side, side, halo, s->ws->height, &tile->core_y0, &tile->core_h, &tile->y0, &tile->h);
+    return 1;
+}
+
+void sbv_reconstruct(const sbv_stages *s, sbv_slot *const window[])
+{
+    sbv_tile tile;
+    for (int i = 0; sbv_tile_at(s, i, &tile); i++) {
+        sbv_warp_features(s, window, &tile);
+        sbv_fuse(s, &tile);
+        sbv_run_trunk(s, &tile);
+        sbv_run_tail(s, window[s->network->sequence / 2], &tile);
+    }
+}

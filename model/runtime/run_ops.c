@@ -1,0 +1,282 @@
+/*
+ * Running operations on all cores: see run_ops.h.
+ *
+ * This file is part of Self-Blind-VSR for FFmpeg. SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#define _POSIX_C_SOURCE 200809L
+#include "model/runtime/run_ops.h"
+
+#include "kernels/cpu/cpu.h"
+#include "kernels/cpu/denormals.h"
+#include "kernels/cpu/scratch.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define MAX_THREADS 256
+
+/* Ranges per thread: more than one, so that a thread that is late does not hold up the others for long; but each range
+ * of a convolution reads all of its weights, and rows around its own, so that it should have some of its own. */
+#define RANGES_PER_THREAD 4
+#define LEAST_ROWS        8
+
+struct sbv_pool {
+    pthread_mutex_t lock;
+    pthread_cond_t work, done;
+    pthread_t thread[MAX_THREADS];
+    int threads;    /* workers; the calling thread works too */
+    unsigned round; /* counts the batches given out */
+    int busy, quit;
+    sbv_job_fn *job;
+    void *arg;
+    int jobs;
+    atomic_int next;
+};
+
+static void take_jobs(sbv_pool *pool)
+{
+    int job;
+    while ((job = atomic_fetch_add(&pool->next, 1)) < pool->jobs)
+        pool->job(pool->arg, job, pool->jobs);
+}
+
+static void *worker(void *arg)
+{
+    sbv_pool *pool = arg;
+    unsigned seen = 0;
+    pthread_mutex_lock(&pool->lock);
+    for (;;) {
+        while (!pool->quit && pool->round == seen)
+            pthread_cond_wait(&pool->work, &pool->lock);
+        if (pool->quit)
+            break;
+        seen = pool->round;
+        pthread_mutex_unlock(&pool->lock);
+        take_jobs(pool);
+        pthread_mutex_lock(&pool->lock);
+        if (--pool->busy == 0)
+            pthread_cond_signal(&pool->done);
+    }
+    pthread_mutex_unlock(&pool->lock);
+    return NULL;
+}
+
+static void pool_execute(void *opaque, sbv_job_fn *job, void *arg, int jobs)
+{
+    sbv_pool *pool = opaque;
+    pthread_mutex_lock(&pool->lock);
+    pool->job = job;
+    pool->arg = arg;
+    pool->jobs = jobs;
+    atomic_store(&pool->next, 0);
+    pool->busy = pool->threads;
+    pool->round++;
+    pthread_cond_broadcast(&pool->work);
+    pthread_mutex_unlock(&pool->lock);
+    take_jobs(pool);
+    pthread_mutex_lock(&pool->lock);
+    while (pool->busy)
+        pthread_cond_wait(&pool->done, &pool->lock);
+    pthread_mutex_unlock(&pool->lock);
+}
+
+static void pool_close(sbv_pool *pool)
+{
+    pthread_mutex_lock(&pool->lock);
+    pool->quit = 1;
+    pthread_cond_broadcast(&pool->work);
+    pthread_mutex_unlock(&pool->lock);
+    for (int i = 0; i < pool->threads; i++)
+        pthread_join(pool->thread[i], NULL);
+    pthread_cond_destroy(&pool->work);
+    pthread_cond_destroy(&pool->done);
+    pthread_mutex_destroy(&pool->lock);
+    free(pool);
+}
+
+/* A pool of as many workers as could be started; with none the calling thread does everything. */
+static sbv_pool *pool_open(int workers)
+{
+    sbv_pool *pool = calloc(1, sizeof(*pool));
+    if (!pool)
+        return NULL;
+    pthread_mutex_init(&pool->lock, NULL);
+    pthread_cond_init(&pool->work, NULL);
+    pthread_cond_init(&pool->done, NULL);
+    while (pool->threads < workers && !pthread_create(&pool->thread[pool->threads], NULL, worker, pool))
+        pool->threads++;
+    return pool;
+}
+
+static void set_isa(sbv_exec *exec, enum sbv_isa isa)
+{
+    sbv_ops_init(&exec->ops);
+    sbv_ops_init_isa(&exec->ops, isa);
+    exec->isa = sbv_isa_name(isa);
+}
+
+/* SBV_CPU=name in the environment asks for an instruction set other than the best: c is what all others are compared
+ * with. What it asks for is what fp32 is computed by; amx, and nothing asked for, leave bf16 possible. */
+static int choose_isa(sbv_exec *exec, sbv_report *report)
+{
+    const char *name = getenv("SBV_CPU");
+    const int asked = name && *name, isa = asked ? sbv_isa_by_name(name) : (int)sbv_best_isa();
+    if (isa < 0)
+        return sbv_fail(report, SBV_ERROR_ARGUMENT, "SBV_CPU=%s: not an instruction set of this processor", name);
+    exec->isa_asked = asked ? isa : -1;
+    set_isa(exec, isa == SBV_ISA_AMX ? sbv_best_isa() : (enum sbv_isa)isa);
+    return SBV_OK;
+}
+
+/* As many blocks as ranges can run at once. What is never taken is never touched, so it costs nothing. */
+static sbv_scratch *scratch_open(size_t size, int blocks)
+{
+    sbv_scratch *scratch = calloc(1, sizeof(*scratch) + (size_t)blocks * sizeof(*scratch->taken));
+    void *memory;
+    if (!scratch || posix_memalign(&memory, SBV_MEMORY_ALIGN, (size_t)blocks * size)) {
+        free(scratch);
+        return NULL;
+    }
+    *scratch = (sbv_scratch){.size = size, .blocks = blocks, .memory = memory, .taken = (atomic_flag *)(scratch + 1)};
+    for (int i = 0; i < blocks; i++)
+        atomic_flag_clear(&scratch->taken[i]);
+    return scratch;
+}
+
+static void scratch_close(sbv_scratch *scratch)
+{
+    if (scratch)
+        free(scratch->memory);
+    free(scratch);
+}
+
+/* What the operations ask for, in place of what was there. */
+static int make_scratch(sbv_exec *exec, sbv_report *report)
+{
+    scratch_close(exec->scratch);
+    exec->scratch = NULL;
+    if (!exec->ops.conv_scratch)
+        return SBV_OK;
+    exec->scratch = scratch_open(exec->ops.conv_scratch, exec->threads * RANGES_PER_THREAD);
+    return exec->scratch ? SBV_OK : sbv_fail(report, SBV_ERROR_MEMORY, "out of memory: scratch of convolutions");
+}
+
+int sbv_exec_choose(sbv_exec *exec, enum sbv_precision precision, sbv_report *report)
+{
+    const char *missing = exec->isa_asked >= 0 && exec->isa_asked != SBV_ISA_AMX
+                              ? "SBV_CPU asks for another instruction set"
+                              : sbv_amx_missing();
+    if (precision == SBV_PRECISION_BF16 && missing)
+        return sbv_fail(report, SBV_ERROR_ARGUMENT, "precision bf16 needs AMX: %s", missing);
+    if (missing || (precision != SBV_PRECISION_BF16 && precision != SBV_PRECISION_AUTO))
+        return SBV_OK;
+    set_isa(exec, SBV_ISA_AMX);
+    return make_scratch(exec, report);
+}
+
+int sbv_exec_open(sbv_exec *exec, int threads, sbv_execute_fn *execute, void *opaque, sbv_report *report)
+{
+    int ret;
+    memset(exec, 0, sizeof(*exec));
+    if ((ret = choose_isa(exec, report)) < 0)
+        return ret;
+    if (threads < 0 || threads > MAX_THREADS)
+        return sbv_fail(report, SBV_ERROR_ARGUMENT, "threads %d: out of range 0 to %d", threads, MAX_THREADS);
+    if (threads == 0) {
+        long processors = sysconf(_SC_NPROCESSORS_ONLN);
+        threads = processors < 1 ? 1 : processors > MAX_THREADS ? MAX_THREADS : (int)processors;
+    }
+    exec->threads = threads;
+    exec->execute = execute;
+    exec->opaque = opaque;
+    if ((ret = make_scratch(exec, report)) < 0)
+        return ret;
+    if (!execute) {
+        exec->pool = pool_open(threads - 1);
+        if (!exec->pool) {
+            sbv_exec_close(exec);
+            return sbv_fail(report, SBV_ERROR_MEMORY, "out of memory: thread pool");
+        }
+        exec->execute = pool_execute;
+        exec->opaque = exec->pool;
+    }
+    return SBV_OK;
+}
+
+void sbv_exec_close(sbv_exec *exec)
+{
+    if (exec->pool)
+        pool_close(exec->pool);
+    scratch_close(exec->scratch);
+    memset(exec, 0, sizeof(*exec));
+}
+
+struct range_call {
+    sbv_body_fn *body;
+    void *arg;
+    int count, unit; /* unit: what ranges begin at a multiple of */
+};
+
+static void run_range(void *arg, int job, int jobs)
+{
+    const struct range_call *call = arg;
+    const int64_t units = (call->count + call->unit - 1) / call->unit;
+    const int begin = (int)(units * job / jobs) * call->unit;
+    const int stop = (int)(units * (job + 1) / jobs) * call->unit, end = stop < call->count ? stop : call->count;
+    const uint64_t mode = sbv_flush_denormals();
+    if (begin < end)
+        call->body(call->arg, begin, end);
+    sbv_set_float_mode(mode);
+}
+
+static int ranges_per_thread(const sbv_exec *exec, int count)
+{
+    const int ranges = count / (exec->threads * LEAST_ROWS);
+    return ranges < 1 ? 1 : ranges < RANGES_PER_THREAD ? ranges : RANGES_PER_THREAD;
+}
+
+static void execute(const sbv_exec *exec, struct range_call *call, int jobs)
+{
+    if (jobs > 1)
+        exec->execute(exec->opaque, run_range, call, jobs);
+    else if (jobs == 1)
+        run_range(call, 0, 1);
+}
+
+/* Ranges begin at even numbers where that keeps all threads busy: convolutions by Winograd compute pairs of rows. */
+void sbv_parallel(const sbv_exec *exec, sbv_body_fn *body, void *arg, int count)
+{
+    const int unit = count / 2 < exec->threads ? 1 : 2, units = (count + unit - 1) / unit;
+    struct range_call call = {body, arg, count, unit};
+    const int jobs = exec->threads > 1 ? exec->threads * ranges_per_thread(exec, count) : 1;
+    execute(exec, &call, jobs < units ? jobs : units);
+}
+
+void sbv_parallel_jobs(const sbv_exec *exec, sbv_body_fn *body, void *arg, int jobs)
+{
+    struct range_call call = {body, arg, jobs, 1};
+    execute(exec, &call, jobs);
+}
+
+#define SBV_RUN_DEFINITION(op, args)                                                                                   \
+    struct op##_call {                                                                                                 \
+        const sbv_exec *exec;                                                                                          \
+        const args *a;                                                                                                 \
+    };                                                                                                                 \
+    static void op##_body(void *arg, int begin, int end)                                                               \
+    {                                                                                                                  \
+        const struct op##_call *call = arg;                                                                            \
+        call->exec->ops.op(call->a, begin, end);                                                                       \
+    }                                                                                                                  \
+    void sbv_run_##op(const sbv_exec *exec, const args *a, int jobs)                                                   \
+    {                                                                                                                  \
+        struct op##_call call = {exec, a};                                                                             \
+        if (exec->backend)                                                                                             \
+            exec->backend->op(exec->backend, a, jobs);                                                                 \
+        else                                                                                                           \
+            sbv_parallel(exec, op##_body, &call, jobs);                                                                \
+    }
+SBV_OPS(SBV_RUN_DEFINITION)

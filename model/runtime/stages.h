@@ -1,0 +1,64 @@
+/*
+ * The stages of the network, each from maps of the workspace to maps of the workspace. Source: Bai and Pan, TPAMI 2024;
+ * the flow network is PWC-Net (Sun et al., CVPR 2018).
+ *
+ * This file is part of Self-Blind-VSR for FFmpeg. SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#ifndef SBV_RUNTIME_STAGES_H
+#define SBV_RUNTIME_STAGES_H
+
+#include "model/runtime/workspace.h"
+
+/* What every stage works with. */
+typedef struct sbv_stages {
+    const sbv_network *network;
+    const sbv_exec *exec;
+    sbv_workspace *ws;
+} sbv_stages;
+
+/* slot->rgb -> slot->features. Once per frame. (features.c) */
+void sbv_extract_features(const sbv_stages *s, sbv_slot *slot);
+
+/* slot->rgb -> slot->pyramid. Once per frame. (flow.c) */
+void sbv_extract_pyramid(const sbv_stages *s, sbv_slot *slot);
+
+/* Optical flow in pixels from `first` to `second` -> flow, x and y. (flow.c) */
+void sbv_estimate_flow(const sbv_stages *s, const sbv_slot *first, const sbv_slot *second, sbv_map flow);
+
+/* Features of the window's frames, warped by ws->flow -> part.warped, frame after frame. (reconstruct.c) */
+void sbv_warp_features(const sbv_stages *s, sbv_slot *const window[], const sbv_tile *tile);
+
+/* part.warped -> part.trunk (reconstruct.c) */
+void sbv_fuse(const sbv_stages *s, const sbv_tile *tile);
+
+/* The residual blocks, in place in part.trunk. (reconstruct.c) */
+void sbv_run_trunk(const sbv_stages *s, const sbv_tile *tile);
+
+/* part.trunk and the centre frame -> the tile's part of ws->output, or with a backend of ws->outputs. (reconstruct.c)
+ */
+void sbv_run_tail(const sbv_stages *s, const sbv_slot *centre, const sbv_tile *tile);
+
+/* The four stages above for every tile: window and ws->flow -> ws->output or outputs. (reconstruct.c) */
+void sbv_reconstruct(const sbv_stages *s, sbv_slot *const window[]);
+
+/* Tile number `i`, or 0 if there are not so many. (reconstruct.c) */
+int sbv_tile_at(const sbv_stages *s, int i, sbv_tile *tile);
+
+/* Blur kernel of the window -> kernel, size * size values. Errors: MEMORY, reported. (kernel_net.c) */
+int sbv_run_kernel_net(const sbv_stages *s, sbv_slot *const window[], float *kernel, sbv_report *report);
+
+/* With a backend ws->outputs and the centre frame -> ws->output. (refine.c) */
+void sbv_make_picture(const sbv_stages *s, const sbv_slot *centre);
+
+/* `steps` steps of descent on the difference of the centre frame and ws->output blurred by the kernel of `side` and
+ * reduced, in ws->output; none are made where its mean square is `enough` or less. (refine.c) */
+void sbv_refine(const sbv_stages *s, const sbv_slot *centre, int side, int steps, float enough);
+
+/* Sums of the rows of the square of that difference, of the picture clamped to [0, 1] -> ws->refinement.cycle.
+ * (refine.c) */
+void sbv_compare_cycle(const sbv_stages *s, const sbv_slot *centre, int side);
+
+/* x + conv[1](relu(conv[0](x))), in place; hidden is scratch of the same size. (residual_block.c) */
+void sbv_run_block(const sbv_stages *s, const sbv_block *block, sbv_map x, sbv_map hidden);
+
+#endif /* SBV_RUNTIME_STAGES_H */

@@ -1,0 +1,351 @@
+/*
+ * The collapsed tail.
+ *
+ * Behind the trunk come one or two (convolution, pixel shuffle) pairs and two more convolutions, with no activation
+ * between them. All of it is linear: one 5x5 convolution at input resolution with 3 * scale^2 outputs, followed by a
+ * pixel shuffle, does the same at a fraction of the cost. At the border of the image the zero padding inside the tail
+ * makes the operator differ; there, what the inner convolutions would have computed outside the image counts as zero.
+ * It depends only on which neighbours of a pixel lie outside, so there is one convolution per class of position.
+ *
+ * Each is found by running the tail backwards from a unit impulse at every one of its outputs: the gradient at the
+ * input is the kernel, the gradients met on the way, times the biases, make the bias. Images one pixel high or wide
+ * need W_both = W_first + W_last - W_middle, per axis: what lies outside on either side is then left out, since the
+ * operator is a sum over paths and no path leaves on one side and returns on the other.
+ *
+ * Models whose samples sit on the top-left pixels of their blocks make a picture that lies (scale - 1) / 2 pixels too
+ * far up and left. The move that puts it right is linear too: an output of a moved tail is the weighted sum of outputs
+ * of the tail, of its own block and of those beside it, at the border each of its own class. The kernel grows to 7x7.
+ *
+ * This file is part of Self-Blind-VSR for FFmpeg. SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "model/runtime/network.h"
+
+#define TAIL_LAYERS 4
+#define RADIUS      (SBV_TAIL_KERNEL / 2)
+#define MAX_AREA    36 /* floats of a gradient, per feature channel: 5x5 pixels, or 3x3 of 4 times the channels */
+
+/* A tail layer with weights as [out][tap][in], so that the inner loop over input channels is contiguous. */
+struct plain_layer {
+    int in, out;
+    float *weights, *bias;
+};
+
+struct collapse {
+    sbv_network *network;
+    const sbv_exec *exec;
+    struct plain_layer up[2], last[2];
+    float *kernels; /* [vertical][horizontal][output][bias, then tap, then channel] of the nine basic classes */
+    size_t kernel_floats;
+    float *scratch; /* two gradients for each job */
+    size_t gradient_floats;
+    float *moved; /* one of these as one class has it, moved where that is asked for */
+    size_t moved_floats;
+    float *raw; /* the weights of one class, [output][channel][tap] */
+};
+
+/* A gradient: values [y][x][channel] at positions x0 .. x0 + extent - 1 of an image, both ways. */
+struct gradient {
+    float *data;
+    int y0, x0, h, w, channels;
+};
+
+static int read_plain(const sbv_weights *weights, const sbv_layer *layer, struct plain_layer *plain)
+{
+    const size_t in = (size_t)layer->in, out = (size_t)layer->out;
+    float *raw = malloc(in * out * 9 * sizeof(*raw));
+    int ret;
+    plain->in = layer->in;
+    plain->out = layer->out;
+    plain->weights = malloc(in * out * 9 * sizeof(*plain->weights));
+    plain->bias = malloc(out * sizeof(*plain->bias));
+    if (!raw || !plain->weights || !plain->bias)
+        ret = sbv_fail(weights->report, SBV_ERROR_MEMORY, "out of memory: weights of the tail");
+    else if ((ret = sbv_weights_read(weights, layer->weight_tensor, raw)) >= 0 &&
+             (ret = sbv_weights_read(weights, layer->bias_tensor, plain->bias)) >= 0)
+        for (size_t o = 0; o < out; o++)
+            for (size_t i = 0; i < in; i++)
+                for (size_t t = 0; t < 9; t++)
+                    plain->weights[(o * 9 + t) * in + i] = raw[(o * in + i) * 9 + t];
+    free(raw);
+    return ret;
+}
+
+/* Zeroes what lies outside an image that, in this class, begins at 0 or ends at `end` (positions of the centre pixel).
+ */
+static void mask(struct gradient *g, enum sbv_side vertical, enum sbv_side horizontal, int end)
+{
+    for (int y = 0; y < g->h; y++)
+        for (int x = 0; x < g->w; x++) {
+            int outside = (vertical == SBV_FIRST && g->y0 + y < 0) || (vertical == SBV_LAST && g->y0 + y >= end) ||
+                          (horizontal == SBV_FIRST && g->x0 + x < 0) || (horizontal == SBV_LAST && g->x0 + x >= end);
+            if (outside)
+                memset(g->data + (y * g->w + x) * g->channels, 0, (size_t)g->channels * sizeof(float));
+        }
+}
+
+/* Backwards through a 3x3 convolution: *g, a gradient at its output, is replaced by the one at its input, built in
+ * `to`. Returns the part of the bias. */
+static float back_conv(struct gradient *g, const struct plain_layer *layer, float *to)
+{
+    struct gradient in = {to, g->y0 - 1, g->x0 - 1, g->h + 2, g->w + 2, layer->in};
+    float bias = 0;
+    memset(to, 0, (size_t)(in.h * in.w * in.channels) * sizeof(*to));
+    for (int y = 0; y < g->h; y++)
+        for (int x = 0; x < g->w; x++)
+            for (int o = 0; o < layer->out; o++) {
+                float value = g->data[(y * g->w + x) * g->channels + o];
+                if (value == 0)
+                    continue;
+                bias += value * layer->bias[o];
+                for (int t = 0; t < 9; t++) {
+                    const float *w = layer->weights + ((ptrdiff_t)o * 9 + t) * layer->in;
+                    float *into = to + ((y + t / 3) * in.w + x + t % 3) * in.channels;
+                    for (int i = 0; i < layer->in; i++)
+                        into[i] += value * w[i];
+                }
+            }
+    *g = in;
+    return bias;
+}
+
+static int floor_half(int n)
+{
+    return n >= 0 ? n / 2 : -((1 - n) / 2);
+}
+
+/* Backwards through a pixel shuffle by 2. */
+static void back_shuffle(struct gradient *g, float *to)
+{
+    struct gradient in = {to, floor_half(g->y0), floor_half(g->x0), 0, 0, 4 * g->channels};
+    in.h = floor_half(g->y0 + g->h - 1) - in.y0 + 1;
+    in.w = floor_half(g->x0 + g->w - 1) - in.x0 + 1;
+    memset(to, 0, (size_t)(in.h * in.w * in.channels) * sizeof(*to));
+    for (int y = 0; y < g->h; y++)
+        for (int x = 0; x < g->w; x++) {
+            int py = floor_half(g->y0 + y), px = floor_half(g->x0 + x);
+            int phase = (g->y0 + y - 2 * py) * 2 + g->x0 + x - 2 * px;
+            float *into = to + ((py - in.y0) * in.w + px - in.x0) * in.channels + phase;
+            for (int c = 0; c < g->channels; c++)
+                into[4 * c] = g->data[(y * g->w + x) * g->channels + c];
+        }
+    *g = in;
+}
+
+/* The kernel of one output (channel, row and column inside the pixel's block) in one class. */
+static void collapse_output(const struct collapse *c, enum sbv_side vertical, enum sbv_side horizontal, int output,
+                            float *kernel, float *scratch)
+{
+    const int scale = c->network->scale, area = scale * scale;
+    float *buffer[2] = {scratch, scratch + c->gradient_floats};
+    struct gradient g = {buffer[0], output % area / scale, output % scale, 1, 1, SBV_COLOURS};
+    float bias;
+    memset(g.data, 0, SBV_COLOURS * sizeof(float));
+    g.data[output / area] = 1;
+    bias = back_conv(&g, &c->last[1], buffer[1]);
+    mask(&g, vertical, horizontal, scale);
+    bias += back_conv(&g, &c->last[0], buffer[0]);
+    mask(&g, vertical, horizontal, scale);
+    for (int size = scale / 2, up = size - 1; size >= 1; size /= 2, up--) {
+        back_shuffle(&g, buffer[1]);
+        bias += back_conv(&g, &c->up[up], buffer[0]);
+        mask(&g, vertical, horizontal, size);
+    }
+    kernel[0] = bias;
+    memset(kernel + 1, 0, (c->kernel_floats - 1) * sizeof(*kernel));
+    for (int y = 0; y < g.h; y++)
+        for (int x = 0; x < g.w; x++)
+            memcpy(kernel + 1 + ((g.y0 + y + RADIUS) * SBV_TAIL_KERNEL + g.x0 + x + RADIUS) * g.channels,
+                   g.data + (y * g.w + x) * g.channels, (size_t)g.channels * sizeof(float));
+}
+
+static float *basic_kernel(const struct collapse *c, int vertical, int horizontal, int output)
+{
+    const int outputs = SBV_COLOURS * c->network->scale * c->network->scale;
+    return c->kernels + (size_t)((vertical * 3 + horizontal) * outputs + output) * c->kernel_floats;
+}
+
+static void collapse_range(void *arg, int begin, int end)
+{
+    const struct collapse *c = arg;
+    const int outputs = SBV_COLOURS * c->network->scale * c->network->scale;
+    for (int job = begin; job < end; job++) {
+        int vertical = job / outputs / 3, horizontal = job / outputs % 3, output = job % outputs;
+        collapse_output(c, (enum sbv_side)vertical, (enum sbv_side)horizontal, output,
+                        basic_kernel(c, vertical, horizontal, output),
+                        c->scratch + (size_t)job * 2 * c->gradient_floats);
+    }
+}
+
+/* The basic classes, with signs, that make up each class of one axis. */
+static const int parts[SBV_TAIL_SIDES][3] = {
+    [SBV_MIDDLE] = {1, 0, 0},
+    [SBV_FIRST] = {0, 1, 0},
+    [SBV_LAST] = {0, 0, 1},
+    [SBV_BOTH] = {-1, 1, 1},
+};
+
+static float combined(const struct collapse *c, int vertical, int horizontal, int output, size_t at)
+{
+    float sum = 0;
+    for (int v = 0; v < 3; v++)
+        for (int h = 0; h < 3; h++)
+            if (parts[vertical][v] && parts[horizontal][h])
+                sum += (float)(parts[vertical][v] * parts[horizontal][h]) * basic_kernel(c, v, h, output)[at];
+    return sum;
+}
+
+/* Where a tap of a moved output lies, along one axis: in the block of the pixel `block` further on, at `phase` in it,
+ * and which side of the image that pixel lies on. */
+struct tap {
+    float weight;
+    int block, phase;
+    enum sbv_side side;
+};
+
+/* The taps of output `phase` of the block of a pixel on a side as sbv_tail_side gives it. Without a move there is one.
+ * Returns their number. */
+static int find_taps(const sbv_network *n, int side, int phase, struct tap tap[SBV_MOVE_TAPS])
+{
+    const int left = side / (n->tail_right + 2), right = side % (n->tail_right + 2);
+    const int count = n->moved ? SBV_MOVE_TAPS : 1;
+    for (int i = 0; i < count; i++) {
+        int at = n->moved ? phase - n->scale / 2 - 1 + i : phase;
+        at = at < -left * n->scale ? -left * n->scale : at; /* continued by its edge */
+        at = at >= (right + 1) * n->scale ? (right + 1) * n->scale - 1 : at;
+        const int block = (at + n->scale * 2) / n->scale - 2, first = left + block == 0, last = right - block == 0;
+        tap[i] = (struct tap){
+            .weight = !n->moved                          ? 1
+                      : i == 0 || i == SBV_MOVE_TAPS - 1 ? SBV_MOVE_FAR
+                                                         : SBV_MOVE_NEAR,
+            .block = block,
+            .phase = at - block * n->scale,
+            .side = first && last ? SBV_BOTH
+                    : first       ? SBV_FIRST
+                    : last        ? SBV_LAST
+                                  : SBV_MIDDLE,
+        };
+    }
+    return count;
+}
+
+/* kernel += what one tap of an output takes, at its place in a kernel of the network's size. */
+static void add_tap(const struct collapse *c, const struct tap *v, const struct tap *h, int colour, float *kernel)
+{
+    const sbv_network *n = c->network;
+    const size_t channels = (size_t)n->features;
+    const int output = (colour * n->scale + v->phase) * n->scale + h->phase, grown = n->tail_kernel / 2 - RADIUS;
+    const float weight = v->weight * h->weight;
+    kernel[0] += weight * combined(c, (int)v->side, (int)h->side, output, 0);
+    for (int t = 0; t < SBV_TAIL_KERNEL * SBV_TAIL_KERNEL; t++) {
+        const int y = t / SBV_TAIL_KERNEL + grown + v->block, x = t % SBV_TAIL_KERNEL + grown + h->block;
+        for (size_t i = 0; i < channels; i++)
+            kernel[1 + (size_t)(y * n->tail_kernel + x) * channels + i] +=
+                weight * combined(c, (int)v->side, (int)h->side, output, 1 + (size_t)t * channels + i);
+    }
+}
+
+/* The kernel of an output on a side of the image, of tail_kernel^2 taps: [bias, then tap, then channel]. */
+static void make_kernel(const struct collapse *c, int vertical, int horizontal, int output, float *kernel)
+{
+    const sbv_network *n = c->network;
+    struct tap v[SBV_MOVE_TAPS], h[SBV_MOVE_TAPS];
+    const int area = n->scale * n->scale;
+    const int rows = find_taps(n, vertical, output % area / n->scale, v);
+    const int columns = find_taps(n, horizontal, output % n->scale, h);
+    memset(kernel, 0, c->moved_floats * sizeof(*kernel));
+    for (int y = 0; y < rows; y++)
+        for (int x = 0; x < columns; x++)
+            add_tap(c, &v[y], &h[x], output / area, kernel);
+}
+
+static size_t class_bytes(const struct collapse *c)
+{
+    const int outputs = SBV_COLOURS * c->network->scale * c->network->scale;
+    size_t bytes = sbv_conv_bytes(c->exec, outputs, c->network->features, c->network->tail_kernel, 0);
+    return (bytes + SBV_WEIGHT_ALIGN - 1) / SBV_WEIGHT_ALIGN * SBV_WEIGHT_ALIGN + sbv_bias_bytes(outputs);
+}
+
+/* Packs the convolution of one class at `to`, of the host, which will be at `at` for the operations. */
+static void pack_class(const struct collapse *c, int vertical, int horizontal, char *to, const char *at)
+{
+    const int size = c->network->tail_kernel, taps = size * size, channels = c->network->features;
+    const int outputs = SBV_COLOURS * c->network->scale * c->network->scale;
+    const size_t weights = class_bytes(c) - sbv_bias_bytes(outputs);
+    float *bias = (float *)(to + weights);
+    for (int o = 0; o < outputs; o++) {
+        make_kernel(c, vertical, horizontal, o, c->moved);
+        bias[o] = c->moved[0];
+        for (int i = 0; i < channels; i++)
+            for (int t = 0; t < taps; t++)
+                c->raw[((ptrdiff_t)o * channels + i) * taps + t] = c->moved[1 + t * channels + i];
+    }
+    sbv_pack_conv(c->exec, c->raw, outputs, channels, size, 0, to);
+    c->network->tail[vertical][horizontal] = (sbv_layer){
+        .in = channels,
+        .out = outputs,
+        .kernel = size,
+        .weights = at,
+        .bias = (const float *)(at + weights),
+    };
+}
+
+static int pack_classes(const struct collapse *c, sbv_report *report)
+{
+    sbv_network *n = c->network;
+    const int sides = (n->tail_left + 2) * (n->tail_right + 2);
+    const size_t each = class_bytes(c), bytes = (size_t)(sides * sides) * each;
+    char *host = NULL;
+    int ret = sbv_weights_memory(c->exec, bytes, &n->tail_memory, &host, report);
+    for (int i = 0; i < sides * sides && ret >= 0; i++)
+        pack_class(c, i / sides, i % sides, host + (size_t)i * each, (char *)n->tail_memory + (size_t)i * each);
+    return sbv_weights_done(c->exec, bytes, n->tail_memory, host, ret, report);
+}
+
+static int allocate(struct collapse *c, sbv_report *report)
+{
+    sbv_network *n = c->network;
+    const size_t jobs = 9 * SBV_COLOURS * (size_t)(n->scale * n->scale);
+    c->kernel_floats = 1 + SBV_TAIL_KERNEL * SBV_TAIL_KERNEL * (size_t)n->features;
+    c->gradient_floats = MAX_AREA * (size_t)n->features;
+    c->kernels = malloc(jobs * c->kernel_floats * sizeof(float));
+    c->scratch = malloc(jobs * 2 * c->gradient_floats * sizeof(float));
+    c->moved_floats = 1 + (size_t)(n->tail_kernel * n->tail_kernel) * (size_t)n->features;
+    c->moved = malloc(c->moved_floats * sizeof(float));
+    c->raw = malloc(SBV_COLOURS * (size_t)(n->scale * n->scale) * c->moved_floats * sizeof(float));
+    if (!c->kernels || !c->scratch || !c->moved || !c->raw)
+        return sbv_fail(report, SBV_ERROR_MEMORY, "out of memory: collapsed tail");
+    return SBV_OK;
+}
+
+int sbv_tail_collapse(sbv_network *network, const sbv_weights *weights, int moved, const sbv_exec *exec,
+                      sbv_report *report)
+{
+    struct collapse c = {.network = network, .exec = exec};
+    struct plain_layer *plain[TAIL_LAYERS] = {&c.last[0], &c.last[1], &c.up[0], &c.up[1]};
+    const sbv_layer *layer[TAIL_LAYERS] = {&network->out[0], &network->out[1], &network->up[0], &network->up[1]};
+    const int layers = 2 + network->scale / 2;
+    int ret;
+    network->moved = moved;
+    network->tail_kernel = moved ? SBV_MOVED_KERNEL : SBV_TAIL_KERNEL;
+    network->tail_left = moved ? 1 : 0;
+    network->tail_right = moved && network->scale == 2 ? 1 : 0; /* of 4 the last tap is the pixel itself */
+    ret = allocate(&c, report);
+    for (int i = 0; i < layers && ret >= 0; i++)
+        ret = read_plain(weights, layer[i], plain[i]);
+    if (ret >= 0) {
+        sbv_parallel(exec, collapse_range, &c, 9 * SBV_COLOURS * network->scale * network->scale);
+        ret = pack_classes(&c, report);
+    }
+    for (int i = 0; i < TAIL_LAYERS; i++) {
+        free(plain[i]->weights);
+        free(plain[i]->bias);
+    }
+    free(c.kernels);
+    free(c.moved);
+    free(c.scratch);
+    free(c.raw);
+    return ret;
+}

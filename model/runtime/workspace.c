@@ -1,0 +1,240 @@
+/*
+ * The memory of a stream: see workspace.h. One function lays the buffers out; it runs first without memory, to measure.
+ *
+ * This file is part of Self-Blind-VSR for FFmpeg. SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#include "model/runtime/workspace.h"
+
+#include <string.h>
+
+#define SMALLEST_TILE 32 /* pixels; below, nearly all of the work would be halo */
+
+typedef struct arena {
+    const sbv_exec *exec;
+    size_t align;
+    char *base; /* NULL while measuring */
+    size_t used;
+    int overflow;
+} arena;
+
+static void *take(arena *a, int64_t w, int64_t h, size_t pixel_bytes)
+{
+    size_t size;
+    void *start = a->base ? a->base + a->used : NULL;
+    if (__builtin_mul_overflow((size_t)(w * h), pixel_bytes, &size) || size > SIZE_MAX / 4 - a->used)
+        a->overflow = 1;
+    else
+        a->used += (size + a->align - 1) / a->align * a->align;
+    return start;
+}
+
+static void *take_features(arena *a, int w, int h, int c)
+{
+    return take(a, w, h, sbv_feature_bytes(a->exec, c));
+}
+
+static void *take_precise(arena *a, int w, int h, int c)
+{
+    return take(a, w, h, sbv_precise_bytes(a->exec, c));
+}
+
+static sbv_map take_precise_map(arena *a, int w, int h, int c)
+{
+    return sbv_precise_map(a->exec, take_precise(a, w, h, c), w, h, c);
+}
+
+static sbv_map take_feature_map(arena *a, int w, int h, int c)
+{
+    return sbv_feature_map(a->exec, take_features(a, w, h, c), w, h, c);
+}
+
+static void *take_floats(arena *a, int w, int h, int c)
+{
+    return take(a, w, h, (size_t)c * sizeof(float));
+}
+
+static sbv_map take_float_map(arena *a, int w, int h, int c)
+{
+    return sbv_map_of(take_floats(a, w, h, c), w, h, c);
+}
+
+static int smaller(int a, int b)
+{
+    return a < b ? a : b;
+}
+
+static int larger(int a, int b)
+{
+    return a > b ? a : b;
+}
+
+int sbv_halo(const sbv_network *network)
+{
+    return 2 * network->recons_blocks + 1 + network->tail_kernel / 2;
+}
+
+static void lay_out_slots(sbv_workspace *ws, const sbv_network *n, arena *a)
+{
+    for (int i = 0; i < n->sequence; i++) {
+        sbv_slot *slot = &ws->slot[i];
+        slot->rgb = take_float_map(a, ws->width, ws->height, SBV_COLOURS);
+        slot->features = take_feature_map(a, ws->width, ws->height, n->features);
+        for (int l = 2; l <= n->levels; l++)
+            slot->pyramid[l - 1] = take_precise_map(a, ws->flow_width >> l, ws->flow_height >> l,
+                                                    n->extractor[l - 1][SBV_EXTRACTOR_CONVS - 1].out);
+    }
+}
+
+static void lay_out_pyramid(sbv_workspace *ws, const sbv_network *n, arena *a)
+{
+    const int w = ws->flow_width, h = ws->flow_height;
+    int wide = 1, refined = 1;
+    for (int l = 0; l < n->levels; l++)
+        for (int i = 0; i < SBV_EXTRACTOR_CONVS; i++)
+            wide = larger(wide, n->extractor[l][i].out);
+    ws->pyramid.resized = take_floats(a, w, h, SBV_COLOURS);
+    for (int i = 0; i < 2; i++)
+        ws->pyramid.scratch[i] = take_precise(a, w >> 1, h >> 1, wide);
+    ws->pyramid.first_level = take_precise(a, w >> 1, h >> 1, n->extractor[0][SBV_EXTRACTOR_CONVS - 1].out);
+    ws->pyramid.warped = take_precise(a, w >> 2, h >> 2, wide);
+    for (int l = 2; l <= n->levels; l++) {
+        ws->pyramid.dense[l - 1] = take_precise(a, w >> l, h >> l, n->decoder[l - 1].features);
+        ws->pyramid.flow[l - 1] = take_float_map(a, w >> l, h >> l, 2);
+    }
+    for (int i = 0; i < SBV_REFINER_CONVS; i++)
+        refined = larger(refined, n->refiner[i].out);
+    for (int i = 0; i < 2; i++)
+        ws->pyramid.refined[i] = take_precise(a, w >> 2, h >> 2, refined);
+}
+
+static void lay_out_refinement(sbv_workspace *ws, const sbv_network *n, arena *a)
+{
+    const int w = ws->width, h = ws->height, scale = n->scale;
+    ws->refinement.kernel = take_floats(a, SBV_BLUR_SIDE_MAX, SBV_BLUR_SIDE_MAX, 1);
+    ws->refinement.residual = take_float_map(a, w, h, SBV_COLOURS);
+    ws->refinement.cycle = take_floats(a, 1, h, 1);
+    if (ws->extras < SBV_EXTRA_REFINE)
+        return;
+    ws->refinement.gradient = take_float_map(a, w * scale, h * scale, SBV_COLOURS);
+    ws->refinement.lowered = take_float_map(a, w, h, SBV_COLOURS);
+    for (int i = 0; i < 3; i++)
+        ws->refinement.sums[i] = take_floats(a, 1, i == 1 ? h * scale : h, 1);
+    ws->refinement.step = take_floats(a, 1, 1, 1);
+}
+
+/* What extraction and reconstruction have one after the other, in the same place. */
+static void take_shared(sbv_workspace *ws, const sbv_network *n, arena *a, int tile_w, int tile_h)
+{
+    const size_t begin = a->used;
+    ws->part.warped = take_features(a, tile_w, tile_h, n->sequence * n->features);
+    if (sbv_precise_bytes(a->exec, 1) == sbv_feature_bytes(a->exec, 1))
+        return;
+    const size_t warped_end = a->used;
+    a->used = begin;
+    for (int i = 0; i < 2; i++)
+        ws->extracted[i] = take_precise_map(a, ws->width, ws->height, n->features);
+    if (a->used < warped_end)
+        a->used = warped_end;
+}
+
+static void lay_out(sbv_workspace *ws, const sbv_network *n, arena *a)
+{
+    const int extent = ws->tile + 2 * sbv_halo(n) + 1; /* at most: it begins at an even position */
+    const int tile_w = smaller(extent, ws->width), tile_h = smaller(extent, ws->height);
+    const int outputs = SBV_COLOURS * n->scale * n->scale;
+    lay_out_slots(ws, n, a);
+    lay_out_pyramid(ws, n, a);
+    for (int i = 0; i < n->sequence; i++)
+        if (i != n->sequence / 2)
+            ws->flow[i] = take_float_map(a, ws->width, ws->height, 2);
+    ws->row_sums = take_floats(a, 1, ws->height, 1);
+    ws->hidden = take_feature_map(a, ws->width, ws->height, n->features);
+    take_shared(ws, n, a, tile_w, tile_h);
+    ws->part.trunk = take_precise_map(a, tile_w, tile_h, n->features).data;
+    if (a->exec->backend) {
+        ws->outputs = take_float_map(a, ws->width, ws->height, outputs);
+    } else {
+        ws->part.outputs = take_floats(a, tile_w, tile_h, outputs);
+    }
+    if (!a->exec->backend || ws->extras || n->moved)
+        ws->output = take_float_map(a, ws->width * n->scale, ws->height * n->scale, SBV_COLOURS);
+    if (ws->extras)
+        lay_out_refinement(ws, n, a);
+}
+
+static arena new_arena(const sbv_exec *exec, void *memory)
+{
+    const size_t align = exec->backend ? exec->backend->memory_align : SBV_MEMORY_ALIGN;
+    return (arena){.exec = exec, .align = align, .base = memory};
+}
+
+static size_t measure(sbv_workspace *ws, const sbv_network *n, const sbv_exec *exec, int tile)
+{
+    arena a = new_arena(exec, NULL);
+    ws->tile = tile;
+    lay_out(ws, n, &a);
+    return a.overflow ? SIZE_MAX : a.used;
+}
+
+static int smaller_tile(int tile)
+{
+    return larger(tile / 2, SMALLEST_TILE);
+}
+
+/* The largest tile whose plan stays within the limit; the smallest one if none does. */
+static size_t choose_tile(sbv_workspace *ws, const sbv_network *n, const sbv_exec *exec, size_t limit)
+{
+    int tile = larger(ws->width, ws->height);
+    size_t bytes = measure(ws, n, exec, tile);
+    while (bytes > limit && tile > SMALLEST_TILE) {
+        tile = smaller_tile(tile);
+        bytes = measure(ws, n, exec, tile);
+    }
+    return bytes;
+}
+
+/* Allocates what was planned. Where the memory is not there and the tile is free to choose, plans for smaller ones. */
+static int allocate(sbv_workspace *ws, const sbv_network *n, const sbv_exec *exec, int fixed_tile)
+{
+    int ret = sbv_allocate(exec, ws->bytes, &ws->memory);
+    while (ret == SBV_ERROR_MEMORY && !fixed_tile && ws->tile > SMALLEST_TILE) {
+        ws->bytes = measure(ws, n, exec, smaller_tile(ws->tile));
+        ret = sbv_allocate(exec, ws->bytes, &ws->memory);
+    }
+    return ret;
+}
+
+int sbv_workspace_open(sbv_workspace *workspace, const sbv_network *network, const sbv_exec *exec, int width,
+                       int height, enum sbv_extras extras, int tile, int64_t max_memory, sbv_report *report)
+{
+    const int grid = 1 << network->levels;
+    const size_t machine = exec->backend ? SIZE_MAX / 2 : sbv_machine_memory();
+    const size_t limit = max_memory > 0 ? (size_t)max_memory : machine;
+    int ret;
+    memset(workspace, 0, sizeof(*workspace));
+    workspace->extras = extras;
+    workspace->width = width;
+    workspace->height = height;
+    workspace->flow_width = (width + grid - 1) / grid * grid;
+    workspace->flow_height = (height + grid - 1) / grid * grid;
+    workspace->bytes = tile ? measure(workspace, network, exec, tile) : choose_tile(workspace, network, exec, limit);
+    if (workspace->bytes > limit)
+        return sbv_fail(report, SBV_ERROR_MEMORY, "frames of %dx%d need %zu MiB with tiles of %d, %s %zu MiB", width,
+                        height, (workspace->bytes >> 20) + 1, workspace->tile,
+                        max_memory > 0 ? "max_memory is" : "this machine has", limit >> 20);
+    if ((ret = allocate(workspace, network, exec, tile)) < 0)
+        return sbv_fail(report, ret, "%s: %zu MiB for frames of %dx%d with tiles of %d",
+                        ret == SBV_ERROR_MEMORY ? "out of memory" : sbv_backend_message(exec), workspace->bytes >> 20,
+                        width, height, workspace->tile);
+    arena a = new_arena(exec, workspace->memory);
+    lay_out(workspace, network, &a);
+    return SBV_OK;
+}
+
+void sbv_workspace_close(sbv_workspace *workspace, const sbv_exec *exec)
+{
+    if (exec->backend)
+        exec->backend->forget(exec->backend);
+    sbv_release(exec, workspace->memory);
+    memset(workspace, 0, sizeof(*workspace));
+}

@@ -1,0 +1,85 @@
+/*
+ * The memory of a stream: everything that depends on the size of the frames, planned and allocated at once.
+ *
+ * This file is part of Self-Blind-VSR for FFmpeg. SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#ifndef SBV_RUNTIME_WORKSPACE_H
+#define SBV_RUNTIME_WORKSPACE_H
+
+#include "model/runtime/network.h"
+
+/* What is kept of one input frame while it is in the window. */
+typedef struct sbv_slot {
+    sbv_map rgb, features;
+    sbv_map pyramid[SBV_MAX_LEVELS]; /* [l - 1] is level l; level 1 is not kept */
+    int64_t tag;
+    int first_of_shot;
+} sbv_slot;
+
+/* A part of the frame that is reconstructed at once. Positions are pixels of the frame. */
+typedef struct sbv_tile {
+    int x0, y0, w, h;                     /* with the halo, cut at the edges of the frame */
+    int core_x0, core_y0, core_w, core_h; /* what comes out */
+} sbv_tile;
+
+/* What a stream needs beyond the restoration: a picture that can be compared with the input, and be refined. */
+enum sbv_extras { SBV_EXTRA_NONE, SBV_EXTRA_CYCLE, SBV_EXTRA_REFINE };
+
+typedef struct sbv_workspace {
+    enum sbv_extras extras;
+    int width, height, tile;     /* tile: side of the core of a tile; at least the frame's size if it is not tiled */
+    int flow_width, flow_height; /* of the input of the flow network */
+    size_t bytes;
+    void *memory;
+    sbv_slot slot[SBV_MAX_SEQUENCE];
+    sbv_map flow[SBV_MAX_SEQUENCE]; /* [i]: from the centre to frame i of the window; none for the centre */
+    sbv_map hidden;                 /* inner map of a residual block, as large as the frame */
+    sbv_map extracted[2]; /* trunk and inner map of an extraction, where slot.features is not a trunk itself */
+    sbv_map output;       /* R, G, B, scale times the frame. A backend makes pictures of `outputs` instead,
+                             unless they are moved, refined or compared: */
+    sbv_map outputs;      /* of the collapsed tail, colours * scale * scale, as large as the frame */
+    void *row_sums;       /* one float per row of a frame */
+    struct {
+        void *resized, *scratch[2], *first_level;
+        void *warped, *dense[SBV_MAX_LEVELS], *refined[2];
+        sbv_map flow[SBV_MAX_LEVELS];
+    } pyramid;
+    struct {
+        void *warped, *trunk, *outputs; /* maps of the size of a tile with its halo */
+    } part;
+    struct {
+        float *kernel;                 /* SBV_BLUR_SIDE_MAX^2 values, as many as its side says in use */
+        sbv_map residual, gradient;    /* of the size of the frame, and of the picture */
+        sbv_map lowered;               /* the gradient, blurred and reduced */
+        float *sums[3], *cycle, *step; /* of squares, per row, of these three; of the last residual; one float */
+    } refinement;
+} sbv_workspace;
+
+/* Plans for frames of width x height and allocates. tile 0: the frame as a whole or, where that exceeds max_memory
+ * bytes (0: the memory of the machine) or the memory of the device, the largest tile that does not. Errors: MEMORY,
+ * DEVICE, reported; *workspace is then closed. */
+int sbv_workspace_open(sbv_workspace *workspace, const sbv_network *network, const sbv_exec *exec, int width,
+                       int height, enum sbv_extras extras, int tile, int64_t max_memory, sbv_report *report);
+void sbv_workspace_close(sbv_workspace *workspace, const sbv_exec *exec);
+
+/* Pixels that one output pixel's neighbourhood reaches beyond it, from the features on. */
+int sbv_halo(const sbv_network *network);
+
+/* Channels first .. first + count - 1 of a map. */
+static inline sbv_map sbv_channels(sbv_map map, int first, int count)
+{
+    map.data = (char *)map.data + (size_t)first * sbv_sample_size(map.type);
+    map.c = count;
+    return map;
+}
+
+/* A rectangle of a map. */
+static inline sbv_map sbv_window(sbv_map map, int x, int y, int w, int h)
+{
+    map.data = (char *)map.data + (y * map.row + x * map.pixel) * (ptrdiff_t)sbv_sample_size(map.type);
+    map.w = w;
+    map.h = h;
+    return map;
+}
+
+#endif /* SBV_RUNTIME_WORKSPACE_H */

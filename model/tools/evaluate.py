@@ -1,0 +1,203 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Measure a model against ffmpeg's scalers on sharp clips.
+
+Each clip is degraded as degrade.py does, restored through the selfblindvsr filter of ffmpeg and enlarged by its
+scalers, and compared with the original: PSNR and SSIM (window 11, sigma 1.5) of the 8-bit pictures, RGB and Y,
+without 4 pixels on each side and without the first and last two frames, as in the paper. With --lr a low-resolution
+clip that is at hand is taken instead of a degraded one. The last column, flicker, is the mean absolute difference of
+consecutive frames when the middle frame of the small clip stands still under fresh noise of one code value.
+"""
+from __future__ import annotations
+
+import argparse
+import json
+import pathlib
+import sys
+from typing import Any, Callable, Optional, Sequence
+
+import numpy as np
+
+from lib import model_file
+from lib import plots
+from lib.clips import ClipError, compressed, find_ffmpeg, read_clip, write_clip
+from degrade import add_degradation, degradation, number_in
+from lib.quality import MARGIN, compare, flicker
+from lib.scalers import SCALERS, enlarge, restore
+
+STILL_FRAMES = 9
+STILL_NOISE = 1.0  # standard deviation, code values
+NEEDED = 2 * MARGIN + 1
+CROP_SIDE = 160    # of the crops side by side, high-resolution pixels
+
+Figures = dict[str, dict[str, Any]]
+Clips = dict[str, np.ndarray]
+
+
+def restore_reference(frames: np.ndarray, model: str, scale: int, **options: bool) -> np.ndarray:
+    """The PyTorch definition; the window is filled with the first or last frame at the ends, as the filter does."""
+    try:
+        import torch
+    except ImportError:
+        raise ClipError("--reference needs PyTorch (python3-torch)") from None
+    sys.path.append(str(pathlib.Path(__file__).resolve().parents[1] / "training"))
+    from reference import SelfBlindVSR
+    try:
+        net = SelfBlindVSR.from_state_dict(model_file.read(model)[0], **options)
+    except (KeyError, RuntimeError):
+        raise ClipError(f"{model}: its tensors do not make a network") from None
+    if net.arch.scale != scale:
+        raise ClipError(f"{model}: enlarges by {net.arch.scale}, expected {scale}")
+    half = net.arch.n_sequence // 2
+    output = []
+    for centre in range(len(frames)):
+        window = frames[np.clip(np.arange(centre - half, centre + half + 1), 0, len(frames) - 1)]
+        with torch.no_grad():
+            picture = net(torch.from_numpy(window.astype(np.float32) / 255).permute(0, 3, 1, 2)[None])[0]
+        output.append((picture.permute(1, 2, 0) * 255).round().clamp(0, 255).to(torch.uint8).numpy())
+    return np.stack(output)
+
+
+def model_scale(path: str) -> int:
+    """What a model file enlarges by."""
+    tensors, _ = model_file.read(path)
+    return 2 ** sum(name.startswith("upsample_layers.") and name.endswith(".weight") for name in tensors)
+
+
+def trimmed(sharp: np.ndarray, scale: int) -> np.ndarray:
+    """The clip with its height and width cut to multiples of scale."""
+    height, width = (n // scale * scale for n in sharp.shape[1:3])
+    return sharp[:, :height, :width]
+
+
+def evaluate(sharp: np.ndarray, low: np.ndarray, scale: int, ffmpeg: str, phase: str,
+             restorers: dict[str, Callable[[np.ndarray], np.ndarray]],
+             scalers: Sequence[str] = SCALERS) -> tuple[Figures, Clips]:
+    """Figures of the scalers and of the restorers, by name, and the clips themselves, with "sharp" and "low"."""
+    ways = {kind: lambda frames, kind=kind: enlarge(frames, kind, scale, ffmpeg, phase) for kind in scalers}
+    ways.update(restorers)
+    clips = {name: way(low) for name, way in ways.items()}
+    figures: Figures = {}
+    for name, clip in clips.items():
+        if clip.shape != sharp.shape:
+            raise ClipError(f"{name}: {len(clip)} frames of {clip.shape[2]}x{clip.shape[1]}, the sharp clip has "
+                            f"{len(sharp)} of {sharp.shape[2]}x{sharp.shape[1]}")
+        figures[name] = compare(sharp, clip)
+    return figures, {**clips, "sharp": sharp, "low": low}
+
+
+def still_scene(low: np.ndarray, crf: Optional[int], ffmpeg: str) -> np.ndarray:
+    """A static scene: the middle frame again and again under fresh noise, compressed if crf is given."""
+    frame = low[len(low) // 2]
+    noise = np.random.default_rng(0).normal(0, STILL_NOISE, (STILL_FRAMES,) + frame.shape)
+    still = np.rint(frame + noise).clip(0, 255).astype(np.uint8)
+    return still if crf is None else np.stack(list(compressed(still, crf, ffmpeg)))
+
+
+def print_table(rows: dict[str, Figures], scale_of: str = "bicubic") -> None:
+    """One line for each clip and way; the gain is over bicubic."""
+    width = max(max(len(name) for name in rows), 4)
+    ways = max(len(way) for row in rows.values() for way in row)
+    print(f"{'clip':{width}}  {'scaler':{ways}}  RGB dB   SSIM    Y dB   Y SSIM  gain dB  flicker")
+    for name, row in rows.items():
+        for way, values in row.items():
+            gain = values["psnr"] - row[scale_of]["psnr"]
+            still = f"{values['flicker']:7.3f}" if "flicker" in values else "      -"
+            print(f"{name:{width}}  {way:{ways}}  {values['psnr']:6.2f}  {values['ssim']:.4f}  {values['psnr_y']:6.2f}"
+                  f"  {values['ssim_y']:.4f}  {gain:+7.2f}  {still}")
+
+
+def draw(folder: pathlib.Path, name: str, figures: Figures, clips: Clips, scale: int, ffmpeg: str) -> None:
+    """PSNR per frame, the same crop of each picture, and the whole middle frames, as PNG."""
+    middle = len(clips["sharp"]) // 2
+    plots.frame_curves(folder / f"{name}_frames.png", name, MARGIN,
+                       {way: values["per_frame"] for way, values in figures.items()})
+    sharp = clips["sharp"][middle]
+    side = min(CROP_SIDE, *sharp.shape[:2])
+    pictures = {"input": clips["low"][middle].repeat(scale, 0).repeat(scale, 1),
+                **{way: clips[way][middle] for way in figures}, "original": sharp}
+    plots.side_by_side(folder / f"{name}_crops.png", pictures, *plots.most_detailed(sharp, side), side)
+    for kind, clip in clips.items():
+        write_clip(str(folder / f"{name}_{kind.replace('/', '_')}.png"), clip[middle][None], "1", ffmpeg)
+
+
+def parse(arguments: Optional[Sequence[str]] = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0],
+                                     formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    add = parser.add_argument
+    add("--hr", nargs="+", required=True, metavar="CLIP", help="sharp clips, or folders of images")
+    add("--lr", nargs="+", metavar="CLIP", help="small clips that belong to them, in order; nothing is degraded then")
+    add("--model", required=True, metavar="X.bin", help="model file")
+    add("--options", nargs="+", default=[], metavar="A=B:C=D",
+        help="measure the filter with these options of it as well, refine=5 say; each gets a line")
+    add_degradation(parser)
+    add("--reference", action="store_true", help="measure the PyTorch definition as well, which is slow")
+    add("--no-temporal", action="store_true", help="leave out the flicker of a static scene")
+    add("--frames", type=number_in(NEEDED, 10 ** 9, int), help="take only the first so many frames of each clip")
+    add("--json", type=pathlib.Path, metavar="OUT", help="write the figures here, per frame too")
+    add("--png", type=pathlib.Path, metavar="DIR",
+        help="write PSNR per frame, crops side by side and the middle frame of each clip here")
+    args = parser.parse_args(arguments)
+    if args.lr and len(args.lr) != len(args.hr):
+        parser.error(f"--lr: {len(args.lr)} clips for {len(args.hr)} of --hr")
+    return args
+
+
+def low_clip(args: argparse.Namespace, index: int, sharp: np.ndarray, scale: int, ffmpeg: str) -> np.ndarray:
+    """The low-resolution clip that belongs to a sharp one: read or made, and compressed if that is asked for."""
+    if not args.lr:
+        return np.stack(list(degradation(args, scale).apply(sharp, ffmpeg)))
+    low = read_clip(args.lr[index], ffmpeg, limit=args.frames)
+    if args.crf is not None:
+        low = np.stack(list(compressed(low, args.crf, ffmpeg)))
+    return low[:, :sharp.shape[1] // scale, :sharp.shape[2] // scale]
+
+
+def measure(args: argparse.Namespace) -> dict[str, Figures]:
+    if args.png:
+        plots.require()
+    ffmpeg, scale = find_ffmpeg(args.ffmpeg), model_scale(args.model)
+    place = ["phase=model"] if args.phase == "topleft" else []  # the picture belongs where such samples sit
+    restorers = {"model": lambda low: restore(low, args.model, scale, ffmpeg, ":".join(place))}
+    for options in args.options:
+        restorers[options] = lambda low, options=options: restore(low, args.model, scale, ffmpeg,
+                                                                     ":".join([*place, options]))
+    if args.reference:
+        restorers["reference"] = lambda low: restore_reference(low, args.model, scale)
+    rows: dict[str, Figures] = {}
+    for index, path in enumerate(args.hr):
+        sharp = trimmed(read_clip(path, ffmpeg, limit=args.frames), scale)
+        if len(sharp) < NEEDED:
+            raise ClipError(f"{path}: {len(sharp)} frames, at least {NEEDED} are needed")
+        low = low_clip(args, index, sharp, scale, ffmpeg)
+        name = pathlib.Path(path).stem
+        name = name if name not in rows else f"{name}_{index}"
+        rows[name], clips = evaluate(sharp, low, scale, ffmpeg, args.phase, restorers)
+        if not args.no_temporal:
+            ways = {"bicubic": lambda frames: enlarge(frames, "bicubic", scale, ffmpeg), "model": restorers["model"]}
+            still = still_scene(low, args.crf, ffmpeg)
+            for way, enlarged in ways.items():
+                rows[name][way]["flicker"] = flicker(enlarged(still))
+        if args.png:
+            args.png.mkdir(parents=True, exist_ok=True)
+            draw(args.png, name, rows[name], clips, scale, ffmpeg)
+    return rows
+
+
+def main() -> int:
+    args = parse()
+    try:
+        rows = measure(args)
+        if args.json:
+            args.json.write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
+    except (ClipError, plots.PlotError, ValueError, OSError) as error:
+        print(f"evaluate: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    print_table(rows)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

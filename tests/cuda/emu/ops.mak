@@ -1,0 +1,42 @@
+# The operations of the CUDA backend against their C twins: on the fake driver with make check-cuda-ops, and as it is,
+# build/tests/test_cuda_ops, on a GPU.
+#
+# This file is part of Self-Blind-VSR for FFmpeg. SPDX-License-Identifier: LGPL-2.1-or-later
+
+CUDA_OPS_TEST := tests/cuda/cases/test_cuda_ops.c $(sort $(wildcard tests/cuda/cases/cuda_cases_*.c))
+
+$(B)/tests/test_cuda_ops: $(CUDA_OPS_TEST) $(STATIC) $(TEST_HEADERS) $(wildcard tests/cuda/cases/*.h)
+	@mkdir -p $(@D)
+	@echo "  TEST  $@"
+	@$(CC) $(TEST_CFLAGS) -O2 $(CUDA_OPS_TEST) $(STATIC) $(LIBS) -o $@
+$(B)/sanitize/test_cuda_ops: $(CUDA_OPS_TEST) $(B)/sanitize/libselfblindvsr.a $(TEST_HEADERS) $(wildcard tests/cuda/cases/*.h)
+	@echo "  TEST  $@"
+	@$(CC) $(TEST_CFLAGS) -O1 $(SANITIZE) $(CUDA_OPS_TEST) $(B)/sanitize/libselfblindvsr.a $(LIBS) -o $@
+
+# ThreadSanitizer looks at the program, whose threads the kernels' are; the library is as it is.
+$(B)/emu-tsan/test_cuda_ops: $(CUDA_OPS_TEST) $(STATIC) $(TEST_HEADERS) $(wildcard tests/cuda/cases/*.h)
+	@mkdir -p $(@D)
+	@echo "  TEST  $@"
+	@$(CC) $(TEST_CFLAGS) -O2 -fsanitize=thread $(CUDA_OPS_TEST) $(STATIC) $(LIBS) -o $@
+
+# $(1): program, $(2): folder of the driver, $(3): environment: the compute capability, and how the emulator runs threads
+# and copies, $(4): part of the names of the cases to run, "" for all.
+define run_cuda_ops
+@LD_LIBRARY_PATH=$(B)/$(2) $(3) $(1) $(4) > $(1).log 2>&1 || { grep -v '^ok' $(1).log; echo "  FAIL  test_cuda_ops $(4) ($(3))"; exit 1; }
+@echo "  PASS  test_cuda_ops $(4), $(3): $$(grep -c '^ok' $(1).log) cases, $$(grep -c '^ok.*# SKIP' $(1).log) of them skipped"
+endef
+
+# What a device of one kind has not is skipped there: no case is skipped in both runs.
+check-cuda-ops: $(B)/tests/test_cuda_ops fake-cuda
+	$(call run_cuda_ops,$<,emu,FAKE_CUDA_SM=90 EMU_ORDER=greedy EMU_ASYNC=lazy)
+	$(call run_cuda_ops,$<,emu,FAKE_CUDA_SM=80 EMU_ORDER=greedy EMU_ASYNC=eager)
+check-cuda-ops-asan: $(B)/sanitize/test_cuda_ops fake-cuda-asan
+	$(call run_cuda_ops,$<,emu-asan,FAKE_CUDA_SM=90 EMU_ORDER=reverse EMU_ASYNC=lazy)
+# Kernels whose threads share memory.
+check-cuda-ops-tsan: $(B)/emu-tsan/test_cuda_ops fake-cuda-tsan
+	$(call run_cuda_ops,$<,emu-tsan,FAKE_CUDA_SM=90 EMU_ASYNC=eager,'conv on Hopper')
+	$(call run_cuda_ops,$<,emu-tsan,FAKE_CUDA_SM=90 EMU_ASYNC=eager,'conv trunk')
+	$(call run_cuda_ops,$<,emu-tsan,FAKE_CUDA_SM=90 EMU_ASYNC=lazy,cost_volume)
+	$(call run_cuda_ops,$<,emu-tsan,FAKE_CUDA_SM=90 EMU_ASYNC=lazy,adaptive_pool)
+	$(call run_cuda_ops,$<,emu-tsan,FAKE_CUDA_SM=90 EMU_ASYNC=lazy,'colour_out nv12')
+.PHONY: check-cuda-ops check-cuda-ops-asan check-cuda-ops-tsan

@@ -1,0 +1,229 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""The PyTorch definition of the network, the degradation and the tail that training writes."""
+from __future__ import annotations
+
+import os
+import pathlib
+import sys
+
+import numpy as np
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+GOLDEN = ROOT / "tests" / "golden"
+SHARED = pathlib.Path(os.environ.get("SBV_SHARED", ROOT.parent / "shared")) / "golden"
+
+from lib import blur  # noqa: E402
+from lib import model_file  # noqa: E402
+from lib import quality  # noqa: E402
+from lib import scalers  # noqa: E402
+
+try:
+    import torch
+except ImportError:
+    torch = None
+else:
+    import reference
+    import exportable
+    torch.set_num_threads(1)
+
+needs_torch = pytest.mark.skipif(torch is None, reason="torch is not installed")
+
+# of the goldens, which are fp32 results themselves: flow in pixels, and everything computed from it
+LIMITS = {"flow": 2e-4}
+LIMIT = 5e-4
+
+
+def stages_of(state: dict, frames: np.ndarray, **options: bool) -> dict[str, np.ndarray]:
+    net = reference.SelfBlindVSR.from_state_dict(state, **options)
+    with torch.no_grad():
+        stages = net(torch.from_numpy(frames.astype(np.float32) / 255).permute(0, 3, 1, 2)[None], stages=True)
+    stages["warped_0"] = stages.pop("warped")[:, 0]
+    return {name: value[0].numpy() for name, value in stages.items()}
+
+
+def check_goldens(folder: pathlib.Path, case: str, state: dict) -> None:
+    stages = stages_of(state, np.load(folder / f"{case}_frames_u8.npy"))
+    compared = 0
+    for name, value in stages.items():
+        path = folder / f"{case}_{name}.npy"
+        if path.exists():
+            golden = np.load(path)
+            assert value.shape == golden.shape, name
+            assert np.abs(value - golden).max() <= LIMITS.get(name, LIMIT), name
+            compared += 1
+    assert compared >= 2
+
+
+@needs_torch
+@pytest.mark.parametrize("case, network", [("odd", "six"), ("even", "three"), ("row", "three"), ("column", "three")])
+def test_goldens(case: str, network: str) -> None:
+    check_goldens(GOLDEN, case, model_file.read(str(GOLDEN / f"{network}.bin"))[0])
+
+
+@needs_torch
+@pytest.mark.parametrize("case, seed, layout", [("a", 1, "layout.tsv"), ("b", 2, "layout.tsv"),
+                                                ("c", 2, "layout_small.tsv")])
+def test_goldens_of_the_original_code(case: str, seed: int, layout: str) -> None:
+    if not SHARED.is_dir():
+        pytest.skip(f"no goldens of the original code in {SHARED}")
+    sys.path.insert(0, str(SHARED))
+    try:
+        import make_weights
+    finally:
+        sys.path.remove(str(SHARED))
+    check_goldens(SHARED, case, make_weights.weights(seed, layout))
+
+
+@needs_torch
+@pytest.mark.parametrize("option, stored", [({"warp_align": False}, "odd_recons_warp_false"),
+                                            ({"resize_align": True}, "odd_recons_resize_true")])
+def test_wrong_align_corners_shows(option: dict, stored: str) -> None:
+    state = model_file.read(str(GOLDEN / "six.bin"))[0]
+    wrong = stages_of(state, np.load(GOLDEN / "odd_frames_u8.npy"), **option)["recons"]
+    assert np.abs(wrong - np.load(GOLDEN / f"{stored}.npy")).max() <= LIMIT
+    difference = np.abs(wrong - np.load(GOLDEN / "odd_recons.npy"))
+    assert difference.max() > 100 * LIMIT and difference.mean() > 2 * LIMIT
+
+
+@needs_torch
+def test_architecture_survives_the_round_trip() -> None:
+    arch = reference.Architecture(n_feat=14, extra_blocks=2, recons_blocks=3, n_sequence=3, scale=2, pyramid=(4, 5),
+                                  decoder=((5, 4, 3, 3, 2),), refiner=(3, 4, 5, 4, 3, 2, 2),
+                                  kernel=reference.KernelWidths(6, 3, 5, 7, 4))
+    net = reference.SelfBlindVSR(arch)
+    assert reference.SelfBlindVSR.from_state_dict(net.state_dict()).arch == arch
+    assert net(torch.rand(1, 3, 3, 10, 7)).shape == (1, 3, 20, 14)
+
+
+@needs_torch
+def test_published_layout() -> None:
+    shapes = {name: tuple(value.shape) for name, value in reference.SelfBlindVSR().state_dict().items()}
+    assert len(shapes) == 272
+    assert sum(int(np.prod(shape)) for shape in shapes.values()) == 18_900_215
+
+
+def warp_by_hand(x: np.ndarray, flow: np.ndarray, zeros: bool) -> np.ndarray:
+    """The pixel rule, one pixel at a time."""
+    channels, height, width = x.shape
+    result = np.zeros_like(x)
+    for py in range(height):
+        for px in range(width):
+            at_x, at_y = px + flow[0, py, px], py + flow[1, py, px]
+            value, cover = np.zeros(channels), 0.0
+            for y in (np.floor(at_y), np.floor(at_y) + 1):
+                for x_ in (np.floor(at_x), np.floor(at_x) + 1):
+                    weight = (1 - abs(at_x - x_)) * (1 - abs(at_y - y))
+                    inside = 0 <= x_ < width and 0 <= y < height
+                    cover += weight * inside
+                    if inside or not zeros:
+                        value += weight * x[:, int(np.clip(y, 0, height - 1)), int(np.clip(x_, 0, width - 1))]
+            result[:, py, px] = value * (cover >= 0.999)
+    return result
+
+
+@needs_torch
+@pytest.mark.parametrize("height, width", [(5, 7), (1, 6), (6, 1), (1, 1)])
+def test_warps_follow_the_pixel_rule(height: int, width: int) -> None:
+    rng = np.random.default_rng(3)
+    x = rng.normal(size=(2, height, width)).astype(np.float32)
+    # halves of pixels are far from the threshold of the mask, and 0 and 0.0005 are inside it
+    flow = rng.choice([0, 0, 0.0005, 0.5, -0.5, 1, -1.5, 3], (2, height, width)).astype(np.float32)
+    tensors = torch.from_numpy(x)[None], torch.from_numpy(flow)[None]
+    assert np.abs(reference.warp(*tensors)[0].numpy() - warp_by_hand(x, flow, False)).max() < 1e-5
+    assert np.abs(reference.backward_warp(*tensors)[0].numpy() - warp_by_hand(x, flow, True)).max() < 1e-5
+
+
+@needs_torch
+def test_expanded_tail_equals_the_direct_one() -> None:
+    rng = torch.Generator().manual_seed(4)
+    weight, bias = (torch.randn(*shape, generator=rng) * 0.1 for shape in ((48, 12, 3, 3), (48,)))
+    x = torch.randn(1, 12, 5, 6, generator=rng)
+    net = reference.SelfBlindVSR(reference.Architecture(n_feat=12, extra_blocks=0, recons_blocks=0, kernel=None))
+    net.load_state_dict(exportable.expand_tail(weight, bias), strict=False)
+    direct = torch.pixel_shuffle(torch.conv2d(x, weight, bias, padding=1), 4)
+    with torch.no_grad():
+        assert (net.tail(x) - direct).abs().max() < 1e-5
+
+
+def small_trainee() -> "exportable.Trainee":
+    torch.manual_seed(5)
+    arch = reference.Architecture(3, 14, 2, 2, 5, 4, (4, 6), ((5, 4, 4, 3, 3),), (4, 4, 4, 4, 3, 3, 2), None)
+    net = exportable.Trainee(arch)
+    with torch.no_grad():
+        net.tail.weight.normal_(0, 0.1)
+        net.difference.copy_((net.filters() / exportable.FILTER_GRID).round() * exportable.FILTER_GRID)
+        net.difference[:, :, 1, 1] -= net.difference.sum((2, 3))
+    return net
+
+
+@needs_torch
+def test_exported_network_equals_the_trained_one() -> None:
+    net = small_trainee()
+    written = reference.SelfBlindVSR.from_state_dict(net.export())
+    frames = torch.rand(1, 5, 3, 16, 20)
+    with torch.no_grad():
+        output = net.restored(frames)
+        assert (written(frames) - output).abs().max() < 2e-5
+        assert (output - reference.resize(frames[:, 2], 64, 80)).abs().max() > 0.01
+
+
+@needs_torch
+@pytest.mark.parametrize("colour", [(0.0, 0.0, 0.0), (1.0, 0.0, 0.5), (-0.1, 1.1, 0.3)])
+@pytest.mark.parametrize("network", ["trained", "default.bin"])
+def test_flat_colours_come_back_exactly(network: str, colour: tuple) -> None:
+    if network == "trained":
+        state = small_trainee().export()
+    else:
+        state = model_file.read(str(ROOT / "model" / network))[0]
+    frames = torch.tensor(colour).view(1, 1, 3, 1, 1).expand(1, 5, 3, 9, 13).contiguous()
+    with torch.no_grad():
+        output = reference.SelfBlindVSR.from_state_dict(state)(frames)
+    assert (output - frames[0, :1, :, :1, :1]).abs().max() < 0.02 / 255
+
+
+def test_degradation_by_hand() -> None:
+    # sigma so small that only the nearest pixels count: one of them top-left, four of equal weight in the centre
+    image = np.arange(64, dtype=np.uint8).reshape(8, 8)[:, :, None].repeat(3, 2)
+    assert blur.gaussian_degrade(image, 0.1, "topleft")[..., 0].tolist() == [[0, 4], [32, 36]]
+    # the mean of rows 1, 2 and columns 1, 2 is 13.5, which rounds to even
+    assert blur.gaussian_degrade(image, 0.1, "center")[..., 0].tolist() == [[14, 18], [46, 50]]
+    # an edge in the middle of the block: the nearest taps, at half a pixel, on both sides
+    offsets, weights = blur.gaussian_taps(1.0, "center", 4)
+    assert offsets.tolist() == list(range(-2, 6))
+    assert weights == pytest.approx(np.exp(-(offsets - 1.5) ** 2 / 2) / np.exp(-(offsets - 1.5) ** 2 / 2).sum())
+    edge = np.zeros((4, 4, 3), np.uint8)
+    edge[:, 2:] = 254
+    assert blur.gaussian_degrade(edge, 1.0, "center").ravel().tolist() == [127] * 3
+
+
+def test_degradation_shifts_by_the_phase() -> None:
+    ramp = np.arange(0, 160, 2, dtype=np.uint8)[None, :, None].repeat(8, 0).repeat(3, 2)
+    inner = slice(4, -4)
+    assert blur.gaussian_degrade(ramp, 1.2, "topleft")[0, inner, 0].tolist() == ramp[0, ::4, 0][inner].tolist()
+    assert blur.gaussian_degrade(ramp, 1.2, "center")[0, inner, 0].tolist() == [
+        v + 3 for v in ramp[0, ::4, 0][inner]]
+
+
+def test_degradation_refuses_an_unknown_phase() -> None:
+    with pytest.raises(ValueError, match="'middle'.*center, topleft"):
+        blur.gaussian_degrade(np.zeros((4, 4, 3), np.uint8), 1.2, "middle")
+
+
+def test_measures() -> None:
+    rng = np.random.default_rng(6)
+    a = rng.integers(0, 256, (40, 44, 3), dtype=np.uint8)
+    assert quality.psnr(a, a) == float("inf")
+    b = np.where(a < 255, a + 1, a - 1).astype(np.uint8)
+    assert quality.psnr(a, b) == pytest.approx(20 * np.log10(255))
+    c = a.copy()
+    c[:4], c[:, -4:] = 0, 0
+    assert quality.psnr(a, c) == float("inf")
+    assert quality.ssim(a, a) == pytest.approx(1)
+    assert quality.ssim(a, b) < 1
+    assert abs(quality.ssim(a, rng.integers(0, 256, a.shape, dtype=np.uint8))) < 0.1
+
+
+def test_filter_argument_is_quoted() -> None:
+    assert scalers.filter_argument("plain.bin") == "plain.bin"
+    assert scalers.filter_argument("a:b,c.bin") == "a\\\\:b\\,c.bin"
