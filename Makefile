@@ -60,7 +60,7 @@ WARNINGS := -Wall -Wextra -Wpointer-arith -Wstrict-prototypes -Wmissing-prototyp
 BASE_CFLAGS := -std=c11 -I. -fPIC -fvisibility=hidden -ffp-contract=off -fno-math-errno -fno-trapping-math $(WARNINGS)
 LIBS := -ljansson -lm -lpthread -ldl
 
-# The CUDA backend needs nothing of CUDA but nvcc, and that for the kernels alone.
+# The CUDA backend needs nothing of CUDA but a compiler, and that for the kernels alone.
 CUDA_HOST := $(filter-out kernels/cuda/stub.c,$(wildcard kernels/cuda/*.c))
 CUDA_SOURCES := $(if $(filter yes,$(CONFIG_CUDA)),$(CUDA_HOST),kernels/cuda/stub.c)
 
@@ -94,24 +94,7 @@ $(B)/obj/%.o: %.c config.mak Makefile
 	@echo "  CC    $<"
 	@$(CC) $(BASE_CFLAGS) -O3 $(CONFIG_CFLAGS) $(CFLAGS) -MMD -MP -c $< -o $@
 
-# Kernels, by what they need: sm_90a for conv_wgmma.cu, sm_80 for conv_mma.cu. Devices of the future compile the
-# intermediate code (PTX) for themselves. The code of sm_80 runs on 8.6 and 8.9, but not as fast as code of their own.
-KERNELS := $(patsubst kernels/cuda/%.cu,%,$(wildcard kernels/cuda/*.cu))
-ARCHITECTURES := 80 86 89 90 100 120
-architectures = $(if $(filter conv_wgmma,$(1)),90a,$(if $(filter conv_mma,$(1)),,75) $(ARCHITECTURES))
-ptx = $(if $(filter conv_wgmma,$(1)),,$(if $(filter conv_mma,$(1)),80,75))
-gencode = $(foreach a,$(call architectures,$(1)),-gencode arch=compute_$(a),code=sm_$(a)) \
-    $(foreach a,$(call ptx,$(1)),-gencode arch=compute_$(a),code=compute_$(a))
-FATBINS := $(if $(filter yes,$(CONFIG_CUDA)),$(if $(NVCC),$(KERNELS:%=$(B)/obj/fatbin/%.fatbin)))
-
-$(B)/obj/fatbin/%.fatbin: kernels/cuda/%.cu config.mak Makefile
-	@mkdir -p $(@D)
-	@echo "  NVCC  $<"
-	@$(NVCC) -std=c++17 -O3 -I. -fatbin $(call gencode,$*) -MMD -MF $(@:.fatbin=.d) -MT $@ $< -o $@
--include $(wildcard $(B)/obj/fatbin/*.d)
-
-$(B)/obj/kernels/cuda/fatbin.o: $(FATBINS)
-$(B)/obj/kernels/cuda/fatbin.o: BASE_CFLAGS += $(if $(FATBINS),-DSBV_FATBINS='"$(B)/obj/fatbin"')
+include build-aux/cuda/kernels.mak
 
 # $(1): folder, $(2): flags, $(3): source, $(4): instruction set
 define isa_rule

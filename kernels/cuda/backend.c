@@ -248,12 +248,20 @@ static void find_kernel(sbv_cuda *c, int kernel, size_t most_shared)
                                                  (int)kernels[kernel].shared));
 }
 
-/* Images that have nothing for this device are left out. */
+/* The code of a file for this device. Files that have nothing for it are left out. */
+static CUresult load_module(sbv_cuda *c, const sbv_cuda_image *image)
+{
+    CUmodule *module = &c->module[c->modules];
+    if (image->blackwell && c->sm >= SBV_BLACKWELL && c->cu->cuModuleLoadData(module, image->blackwell) == CUDA_SUCCESS)
+        return CUDA_SUCCESS;
+    return c->cu->cuModuleLoadData(module, image->code);
+}
+
 static void load_modules(sbv_cuda *c)
 {
-    const void *image;
-    for (int i = 0; c->status >= 0 && (image = sbv_cuda_fatbin(i)); i++) {
-        CUresult result = c->cu->cuModuleLoadData(&c->module[c->modules], image);
+    const sbv_cuda_image *image;
+    for (int i = 0; c->status >= 0 && (image = sbv_cuda_get_image(i)); i++) {
+        CUresult result = load_module(c, image);
         if (result != CUDA_ERROR_NO_BINARY_FOR_GPU && !sbv_cuda_check(c, result, "cuModuleLoadData"))
             c->modules++;
     }
@@ -273,7 +281,7 @@ static void load_kernels(sbv_cuda *c)
         found += c->function[i] != NULL;
     }
     if (!found)
-        sbv_cuda_fail(c, SBV_ERROR_DEVICE, "this library was built without kernels for GPUs: there was no nvcc");
+        sbv_cuda_fail(c, SBV_ERROR_DEVICE, "this library was built without kernels for GPUs: there was no CUDA compiler");
 }
 
 static const sbv_backend cuda_backend = {

@@ -36,7 +36,7 @@ typedef struct sbv_cuda {
     char device_name[128];
     CUstream stream;  /* where work is queued: the caller's, or `capture` while a recording is made */
     CUstream capture; /* of this backend */
-    CUmodule module[SBV_MAX_FATBINS];
+    CUmodule module[SBV_MAX_IMAGES];
     int modules;
     CUfunction function[SBV_KERNEL_COUNT]; /* NULL: the image has no such kernel for this device */
     sbv_recording recording[SBV_MAX_RECORDINGS];

@@ -1,42 +1,53 @@
 /*
- * The compiled kernels: see fatbin.h. The build says in SBV_FATBINS, a string, in which folder they lie.
+ * The compiled kernels: see images.h. The build says in SBV_IMAGES in which folder they lie, in SBV_IMAGE_LIST which file
+ * has their list, both strings, and in SBV_IMAGE_DRIVER which driver they need.
  *
  * This file is part of Self-Blind-VSR for FFmpeg. SPDX-License-Identifier: LGPL-2.1-or-later
  */
-#include <stddef.h>
-
 #include "kernels/cuda/images.h"
 
-#if defined(SBV_FATBINS)
+#include <stddef.h>
+
+#if defined(SBV_IMAGES)
 #define EMBED(name)                                                                                                    \
     __asm__(".pushsection .rodata\n"                                                                                   \
             ".balign 64\n"                                                                                             \
-            "sbv_fatbin_" #name ":\n"                                                                                  \
-            ".incbin \"" SBV_FATBINS "/" #name ".fatbin\"\n"                                                           \
+            "sbv_image_" #name ":\n"                                                                                  \
+            ".incbin \"" SBV_IMAGES "/" #name ".fatbin\"\n"                                                           \
             ".byte 0\n"                                                                                                \
             ".popsection\n");                                                                                          \
-    extern const char sbv_fatbin_##name[] __attribute__((visibility("hidden")));
-EMBED(blas_conv)
-EMBED(colour)
-EMBED(conv_f32)
-EMBED(conv_mma)
-EMBED(conv_wgmma)
-EMBED(flow)
-EMBED(image)
+    extern const char sbv_image_##name[] __attribute__((visibility("hidden")));
+#define IMAGE(name)               EMBED(name)
+#define IMAGE_AND_BLACKWELL(name) EMBED(name) EMBED(name##_blackwell)
+#include SBV_IMAGE_LIST
+#undef IMAGE
+#undef IMAGE_AND_BLACKWELL
 
-const void *sbv_cuda_fatbin(int i)
+static const sbv_cuda_image images[] = {
+#define IMAGE(name)               {#name, sbv_image_##name, NULL},
+#define IMAGE_AND_BLACKWELL(name) {#name, sbv_image_##name, sbv_image_##name##_blackwell},
+#include SBV_IMAGE_LIST
+#undef IMAGE
+#undef IMAGE_AND_BLACKWELL
+};
+_Static_assert(sizeof(images) / sizeof(*images) <= SBV_MAX_IMAGES, "SBV_MAX_IMAGES is too small");
+
+int sbv_cuda_images_driver(void)
 {
-    const char *const images[] = {
-        sbv_fatbin_blas_conv,  sbv_fatbin_colour, sbv_fatbin_conv_f32, sbv_fatbin_conv_mma,
-        sbv_fatbin_conv_wgmma, sbv_fatbin_flow,   sbv_fatbin_image,
-    };
-    return (size_t)i < sizeof(images) / sizeof(images[0]) ? images[i] : NULL;
+    return SBV_IMAGE_DRIVER;
 }
 #else
 
-/* Built without nvcc: a module that any driver loads, and that has no kernels. */
-const void *sbv_cuda_fatbin(int i)
+/* Built without a CUDA compiler: a module that any driver loads, and that has no kernels. */
+static const sbv_cuda_image images[] = {{"none", ".version 7.0\n.target sm_75\n.address_size 64\n", NULL}};
+
+int sbv_cuda_images_driver(void)
 {
-    return i == 0 ? ".version 7.0\n.target sm_75\n.address_size 64\n" : NULL;
+    return 0;
 }
 #endif
+
+const sbv_cuda_image *sbv_cuda_get_image(int i)
+{
+    return (size_t)i < sizeof(images) / sizeof(*images) ? &images[i] : NULL;
+}

@@ -290,9 +290,16 @@ def test_bundle_is_whole(bundle: Path) -> None:
     assert (bundle / "ffmpeg/.selfblindvsr.patch").read_bytes() == (TOP / "patches/ffmpeg-9.0.patch").read_bytes()
 
 
+def write_nvcc(folder: Path) -> None:
+    """An nvcc that says what it is, and compiles nothing."""
+    (folder / "nvcc").write_text("#!/bin/sh\ncase $1 in\n--version) echo 'Cuda compilation tools, release 13.0, V13.0.88' ;;\n"
+                                 "--list-gpu-code) echo sm_75 sm_80 sm_86 sm_89 sm_90 sm_100 sm_120 | tr ' ' '\\n' ;;\nesac\n")
+    (folder / "nvcc").chmod(0o755)
+
+
 def test_run_without_a_gpu(bundle: Path, tmp_path: Path) -> None:
     """One line says what is missing, before anything is built."""
-    (tmp_path / "nvcc").symlink_to(shutil.which("true"))
+    write_nvcc(tmp_path)
     done = run("sh", bundle / "run.sh", path=tmp_path)
     assert done.returncode == 1 and done.stdout == "" and done.stderr.count("\n") == 1
     assert "there is no NVIDIA driver" in done.stderr
@@ -301,7 +308,7 @@ def test_run_without_a_gpu(bundle: Path, tmp_path: Path) -> None:
 
 def test_run_builds_its_parser(bundle: Path, tmp_path: Path) -> None:
     """As far as a make that stops: Jansson out of its sources, and the settings of the build."""
-    (tmp_path / "nvcc").symlink_to(shutil.which("true"))
+    write_nvcc(tmp_path)
     (tmp_path / "make").write_text("#!/bin/sh\necho \"make $*\"\nexit 1\n")
     (tmp_path / "make").chmod(0o755)
     done = run("sh", bundle / "run.sh", f"--output={tmp_path}", path=tmp_path, LD_LIBRARY_PATH=str(EMULATOR),
@@ -309,9 +316,9 @@ def test_run_builds_its_parser(bundle: Path, tmp_path: Path) -> None:
     assert done.returncode == 1 and "the library cannot be built" in done.stderr
     assert "ARCHITECTURES=90 gpu-programs" in (tmp_path / "build.log").read_text()
     settings = (bundle / "source/config.mak").read_text()
-    assert f"NVCC := {tmp_path}/nvcc" in settings
+    assert f"CUDA_COMPILER := --nvcc {tmp_path}/nvcc\nCUDA_KNOWN := 75 80 86 89 90 90a 100 120\n" in settings
     wanted = set(re.findall(r"^(\w+) :=", (TOP / "config.mak").read_text(), re.M))
-    assert set(re.findall(r"^(\w+) :=", settings, re.M)) == wanted
+    assert set(re.findall(r"^(\w+) :=", settings, re.M)) >= wanted
     program = tmp_path / "version.c"
     program.write_text('#include <jansson.h>\nint main(void) { return !json_loads("{\\"a\\": 1}", 0, 0); }\n')
     jansson = bundle / "source/build/jansson"

@@ -49,6 +49,7 @@ look_for_tools() {
         command -v $tool >/dev/null || die "there is no $tool"
     done
     nvcc=$(command -v nvcc || command -v /usr/local/cuda/bin/nvcc) || die "there is no nvcc"
+    cuda_settings=$(sh "$source/build-aux/cuda/nvcc-settings.sh" "$nvcc" 2>&1) || die "$cuda_settings"
     found=$(python3 "$source/tests/cuda/gpu/device.py" architecture) || exit 1
     : "${architectures:=$found}"
     processors=$(nproc 2>/dev/null || echo 2)
@@ -74,7 +75,7 @@ PYTHON := python3
 CONFIG_PREFIX := /usr/local
 CONFIG_CFLAGS :=
 CONFIG_CUDA := yes
-NVCC := $nvcc
+$cuda_settings
 FFMPEG_SERIES := none
 FFMPEG_SRC :=
 CONFIGURE_ARGS :="
