@@ -1,112 +1,25 @@
 /*
- * The CUDA backend: the device, its context and memory, and the launching of kernels. The operations are in files of
- * their own, by family.
+ * The CUDA backend: sbv_backend on NVIDIA's driver API. The operations are in files of their own.
  *
  * This file is part of Self-Blind-VSR for FFmpeg. SPDX-License-Identifier: LGPL-2.1-or-later
  */
-#include "kernels/cuda/cuda.h"
-
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
-#include "kernels/cuda/conv.h"
 #include "kernels/cuda/conv_blas.h"
+#include "kernels/cuda/conv_weights.h"
+#include "kernels/cuda/device.h"
 #include "kernels/cuda/graphs.h"
+#include "kernels/cuda/staging.h"
 
 /* Channels of a feature map begin and end at 16 bytes, maps at the width of a memory transaction. */
-#define VECTOR_BYTES  16
-#define MEMORY_ALIGN  256
-#define STATIC_SHARED (48 * 1024) /* bytes of shared memory that a block may have without asking */
-#define OLDEST_DEVICE 75          /* compute capability that the simple kernels are compiled for */
-
-static const struct {
-    const char *name;
-    size_t shared;
-} kernels[SBV_KERNEL_COUNT] = {
-#define KERNEL_ENTRY(id, name, shared) {name, shared},
-    SBV_KERNELS(KERNEL_ENTRY)
-#undef KERNEL_ENTRY
-};
-
-void sbv_cuda_fail(sbv_cuda *c, int status, const char *format, ...)
-{
-    va_list args;
-    if (c->status < 0)
-        return;
-    c->status = status;
-    va_start(args, format);
-    vsnprintf(c->message, sizeof(c->message), format, args);
-    va_end(args);
-}
-
-int sbv_cuda_check(sbv_cuda *c, CUresult result, const char *call)
-{
-    const char *name = "?", *text = "unknown error";
-    if (result == CUDA_SUCCESS)
-        return 0;
-    c->cu->cuGetErrorName(result, &name);
-    c->cu->cuGetErrorString(result, &text);
-    /* "c->cu->cuMemAlloc(&memory, bytes)": the function says enough */
-    const char *function = strstr(call, "cu->");
-    function = function ? function + 4 : call;
-    sbv_cuda_fail(c, result == CUDA_ERROR_OUT_OF_MEMORY ? SBV_ERROR_MEMORY : SBV_ERROR_DEVICE, "%.*s: %s (%s)",
-                  (int)strcspn(function, "("), function, text ? text : "unknown error", name ? name : "?");
-    return 1;
-}
-
-int sbv_cuda_has(const sbv_cuda *c, enum sbv_kernel_id kernel)
-{
-    return c->function[kernel] != NULL;
-}
-
-void sbv_cuda_launch(sbv_cuda *c, enum sbv_kernel_id kernel, unsigned grid_x, unsigned grid_y, unsigned grid_z,
-                     unsigned threads, size_t shared_bytes, void **params)
-{
-    if (c->status < 0)
-        return;
-    if (!c->function[kernel]) {
-        sbv_cuda_fail(c, SBV_ERROR_DEVICE, "%s: there is no such kernel for compute capability %d.%d",
-                      kernels[kernel].name, c->sm / 10, c->sm % 10);
-        return;
-    }
-    CUresult result = c->cu->cuLaunchKernel(c->function[kernel], grid_x, grid_y, grid_z, threads, 1, 1,
-                                            (unsigned)shared_bytes, c->stream, params, NULL);
-    if (result != CUDA_SUCCESS)
-        sbv_cuda_check(c, result, kernels[kernel].name);
-}
-
+#define VECTOR_BYTES 16
+#define MEMORY_ALIGN 256
 static int cuda_status(const sbv_backend *b, const char **message)
 {
     const sbv_cuda *c = (const sbv_cuda *)b;
     *message = c->message;
     return c->status;
-}
-
-/* Pushes the context, if it is not, without a look at what happened before: for cleaning up. */
-static int push(sbv_cuda *c)
-{
-    if (!c->entered)
-        c->entered = c->cu->cuCtxPushCurrent(c->context) == CUDA_SUCCESS;
-    return c->entered;
-}
-
-static int cuda_enter(sbv_backend *b)
-{
-    sbv_cuda *c = (sbv_cuda *)b;
-    if (!c->entered && !SBV_CUDA_CHECK(c, c->cu->cuCtxPushCurrent(c->context)))
-        c->entered = 1;
-    return c->entered ? SBV_OK : c->status;
-}
-
-static void cuda_leave(sbv_backend *b)
-{
-    sbv_cuda *c = (sbv_cuda *)b;
-    CUcontext popped;
-    if (c->entered)
-        SBV_CUDA_CHECK(c, c->cu->cuCtxPopCurrent(&popped));
-    c->entered = 0;
 }
 
 static int cuda_allocate(sbv_backend *b, size_t bytes, void **memory)
@@ -134,7 +47,7 @@ static void cuda_release(sbv_backend *b, void *memory)
 {
     sbv_cuda *c = (sbv_cuda *)b;
     /* A context that cannot be entered has taken its memory with it. */
-    if (push(c))
+    if (sbv_cuda_push(c))
         SBV_CUDA_CHECK(c, c->cu->cuMemFree((CUdeviceptr)(uintptr_t)memory));
 }
 
@@ -177,9 +90,9 @@ static void cuda_pack_conv(const sbv_backend *b, const float *raw, int out, int 
 static int cuda_describe(sbv_backend *b, const sbv_stream *stream, int scale)
 {
     sbv_cuda *c = (sbv_cuda *)b;
-    sbv_staging_close(&c->staging);
+    sbv_staging_close(c->staging);
     if (c->status >= 0 && stream->memory == SBV_MEMORY_HOST)
-        return sbv_staging_open(&c->staging, c, stream, scale);
+        return sbv_staging_open(c->staging, c, stream, scale);
     return c->status;
 }
 
@@ -187,109 +100,25 @@ static int cuda_describe(sbv_backend *b, const sbv_stream *stream, int scale)
 static void cuda_close(sbv_backend *b)
 {
     sbv_cuda *c = (sbv_cuda *)b;
-    if (c->context && push(c)) {
+    if (c->context && sbv_cuda_push(c)) {
         sbv_cuda_forget(b);
-        sbv_staging_close(&c->staging);
+        sbv_staging_close(c->staging);
         sbv_cuda_blas_close(c);
-        if (c->capture)
-            c->cu->cuStreamDestroy(c->capture);
-        while (c->modules > 0)
-            c->cu->cuModuleUnload(c->module[--c->modules]);
-        cuda_leave(b);
+        sbv_cuda_close_device(c);
     }
     if (c->own_context)
         c->cu->cuDevicePrimaryCtxRelease(c->device);
     sbv_cuda_driver_close(&c->driver);
+    free(c->staging);
     free(c);
-}
-
-/* The device, its context and what it can do. */
-static void open_context(sbv_cuda *c)
-{
-    int devices = 0, major = 0, minor = 0;
-    if (SBV_CUDA_CHECK(c, c->cu->cuInit(0)) || SBV_CUDA_CHECK(c, c->cu->cuDeviceGetCount(&devices)))
-        return;
-    if (!devices) {
-        sbv_cuda_fail(c, SBV_ERROR_DEVICE, "there is no NVIDIA GPU");
-        return;
-    }
-    if (c->options.context) {
-        c->context = c->options.context;
-    } else {
-        if (SBV_CUDA_CHECK(c, c->cu->cuDeviceGet(&c->device, 0)) ||
-            SBV_CUDA_CHECK(c, c->cu->cuDevicePrimaryCtxRetain(&c->context, c->device)))
-            return;
-        c->own_context = 1;
-    }
-    if (cuda_enter(&c->base) < 0 || SBV_CUDA_CHECK(c, c->cu->cuCtxGetDevice(&c->device)) ||
-        SBV_CUDA_CHECK(c, c->cu->cuDeviceGetName(c->device_name, sizeof(c->device_name), c->device)) ||
-        SBV_CUDA_CHECK(c,
-                       c->cu->cuDeviceGetAttribute(&major, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR, c->device)) ||
-        SBV_CUDA_CHECK(c, c->cu->cuDeviceGetAttribute(&minor, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR, c->device)))
-        return;
-    c->sm = 10 * major + minor;
-    if (c->sm < OLDEST_DEVICE)
-        sbv_cuda_fail(c, SBV_ERROR_DEVICE, "%s: compute capability %d.%d, at least %d.%d is needed", c->device_name,
-                      major, minor, OLDEST_DEVICE / 10, OLDEST_DEVICE % 10);
-}
-
-/* Looks a kernel up. One that no image has for this device, or that needs more shared memory than a block can have, is
- * not there; whoever would launch it has another way, or fails then. */
-static void find_kernel(sbv_cuda *c, int kernel, size_t most_shared)
-{
-    CUresult result = CUDA_ERROR_NOT_FOUND;
-    for (int i = 0; i < c->modules && result == CUDA_ERROR_NOT_FOUND; i++)
-        result = c->cu->cuModuleGetFunction(&c->function[kernel], c->module[i], kernels[kernel].name);
-    if (result == CUDA_ERROR_NOT_FOUND || (result == CUDA_SUCCESS && kernels[kernel].shared > most_shared))
-        c->function[kernel] = NULL;
-    else if (!sbv_cuda_check(c, result, "cuModuleGetFunction") && kernels[kernel].shared > STATIC_SHARED)
-        SBV_CUDA_CHECK(c,
-                       c->cu->cuFuncSetAttribute(c->function[kernel], CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES,
-                                                 (int)kernels[kernel].shared));
-}
-
-/* The code of a file for this device. Files that have nothing for it are left out. */
-static CUresult load_module(sbv_cuda *c, const sbv_cuda_image *image)
-{
-    CUmodule *module = &c->module[c->modules];
-    if (image->blackwell && c->sm >= SBV_BLACKWELL && c->cu->cuModuleLoadData(module, image->blackwell) == CUDA_SUCCESS)
-        return CUDA_SUCCESS;
-    return c->cu->cuModuleLoadData(module, image->code);
-}
-
-static void load_modules(sbv_cuda *c)
-{
-    const sbv_cuda_image *image;
-    for (int i = 0; c->status >= 0 && (image = sbv_cuda_get_image(i)); i++) {
-        CUresult result = load_module(c, image);
-        if (result != CUDA_ERROR_NO_BINARY_FOR_GPU && !sbv_cuda_check(c, result, "cuModuleLoadData"))
-            c->modules++;
-    }
-}
-
-static void load_kernels(sbv_cuda *c)
-{
-    int shared = 0, found = 0;
-    load_modules(c);
-    if (c->status < 0 ||
-        SBV_CUDA_CHECK(c, c->cu->cuDeviceGetAttribute(&shared, CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN,
-                                                      c->device)) ||
-        SBV_CUDA_CHECK(c, c->cu->cuStreamCreate(&c->capture, CU_STREAM_NON_BLOCKING)))
-        return;
-    for (int i = 0; i < SBV_KERNEL_COUNT && c->status >= 0; i++) {
-        find_kernel(c, i, (size_t)shared);
-        found += c->function[i] != NULL;
-    }
-    if (!found)
-        sbv_cuda_fail(c, SBV_ERROR_DEVICE, "this library was built without kernels for GPUs: there was no CUDA compiler");
 }
 
 static const sbv_backend cuda_backend = {
     .name = "cuda",
     .memory_align = MEMORY_ALIGN,
     .close = cuda_close,
-    .enter = cuda_enter,
-    .leave = cuda_leave,
+    .enter = sbv_cuda_enter,
+    .leave = sbv_cuda_leave,
     .allocate = cuda_allocate,
     .release = cuda_release,
     .upload = cuda_upload,
@@ -311,16 +140,19 @@ static const sbv_backend cuda_backend = {
 int sbv_cuda_open(sbv_backend **backend, const sbv_cuda_options *options, char *message, size_t size)
 {
     sbv_cuda *c = calloc(1, sizeof(*c));
-    int ret;
+    sbv_staging *staging = calloc(1, sizeof(*staging));
+    int ret = SBV_ERROR_MEMORY;
     *backend = NULL;
-    if (!c) {
+    if (!c || !staging)
         snprintf(message, size, "out of memory");
-        return SBV_ERROR_MEMORY;
-    }
-    if ((ret = sbv_cuda_driver_open(&c->driver, message, size)) < 0) {
+    else
+        ret = sbv_cuda_driver_open(&c->driver, message, size);
+    if (ret < 0) {
+        free(staging);
         free(c);
         return ret;
     }
+    c->staging = staging;
     c->base = cuda_backend;
     c->base.type = options->type;
     c->base.channel_align = VECTOR_BYTES / (int)sbv_sample_size(options->type);
@@ -328,11 +160,9 @@ int sbv_cuda_open(sbv_backend **backend, const sbv_cuda_options *options, char *
     c->options = *options;
     c->stream = options->stream;
     c->recorded = -1;
-    open_context(c);
-    if (c->status >= 0)
-        load_kernels(c);
+    sbv_cuda_open_device(c);
     if (c->entered)
-        cuda_leave(&c->base);
+        sbv_cuda_leave(&c->base);
     if (c->status < 0) {
         ret = c->status;
         snprintf(message, size, "%s", c->message);

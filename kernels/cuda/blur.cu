@@ -1,10 +1,11 @@
 /*
  * Blur and reduction through a kernel, their adjoint, and the arithmetic of a descent along it, on the device. The
- * formulas are those of kernels/reference/blur.c. Sums of squares are added up in one order, so that results do not vary.
+ * formulas are those of kernels/reference/blur.c. Sums of squares are added up in one order, so that results do not
+ * vary.
  *
  * This file is part of Self-Blind-VSR for FFmpeg. SPDX-License-Identifier: LGPL-2.1-or-later
  */
-#include "kernels/cuda/image.h"
+#include "kernels/cuda/params.h"
 #include "kernels/cuda/samples.h"
 #include "kernels/cuda/reduce.cuh"
 

@@ -7,7 +7,8 @@
 
 #include "kernels/colour_codes.h"
 #include "kernels/cuda/colour.h"
-#include "kernels/cuda/cuda.h"
+#include "kernels/cuda/device.h"
+#include "kernels/cuda/staging.h"
 
 _Static_assert(SBV_COLOUR_SHARED == 19008, "kernels.h says how much shared memory the colour kernels take");
 _Static_assert(SBV_STAGING_BAND % SBV_COLOUR_TILE_H == 0, "bands are cut between tiles");
@@ -91,7 +92,7 @@ void sbv_colour_in_cuda(sbv_backend *b, const sbv_colour_in_args *a, int jobs)
     sbv_cuda *c = (sbv_cuda *)b;
     const int host = a->stream->memory == SBV_MEMORY_HOST;
     const sbv_frame *frame =
-        host ? sbv_staging_upload(&c->staging, c, a->in, a->stream->width, a->stream->height) : a->in;
+        host ? sbv_staging_upload(c->staging, c, a->in, a->stream->width, a->stream->height) : a->in;
 
     if (!frame)
         return;
@@ -100,7 +101,7 @@ void sbv_colour_in_cuda(sbv_backend *b, const sbv_colour_in_args *a, int jobs)
     sbv_cuda_launch(c, SBV_KERNEL_COLOUR_IN, blocks(p.w, SBV_COLOUR_THREADS), (unsigned)p.h, 1, SBV_COLOUR_THREADS, 0,
                     params);
     if (host)
-        sbv_staging_consumed(&c->staging);
+        sbv_staging_consumed(c->staging);
 }
 
 /* ---- Out of the network ---- */
@@ -206,16 +207,16 @@ static void convert_frame(sbv_cuda *c, const sbv_stream *s, const sbv_frame *fra
         convert(c, kernel, params, p, 0, rows);
         return;
     }
-    const sbv_frame *device = sbv_staging_output(&c->staging, c, w, h);
+    const sbv_frame *device = sbv_staging_output(c->staging, c, w, h);
     if (!device)
         return;
     *p = out_params(s, device, w, h);
     for (int begin = 0, end; begin < rows; begin = end) {
-        end = sbv_staging_band_end(&c->staging, begin, rows);
+        end = sbv_staging_band_end(c->staging, begin, rows);
         convert(c, kernel, params, p, begin, end);
-        sbv_staging_download(&c->staging, begin, end);
+        sbv_staging_download(c->staging, begin, end);
     }
-    sbv_staging_finish(&c->staging, frame);
+    sbv_staging_finish(c->staging, frame);
 }
 
 void sbv_colour_out_cuda(sbv_backend *b, const sbv_colour_out_args *a, int jobs)

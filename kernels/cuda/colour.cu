@@ -1,6 +1,6 @@
 /*
- * Colour conversion on the device; the formulas are those of kernels/reference/colour.c and kernels/reference/resize.c, and so are the
- * sums and products, one by one and in their order: the results are the same bits.
+ * Colour conversion on the device; the formulas are those of kernels/reference/colour.c and kernels/reference/resize.c,
+ * and so are the sums and products, one by one and in their order: the results are the same bits.
  *
  * This file is part of Self-Blind-VSR for FFmpeg. SPDX-License-Identifier: LGPL-2.1-or-later
  */

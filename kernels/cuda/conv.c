@@ -1,5 +1,5 @@
 /*
- * Launches of the convolutions: which kernel takes which shape; and the packing of weights.
+ * Launches of the convolutions: which kernel takes which shape.
  *
  * A result depends on the layer and not on the size of the tile of the image that is computed: all kernels of a
  * precision that a layer can get add up the same sums in the same order. The exception are layers of the flow network,
@@ -9,100 +9,32 @@
  */
 #include "kernels/cuda/conv.h"
 
-#include <string.h>
-
-#include "kernels/cuda/cuda.h"
+#include "kernels/cuda/conv_blas.h"
+#include "kernels/cuda/conv_params.h"
+#include "kernels/cuda/conv_weights.h"
+#include "kernels/cuda/conv_wgmma.h"
+#include "kernels/cuda/params.h"
 
 /* As many blocks as keep a GPU of about a hundred multiprocessors busy. */
 #define ENOUGH_BLOCKS 96
-
-/* Grids are at most this high. */
-#define MAX_GRID_Y 65535
-
-static int round_up(int value, int to)
-{
-    return (value + to - 1) / to * to;
-}
-
-static int64_t tiles(int64_t size, int tile)
-{
-    return (size + tile - 1) / tile;
-}
-
-static int packed_inputs(int in)
-{
-    return round_up(in, in > 32 ? 64 : 16);
-}
-
-static int packed_outputs(int out)
-{
-    return round_up(out, 64);
-}
-
-/* Rounded to nearest, ties to even. */
-static uint16_t to_half(float value)
-{
-    uint32_t bits;
-    memcpy(&bits, &value, sizeof(bits));
-    const uint32_t sign = bits >> 16 & 0x8000;
-    bits &= 0x7fffffff;
-    if (bits > 0x7f800000) /* not a number */
-        return (uint16_t)(sign | 0x7e00);
-    if (bits >= 0x477ff000) /* 65520 rounds to infinity */
-        return (uint16_t)(sign | 0x7c00);
-    if (bits < 0x38800000) { /* below 2^-14: multiples of 2^-24, the spacing of floats at 0.5 */
-        const float shifted = (value < 0 ? -value : value) + 0.5f;
-        memcpy(&bits, &shifted, sizeof(bits));
-        return (uint16_t)(sign | (bits - 0x3f000000));
-    }
-    bits += 0xfff + (bits >> 13 & 1);
-    return (uint16_t)(sign | (bits - 0x38000000) >> 13);
-}
-
-size_t sbv_cuda_conv_bytes(enum sbv_type type, int out, int in, int kernel)
-{
-    return (size_t)kernel * (size_t)kernel * (size_t)packed_outputs(out) * (size_t)packed_inputs(in) *
-           sbv_sample_size(type);
-}
-
-void sbv_cuda_pack_conv(enum sbv_type type, const float *raw, int out, int in, int kernel, void *packed)
-{
-    const size_t row = (size_t)packed_inputs(in), tap = (size_t)packed_outputs(out) * row;
-    memset(packed, 0, sbv_cuda_conv_bytes(type, out, in, kernel));
-    for (size_t o = 0; o < (size_t)out; o++)
-        for (size_t i = 0; i < (size_t)in; i++)
-            for (size_t t = 0; t < (size_t)(kernel * kernel); t++, raw++) {
-                const size_t at = t * tap + o * row + i;
-                if (type == SBV_MAP_F16)
-                    ((uint16_t *)packed)[at] = to_half(*raw);
-                else
-                    ((float *)packed)[at] = *raw;
-            }
-}
-
-/* Whether the channels of every pixel begin at a multiple of 16 bytes. */
-static int is_wide(const sbv_map *map)
-{
-    return map->type == SBV_MAP_F16 && (uintptr_t)map->data % 16 == 0 && map->pixel % 8 == 0 && map->row % 8 == 0;
-}
 
 static sbv_conv_cuda_args make_args(const sbv_conv_args *a, int rows, int outputs)
 {
     return (sbv_conv_cuda_args){.conv = *a,
                                 .rows = rows,
-                                .in_packed = packed_inputs(a->in.c),
-                                .out_packed = packed_outputs(a->out.c),
-                                .tiles_x = (int)tiles(a->x1 - a->x0, SBV_MMA_TILE),
-                                .tiles_out = (int)tiles(a->out.c, outputs),
-                                .wide_out = a->out.c % 8 == 0 && is_wide(&a->out) &&
-                                            (!a->residual.data || is_wide(&a->residual))};
+                                .in_packed = sbv_cuda_packed_inputs(a->in.c),
+                                .out_packed = sbv_cuda_packed_outputs(a->out.c),
+                                .tiles_x = (int)sbv_tiles(a->x1 - a->x0, SBV_MMA_TILE),
+                                .tiles_out = (int)sbv_tiles(a->out.c, outputs),
+                                .wide_out = a->out.c % 8 == 0 && sbv_map_is_half(&a->out) &&
+                                            (!a->residual.data || sbv_map_is_half(&a->residual))};
 }
 
 static void convolve_f32(sbv_cuda *c, const sbv_conv_args *a, int rows)
 {
     sbv_conv_cuda_args p = make_args(a, rows, SBV_CONV_F32_OUTPUTS);
     const int64_t pixels = (int64_t)(a->x1 - a->x0) * rows;
-    sbv_cuda_launch(c, SBV_KERNEL_CONV_F32, (unsigned)tiles(pixels, SBV_CONV_F32_PIXELS), (unsigned)p.tiles_out, 1,
+    sbv_cuda_launch(c, SBV_KERNEL_CONV_F32, (unsigned)sbv_tiles(pixels, SBV_CONV_F32_PIXELS), (unsigned)p.tiles_out, 1,
                     SBV_CONV_F32_THREADS, SBV_CONV_F32_SHARED, (void *[]){&p});
 }
 
@@ -133,25 +65,25 @@ static int has_halo(enum sbv_mma_tile tile)
 /* Whether the inputs of a tile fit, and there are so many taps and channels that its pipeline works. */
 static int suits_halo(const sbv_conv_args *a)
 {
-    return is_wide(&a->in) && a->stride == 1 && a->kernel > 1 && (a->kernel - 1) * a->dilation <= SBV_MMA_HALO &&
-           packed_inputs(a->in.c) >= SBV_MMA_CHANNELS;
+    return sbv_map_is_half(&a->in) && a->stride == 1 && a->kernel > 1 &&
+           (a->kernel - 1) * a->dilation <= SBV_MMA_HALO && sbv_cuda_packed_inputs(a->in.c) >= SBV_MMA_CHANNELS;
 }
 
 static int64_t count_tiles(const sbv_conv_args *a, int rows, enum sbv_mma_tile tile)
 {
     const int w = a->x1 - a->x0;
-    const int64_t pixels = has_halo(tile) ? tiles(w, SBV_MMA_TILE) * tiles(rows, SBV_MMA_TILE)
-                                          : tiles((int64_t)w * rows, mma_kernels[tile].pixels);
-    return pixels * tiles(a->out.c, mma_kernels[tile].outputs);
+    const int64_t pixels = has_halo(tile) ? sbv_tiles(w, SBV_MMA_TILE) * sbv_tiles(rows, SBV_MMA_TILE)
+                                          : sbv_tiles((int64_t)w * rows, mma_kernels[tile].pixels);
+    return pixels * sbv_tiles(a->out.c, mma_kernels[tile].outputs);
 }
 
 int sbv_cuda_conv_mma(sbv_cuda *c, const sbv_conv_args *a, int rows, enum sbv_mma_tile tile)
 {
     const struct mma_kernel *k = &mma_kernels[tile];
-    const enum sbv_kernel_id kernel = is_wide(&a->in) ? k->wide : k->any;
+    const enum sbv_kernel_id kernel = sbv_map_is_half(&a->in) ? k->wide : k->any;
     sbv_conv_cuda_args p = make_args(a, rows, k->outputs);
     if (c->base.type != SBV_MAP_F16 || !sbv_cuda_has(c, kernel) || (has_halo(tile) && !suits_halo(a)) ||
-        (tile == SBV_MMA_SPLIT && !is_wide(&a->in)))
+        (tile == SBV_MMA_SPLIT && !sbv_map_is_half(&a->in)))
         return 0;
     if (rows > 0 && a->x1 > a->x0)
         sbv_cuda_launch(c, kernel, (unsigned)count_tiles(a, rows, tile), 1, 1, k->threads, k->shared, (void *[]){&p});
@@ -162,9 +94,9 @@ int sbv_cuda_conv_mma(sbv_cuda *c, const sbv_conv_args *a, int rows, enum sbv_mm
  * cut into tiles alone, those of the flow network: they read part of a wider map, or give a flow. */
 static int is_split(const sbv_conv_args *a)
 {
-    const int64_t blocks = tiles((int64_t)a->out.w * a->out.h, mma_kernels[SBV_MMA_GATHER_32].pixels) *
-                           tiles(a->out.c, mma_kernels[SBV_MMA_GATHER_32].outputs);
-    return is_wide(&a->in) && (a->in.pixel >= round_up(a->in.c, 8) + 8 || a->out.c <= 8) && a->in.c >= 64 &&
+    const int64_t blocks = sbv_tiles((int64_t)a->out.w * a->out.h, mma_kernels[SBV_MMA_GATHER_32].pixels) *
+                           sbv_tiles(a->out.c, mma_kernels[SBV_MMA_GATHER_32].outputs);
+    return sbv_map_is_half(&a->in) && (a->in.pixel >= (a->in.c + 7) / 8 * 8 + 8 || a->out.c <= 8) && a->in.c >= 64 &&
            blocks < ENOUGH_BLOCKS;
 }
 
@@ -173,7 +105,7 @@ static enum sbv_mma_tile choose_tile(const sbv_conv_args *a, int rows)
 {
     static const enum sbv_mma_tile halo[] = {SBV_MMA_HALO_128, SBV_MMA_HALO_64, SBV_MMA_HALO_32};
     const int w = a->x1 - a->x0;
-    const int64_t covered = tiles(w, SBV_MMA_TILE) * tiles(rows, SBV_MMA_TILE) * SBV_MMA_TILE * SBV_MMA_TILE;
+    const int64_t covered = sbv_tiles(w, SBV_MMA_TILE) * sbv_tiles(rows, SBV_MMA_TILE) * SBV_MMA_TILE * SBV_MMA_TILE;
     if (is_split(a))
         return SBV_MMA_SPLIT;
     for (size_t i = 0; i < sizeof(halo) / sizeof(halo[0]) && suits_halo(a) && covered <= (int64_t)w * rows * 3 / 2; i++)
@@ -209,12 +141,4 @@ void sbv_conv_cuda(sbv_backend *b, const sbv_conv_args *a, int jobs)
         sbv_cuda_fail(c, SBV_ERROR_DEVICE, "%s (compute capability %d.%d): no kernel for convolutions in fp16%s",
                       c->device_name, c->sm / 10, c->sm % 10,
                       c->options.conv_path == SBV_CONV_AUTO ? ", and no cuBLAS" : " of the kind asked for");
-}
-
-void sbv_deconv_cuda(sbv_backend *b, const sbv_deconv_args *a, int jobs)
-{
-    sbv_deconv_cuda_args p = {*a, jobs};
-    if (jobs > 0)
-        sbv_cuda_launch((sbv_cuda *)b, SBV_KERNEL_DECONV, (unsigned)tiles(a->out.w, SBV_DECONV_WARPS),
-                        (unsigned)(jobs < MAX_GRID_Y ? jobs : MAX_GRID_Y), 1, SBV_DECONV_WARPS * 32, 0, (void *[]){&p});
 }

@@ -5,9 +5,9 @@
 
 #include <stdlib.h>
 
+#include "kernels/cuda/conv_params.h"
+#include "kernels/cuda/conv_weights.h"
 #include "kernels/cuda/cublas.h"
-#include "kernels/cuda/conv.h"
-#include "kernels/cuda/cuda.h"
 
 /* What cuBLAS may use for itself. */
 #define WORKSPACE_BYTES ((size_t)16 << 20)
@@ -137,7 +137,7 @@ static unsigned blocks(int pixels, int channels)
 static cublasStatus_t multiply(sbv_cuda *c, const sbv_conv_args *a, const tile *t, const uint16_t *padded, float *sums)
 {
     const sbv_cublas *library = &c->blas->library;
-    const int in_packed = round_up(a->in.c, a->in.c > 32 ? 64 : 16), out_packed = round_up(a->out.c, 64);
+    const int in_packed = sbv_cuda_packed_inputs(a->in.c), out_packed = sbv_cuda_packed_outputs(a->out.c);
     const int columns = a->stride == 1 ? (t->h - 1) * t->pitch + t->w : t->w;
     const int products = a->stride == 1 ? 1 : t->h;
     const long long padded_row = (long long)t->padded_w * t->in_channels;

@@ -3,7 +3,7 @@
  *
  * This file is part of Self-Blind-VSR for FFmpeg. SPDX-License-Identifier: LGPL-2.1-or-later
  */
-#include "kernels/cuda/conv_blas.h"
+#include "kernels/cuda/conv_params.h"
 #include "kernels/cuda/gpu.h"
 
 /* Eight fp16 samples, one access. */

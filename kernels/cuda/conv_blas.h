@@ -12,41 +12,18 @@
 #ifndef SBV_KERNELS_CUDA_CONV_BLAS_H
 #define SBV_KERNELS_CUDA_CONV_BLAS_H
 
-#include "kernels/ops.h"
+#include "kernels/cuda/device.h"
 
-#define SBV_CONV_BLAS_THREADS 256
-#define SBV_CONV_BLAS_BYTES   ((size_t)64 << 20)
+/* Bytes that a tile takes at most. */
+#define SBV_CONV_BLAS_BYTES ((size_t)64 << 20)
 
-/* padded[(y * w + x) * channels + c] = in(x0 + x, y0 + y, c), zero outside the map and beyond its channels. */
-typedef struct sbv_conv_pad_args {
-    sbv_map in;
-    void *padded; /* fp16, at a multiple of 16 bytes */
-    int x0, y0, w, h;
-    int channels; /* those of in, rounded up to 8 */
-    int wide;     /* in is fp16 and can be read in units of 8 channels */
-} sbv_conv_pad_args;
+/* Convolves in sessions of fp16. Returns 0 where there is no cuBLAS, without having done anything. */
+int sbv_cuda_conv_blas(sbv_cuda *c, const sbv_conv_args *a, int rows);
 
-/* out(x0 + x, y0 + y, c) = activation(bias[c] + sums[(y * pitch + x) * channels + c]) + residual, for x < w, y < h. */
-typedef struct sbv_conv_finish_args {
-    sbv_map out, residual; /* residual.data NULL: none */
-    const float *sums;     /* at a multiple of 16 bytes */
-    const float *bias;
-    float slope;
-    int x0, y0, w, h;
-    int pitch;
-    int channels; /* those of out, rounded up to 8 */
-    int wide;     /* out and residual are fp16 and can be accessed in units of 8 channels */
-} sbv_conv_finish_args;
-
-#ifndef __cplusplus
-struct sbv_cuda;
+/* The same in tiles that take at most so many bytes, or are one pixel. */
+int sbv_cuda_conv_blas_within(sbv_cuda *c, const sbv_conv_args *a, int rows, size_t bytes);
 
 /* Releases what the cuBLAS convolution has allocated; the context is current. */
-void sbv_cuda_blas_close(struct sbv_cuda *c);
-
-/* sbv_cuda_conv_blas of conv.h in tiles that take at most so many bytes, or are one pixel. The backend's own number, at
- * most, is SBV_CONV_BLAS_BYTES. */
-int sbv_cuda_conv_blas_within(struct sbv_cuda *c, const sbv_conv_args *a, int rows, size_t bytes);
-#endif
+void sbv_cuda_blas_close(sbv_cuda *c);
 
 #endif /* SBV_KERNELS_CUDA_CONV_BLAS_H */

@@ -6,7 +6,7 @@
 #ifndef SBV_KERNELS_CUDA_CONV_DEVICE_H
 #define SBV_KERNELS_CUDA_CONV_DEVICE_H
 
-#include "kernels/cuda/conv.h"
+#include "kernels/cuda/conv_params.h"
 #include "kernels/cuda/gpu.h"
 
 __device__ __forceinline__ int64_t sample_offset(const sbv_map &map, int x, int y)

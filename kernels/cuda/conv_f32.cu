@@ -1,10 +1,9 @@
 /*
- * Exact convolutions: products and sums of floats, for sessions in fp32 and as a check on the faster kernels; and the
- * transposed convolution.
+ * Exact convolutions: products and sums of floats, for sessions in fp32 and as a check on the faster kernels.
  *
  * The convolution is a matrix product, pixels times outputs, whose rows of inputs are gathered tap by tap. A block
  * computes 64 pixels, in reading order, of 64 outputs, a thread 4x4 of them; 16 input channels of a tap are in shared
- * memory while the next 16 are on their way in registers. The transposed convolution is a warp per output pixel.
+ * memory while the next 16 are on their way in registers.
  *
  * This file is part of Self-Blind-VSR for FFmpeg. SPDX-License-Identifier: LGPL-2.1-or-later
  */
@@ -133,33 +132,4 @@ KERNEL(LAUNCH_BOUNDS(SBV_CONV_F32_THREADS, 2) sbv_conv_f32, const sbv_conv_cuda_
         __syncthreads();
     }
     finish(p, sum, pixel + row, output + column);
-}
-
-/* Output (x, y) gets kernel row ky from input row (y + 1 - ky) / 2 where that is whole and inside: two rows at most, of
- * the parity of y + 1, and likewise for columns. Grid: groups of warps x rows. */
-KERNEL(LAUNCH_BOUNDS(SBV_DECONV_WARPS * 32, 2) sbv_deconv, const sbv_deconv_cuda_args p)
-{
-    const sbv_deconv_args &a = p.deconv;
-    const int lane = (int)threadIdx.x % 32, x = (int)(blockIdx.x * SBV_DECONV_WARPS + threadIdx.x / 32);
-    if (x >= a.out.w)
-        return;
-    for (int y = (int)blockIdx.y; y < p.rows; y += (int)gridDim.y)
-        for (int output = 0; output < a.out.c; output++) {
-            float sum = 0;
-            for (int ky = (y + 1) % 2; ky < 4; ky += 2)
-                for (int kx = (x + 1) % 2; kx < 4; kx += 2) {
-                    const int in_x = (x + 1 - kx) / 2, in_y = (y + 1 - ky) / 2;
-                    if (x + 1 < kx || y + 1 < ky || in_x >= a.in.w || in_y >= a.in.h)
-                        continue;
-                    const int64_t from = sample_offset(a.in, in_x, in_y);
-                    const float *weights = a.weights + ((int64_t)(ky * 4 + kx) * a.out.c + output) * a.in.c;
-                    for (int c = lane; c < a.in.c; c += 32)
-                        sum += load_sample(a.in, from + c) * weights[c];
-                }
-#pragma unroll
-            for (int distance = 16; distance; distance /= 2)
-                sum += __shfl_xor_sync(~0u, sum, distance);
-            if (lane == 0)
-                store_sample(a.out, sample_offset(a.out, x, y) + output, sum + a.bias[output]);
-        }
 }

@@ -1,16 +1,12 @@
 /*
+ * The convolution by wgmma: launches of conv_wgmma.cu.
+ *
  * This file is part of Self-Blind-VSR for FFmpeg. SPDX-License-Identifier: LGPL-2.1-or-later
  */
 #include "kernels/cuda/conv_wgmma.h"
 
-#include "kernels/cuda/conv.h"
-#include "kernels/cuda/cuda.h"
-
-/* Whether the channels of every pixel begin at a multiple of 16 bytes. */
-static int is_aligned(const sbv_map *map)
-{
-    return map->type == SBV_MAP_F16 && (uintptr_t)map->data % 16 == 0 && map->pixel % 8 == 0 && map->row % 8 == 0;
-}
+#include "kernels/cuda/conv_params.h"
+#include "kernels/cuda/params.h"
 
 /* The shape of the layer decides and the size of the image does not, so that a tile of an image gets the same bits as
  * the whole. */
@@ -19,8 +15,8 @@ static int is_supported(const sbv_cuda *c, const sbv_conv_args *a)
     enum sbv_kernel_id kernel = a->out.c == 64 ? SBV_KERNEL_CONV_WGMMA_64 : SBV_KERNEL_CONV_WGMMA_128;
     return c->base.type == SBV_MAP_F16 && c->cu->cuTensorMapEncodeTiled && sbv_cuda_has(c, kernel) && a->kernel == 3 &&
            a->stride == 1 && a->dilation == 1 && a->in.c % SBV_WGMMA_CHANNELS == 0 &&
-           (a->out.c == 64 || a->out.c == 128) && is_aligned(&a->in) && is_aligned(&a->out) &&
-           (!a->residual.data || is_aligned(&a->residual));
+           (a->out.c == 64 || a->out.c == 128) && sbv_map_is_half(&a->in) && sbv_map_is_half(&a->out) &&
+           (!a->residual.data || sbv_map_is_half(&a->residual));
 }
 
 /* A tensor of halves, innermost dimension first, and the box that is loaded of it at a time. Strides of the outer

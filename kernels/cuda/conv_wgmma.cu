@@ -18,7 +18,7 @@
  *
  * This file is part of Self-Blind-VSR for FFmpeg. SPDX-License-Identifier: LGPL-2.1-or-later
  */
-#include "kernels/cuda/conv_wgmma.h"
+#include "kernels/cuda/conv_params.h"
 #include "kernels/cuda/gpu.h"
 
 #if SBV_SM90

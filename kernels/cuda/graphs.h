@@ -6,7 +6,7 @@
 #ifndef SBV_KERNELS_CUDA_GRAPHS_H
 #define SBV_KERNELS_CUDA_GRAPHS_H
 
-#include "kernels/cuda/cuda.h"
+#include "kernels/cuda/device.h"
 
 /* Members of sbv_backend: see kernels/backend.h. */
 int sbv_cuda_begin(sbv_backend *b, const void *key, size_t size);

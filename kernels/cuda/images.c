@@ -1,6 +1,6 @@
 /*
- * The compiled kernels: see images.h. The build says in SBV_IMAGES in which folder they lie, in SBV_IMAGE_LIST which file
- * has their list, both strings, and in SBV_IMAGE_DRIVER which driver they need.
+ * The compiled kernels: see images.h. The build says in SBV_IMAGES in which folder they lie, in SBV_IMAGE_LIST which
+ * file has their list, both strings, and in SBV_IMAGE_DRIVER which driver they need.
  *
  * This file is part of Self-Blind-VSR for FFmpeg. SPDX-License-Identifier: LGPL-2.1-or-later
  */
@@ -12,8 +12,8 @@
 #define EMBED(name)                                                                                                    \
     __asm__(".pushsection .rodata\n"                                                                                   \
             ".balign 64\n"                                                                                             \
-            "sbv_image_" #name ":\n"                                                                                  \
-            ".incbin \"" SBV_IMAGES "/" #name ".fatbin\"\n"                                                           \
+            "sbv_image_" #name ":\n"                                                                                   \
+            ".incbin \"" SBV_IMAGES "/" #name ".fatbin\"\n"                                                            \
             ".byte 0\n"                                                                                                \
             ".popsection\n");                                                                                          \
     extern const char sbv_image_##name[] __attribute__((visibility("hidden")));

@@ -7,8 +7,7 @@
 #ifndef SBV_KERNELS_CUDA_KERNELS_H
 #define SBV_KERNELS_CUDA_KERNELS_H
 
-#include "kernels/cuda/conv.h"
-#include "kernels/cuda/conv_wgmma.h"
+#include "kernels/cuda/conv_params.h"
 
 /* conv_mma.cu, conv_f32.cu */
 #define SBV_KERNELS_CONV(K)                                                                                            \
@@ -33,12 +32,12 @@
     K(CONV_PAD, "sbv_conv_pad", 0)                                                                                     \
     K(CONV_FINISH, "sbv_conv_finish", 0)
 
-/* flow.cu */
+/* cost_volume.cu, warp.cu */
 #define SBV_KERNELS_FLOW(K)                                                                                            \
     K(COST_VOLUME, "sbv_cost_volume", 41472)                                                                           \
     K(WARP, "sbv_warp", 0)
 
-/* image.cu */
+/* resize.cu, pixel_shuffle.cu, copy.cu, pool.cu, dense.cu, difference.cu */
 #define SBV_KERNELS_IMAGE(K)                                                                                           \
     K(RESIZE, "sbv_resize", 0)                                                                                         \
     K(RESIZE_MOVED, "sbv_resize_moved", 0)                                                                             \

@@ -7,7 +7,7 @@
 #define SBV_KERNELS_CUDA_REDUCE_H
 
 #include "kernels/cuda/gpu.h"
-#include "kernels/cuda/image.h"
+#include "kernels/cuda/params.h"
 
 constexpr unsigned ALL_LANES = 0xffffffffu;
 constexpr int WARPS = SBV_REDUCE_THREADS / 32;

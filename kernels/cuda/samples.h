@@ -7,7 +7,7 @@
 #define SBV_KERNELS_CUDA_SAMPLES_H
 
 #include "kernels/cuda/gpu.h"
-#include "kernels/cuda/image.h"
+#include "kernels/cuda/params.h"
 
 /* Channels that a thread works on at once: 16 bytes of halves, 32 of floats. */
 constexpr int GROUP = SBV_IMAGE_GROUP;

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "kernels/cuda/colour.h"
-#include "kernels/cuda/cuda.h"
+#include "kernels/cuda/staging.h"
 
 /* Rows begin at multiples of it: kernels write whole vectors. */
 #define PITCH_ALIGN 256

@@ -10,10 +10,7 @@
 #ifndef SBV_KERNELS_CUDA_STAGING_H
 #define SBV_KERNELS_CUDA_STAGING_H
 
-#include "kernels/cuda/driver.h"
-#include "model/include/selfblindvsr.h"
-
-typedef struct sbv_cuda sbv_cuda;
+#include "kernels/cuda/device.h"
 
 #define SBV_STAGING_PLANES 4
 #define SBV_STAGING_INPUTS 2  /* buffers in the ring */

@@ -5,8 +5,8 @@
  */
 #include <math.h>
 
-#include "kernels/reference/dot.h"
 #include "kernels/ops.h"
+#include "kernels/reference/dot.h"
 
 void sbv_linear_c(const sbv_linear_args *a, int begin, int end)
 {
@@ -41,19 +41,4 @@ void sbv_attention_c(const sbv_attention_args *a, int begin, int end)
                 sbv_store(out, a->out.type, c,
                           sbv_load(in, a->in.type, c) + sbv_load(branch, a->branch.type, c) / (1 + expf(-a->gain[c])));
         }
-}
-
-static float luma(const float *rgb)
-{
-    return 0.299f * rgb[0] + 0.587f * rgb[1] + 0.114f * rgb[2];
-}
-
-void sbv_difference_c(const sbv_difference_args *a, int begin, int end)
-{
-    for (int y = begin; y < end; y++) {
-        double sum = 0;
-        for (int x = 0; x < a->now.w; x++)
-            sum += fabsf(luma(sbv_at(&a->now, x, y)) - luma(sbv_at(&a->before, x, y)));
-        a->out[y] = (float)sum;
-    }
 }

@@ -1,5 +1,5 @@
 /*
- * Changes of size: bilinear resize, pixel shuffle, adaptive average pooling; and the copy, plain C.
+ * Bilinear resize, plain C.
  *
  * This file is part of Self-Blind-VSR for FFmpeg. SPDX-License-Identifier: LGPL-2.1-or-later
  */
@@ -76,45 +76,4 @@ void sbv_resize_c(const sbv_resize_args *a, int begin, int end)
             }
         }
     }
-}
-
-void sbv_pixel_shuffle_c(const sbv_shuffle_args *a, int begin, int end)
-{
-    const int s = a->factor;
-    for (int y = begin; y < end; y++)
-        for (int x = 0; x < a->out.w; x++) {
-            const float *in = sbv_at(&a->in, x / s, y / s) + y % s * s + x % s;
-            float *out = sbv_at(&a->out, x, y);
-            for (int c = 0; c < a->out.c; c++)
-                out[c] = (a->add ? out[c] : 0) + in[c * s * s];
-        }
-}
-
-void sbv_copy_c(const sbv_copy_args *a, int begin, int end)
-{
-    for (int y = begin; y < end; y++)
-        for (int x = 0; x < a->in.w; x++) {
-            const void *in = sbv_pixel(&a->in, x, y);
-            void *out = sbv_pixel(&a->out, x, y);
-            for (int c = 0; c < a->in.c; c++)
-                sbv_store(out, a->out.type, c, sbv_load(in, a->in.type, c));
-        }
-}
-
-void sbv_adaptive_pool_c(const sbv_pool_args *a, int begin, int end)
-{
-    for (int y = begin; y < end; y++)
-        for (int x = 0; x < a->out.w; x++) {
-            void *out = sbv_pixel(&a->out, x, y);
-            int top = (int)((int64_t)y * a->in.h / a->out.h), left = (int)((int64_t)x * a->in.w / a->out.w);
-            int bottom = (int)(((int64_t)(y + 1) * a->in.h + a->out.h - 1) / a->out.h);
-            int right = (int)(((int64_t)(x + 1) * a->in.w + a->out.w - 1) / a->out.w);
-            for (int c = 0; c < a->in.c; c++) {
-                double sum = 0;
-                for (int v = top; v < bottom; v++)
-                    for (int u = left; u < right; u++)
-                        sum += sbv_load(sbv_pixel(&a->in, u, v), a->in.type, c);
-                sbv_store(out, a->out.type, c, (float)(sum / ((double)(bottom - top) * (right - left))));
-            }
-        }
 }

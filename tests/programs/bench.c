@@ -20,7 +20,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "kernels/cuda/cuda.h"
+#include "kernels/cuda/device.h"
 #include "model/runtime/session.h"
 
 #define NO_DEVICE 77  /* or not the precision */

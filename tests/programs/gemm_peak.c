@@ -16,7 +16,7 @@
 #include <stdlib.h>
 
 #include "kernels/cuda/cublas.h"
-#include "kernels/cuda/cuda.h"
+#include "kernels/cuda/device.h"
 
 #define NO_DEVICE   77
 #define WORKSPACE   ((size_t)32 << 20) /* bytes, what cuBLAS wants on Hopper */

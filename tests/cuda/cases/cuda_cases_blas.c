@@ -4,7 +4,7 @@
  *
  * This file is part of Self-Blind-VSR for FFmpeg. SPDX-License-Identifier: LGPL-2.1-or-later
  */
-#include "kernels/cuda/conv.h"
+#include "kernels/cuda/conv_params.h"
 #include "kernels/cuda/conv_blas.h"
 #include "tests/cuda/cases/cuda_conv_case.h"
 

@@ -5,6 +5,7 @@
  *
  * This file is part of Self-Blind-VSR for FFmpeg. SPDX-License-Identifier: LGPL-2.1-or-later
  */
+#include "kernels/cuda/conv.h"
 #include "tests/cuda/cases/cuda_conv_case.h"
 
 /* A way to convolve; returns 0 where it is not made for the shape. */

@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "kernels/cuda/cuda.h"
+#include "kernels/cuda/device.h"
 #include "tests/cuda/cases/cuda_cases.h"
 
 enum conv_residual { NO_RESIDUAL, OTHER_RESIDUAL, OWN_RESIDUAL /* the output itself */ };

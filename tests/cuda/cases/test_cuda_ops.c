@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "kernels/cuda/cuda.h"
+#include "kernels/cuda/device.h"
 #include "tests/cuda/cases/cuda_cases.h"
 
 /* Bytes before and after every buffer. A multiple of every alignment that a kernel may ask for. */

@@ -1,11 +1,11 @@
 /*
- * What the kernels of flow.cu, image.cu and blur.cu are given: the arguments of an operation, where its maps can be accessed by
- * 16 bytes, and how many rows to compute. For C and CUDA C++.
+ * What the simple kernels are given: the arguments of an operation, where its maps can be accessed by 16 bytes, and how
+ * many rows to compute. For C and CUDA C++.
  *
  * This file is part of Self-Blind-VSR for FFmpeg. SPDX-License-Identifier: LGPL-2.1-or-later
  */
-#ifndef SBV_KERNELS_CUDA_IMAGE_H
-#define SBV_KERNELS_CUDA_IMAGE_H
+#ifndef SBV_KERNELS_CUDA_PARAMS_H
+#define SBV_KERNELS_CUDA_PARAMS_H
 
 #include "kernels/ops.h"
 
@@ -59,10 +59,22 @@ static inline int sbv_map_is_wide(const sbv_map *map)
     return !(((uintptr_t)map->data | (uintptr_t)map->pixel * size | (uintptr_t)map->row * size) % 16);
 }
 
+/* Whether the channels of every pixel are halves that begin at a multiple of 16 bytes. */
+static inline int sbv_map_is_half(const sbv_map *map)
+{
+    return map->type == SBV_MAP_F16 && (uintptr_t)map->data % 16 == 0 && map->pixel % 8 == 0 && map->row % 8 == 0;
+}
+
+/* Tiles, or blocks, of so many that cover n. */
+static inline int64_t sbv_tiles(int64_t n, int of)
+{
+    return (n + of - 1) / of;
+}
+
 static inline unsigned sbv_blocks(int64_t n, int per_block)
 {
-    return (unsigned)((n + per_block - 1) / per_block);
+    return (unsigned)sbv_tiles(n, per_block);
 }
 #endif
 
-#endif /* SBV_KERNELS_CUDA_IMAGE_H */
+#endif /* SBV_KERNELS_CUDA_PARAMS_H */

@@ -1,17 +1,17 @@
 /*
- * The CUDA backend: sbv_backend on NVIDIA's driver API. Nothing links to CUDA: the driver is loaded at run time.
+ * The device: its context, its kernels, and what all operations share: launching, and keeping the first error. Nothing
+ * links to CUDA: the driver is loaded at run time.
  *
  * This file is part of Self-Blind-VSR for FFmpeg. SPDX-License-Identifier: LGPL-2.1-or-later
  */
-#ifndef SBV_KERNELS_CUDA_CUDA_H
-#define SBV_KERNELS_CUDA_CUDA_H
+#ifndef SBV_KERNELS_CUDA_DEVICE_H
+#define SBV_KERNELS_CUDA_DEVICE_H
 
 #include "kernels/backend.h"
+#include "kernels/cuda/cuda_backend.h"
 #include "kernels/cuda/driver.h"
 #include "kernels/cuda/images.h"
 #include "kernels/cuda/kernels.h"
-#include "kernels/cuda/cuda_backend.h"
-#include "kernels/cuda/staging.h"
 
 /* A recorded list of launches. */
 typedef struct sbv_recording {
@@ -23,6 +23,7 @@ typedef struct sbv_recording {
 #define SBV_MAX_RECORDINGS 64
 
 struct sbv_cuda_blas; /* conv_blas.c */
+struct sbv_staging;   /* staging.h */
 
 typedef struct sbv_cuda {
     sbv_backend base; /* first: a pointer to it is a pointer to this */
@@ -42,7 +43,7 @@ typedef struct sbv_cuda {
     sbv_recording recording[SBV_MAX_RECORDINGS];
     int recordings, recorded; /* in use; index of the one being made, or -1 */
     int entered;
-    sbv_staging staging;
+    struct sbv_staging *staging; /* of the backend, for as long as it is open */
     struct sbv_cuda_blas *blas;
     int status; /* the first error, SBV_OK so far */
     char message[512];
@@ -63,10 +64,25 @@ void sbv_cuda_fail(sbv_cuda *c, int status, const char *format, ...) __attribute
 int sbv_cuda_check(sbv_cuda *c, CUresult result, const char *call);
 #define SBV_CUDA_CHECK(c, call) sbv_cuda_check(c, call, #call)
 
+/* Opens the device that c->options name, its context, which is then current, and the kernels that there are for it. c
+ * is all zeros but for its options, base and driver. Errors: DEVICE, MEMORY, recorded. */
+void sbv_cuda_open_device(sbv_cuda *c);
+
+/* Unloads the kernels and leaves the context, without a look at what failed before. */
+void sbv_cuda_close_device(sbv_cuda *c);
+
+/* Makes the context current, unless it is, without a look at what failed before: for cleaning up. Returns whether it
+ * is. */
+int sbv_cuda_push(sbv_cuda *c);
+
+/* Members of sbv_backend: see kernels/backend.h. */
+int sbv_cuda_enter(sbv_backend *b);
+void sbv_cuda_leave(sbv_backend *b);
+
 /* The operations: sbv_<name>_cuda. */
 #define SBV_CUDA_OP(name, args) void sbv_##name##_cuda(sbv_backend *b, const args *a, int jobs);
 SBV_OPS(SBV_CUDA_OP)
 #undef SBV_CUDA_OP
 void sbv_picture_cuda(sbv_backend *b, const sbv_picture_args *a);
 
-#endif /* SBV_KERNELS_CUDA_CUDA_H */
+#endif /* SBV_KERNELS_CUDA_DEVICE_H */

@@ -1,10 +1,10 @@
 /*
- * Launches of the cost volume and of the warps.
+ * The cost volume on the device: launches of cost_volume.cu.
  *
  * This file is part of Self-Blind-VSR for FFmpeg. SPDX-License-Identifier: LGPL-2.1-or-later
  */
-#include "kernels/cuda/cuda.h"
-#include "kernels/cuda/image.h"
+#include "kernels/cuda/device.h"
+#include "kernels/cuda/params.h"
 
 _Static_assert(SBV_COST_SHARED == 41472, "kernels.h says how much shared memory the cost volume takes");
 
@@ -17,15 +17,4 @@ void sbv_cost_volume_cuda(sbv_backend *b, const sbv_cost_args *a, int jobs)
     if (jobs > 0 && a->first.w > 0)
         sbv_cuda_launch((sbv_cuda *)b, SBV_KERNEL_COST_VOLUME, sbv_blocks(a->first.w, SBV_COST_TILE_W),
                         sbv_blocks(jobs, SBV_COST_TILE_H), 1, SBV_COST_THREADS, SBV_COST_SHARED, params);
-}
-
-void sbv_warp_cuda(sbv_backend *b, const sbv_warp_args *a, int jobs)
-{
-    sbv_warp_params p = {.a = *a, .wide = sbv_map_is_wide(&a->in) && sbv_map_is_wide(&a->out)};
-    void *params[] = {&p};
-    p.group = p.wide ? SBV_IMAGE_GROUP : 1;
-    if (jobs > 0 && a->out.w > 0)
-        sbv_cuda_launch((sbv_cuda *)b, SBV_KERNEL_WARP,
-                        sbv_blocks((int64_t)a->out.w * sbv_blocks(a->in.c, p.group), SBV_IMAGE_THREADS), (unsigned)jobs,
-                        1, SBV_IMAGE_THREADS, 0, params);
 }

@@ -1,0 +1,18 @@
+/*
+ * Launches of kernels that take one argument: the two shapes that the simple operations have.
+ *
+ * This file is part of Self-Blind-VSR for FFmpeg. SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#ifndef SBV_KERNELS_CUDA_LAUNCH_H
+#define SBV_KERNELS_CUDA_LAUNCH_H
+
+#include "kernels/cuda/device.h"
+#include "kernels/cuda/params.h"
+
+/* `rows` rows of `threads` threads each, in blocks of SBV_IMAGE_THREADS. */
+void sbv_cuda_launch_rows(sbv_backend *b, enum sbv_kernel_id kernel, int64_t threads, int rows, const void *args);
+
+/* A block of SBV_REDUCE_THREADS, which compute a sum, for every x, y and z. */
+void sbv_cuda_launch_sums(sbv_backend *b, enum sbv_kernel_id kernel, int x, int y, unsigned z, const void *args);
+
+#endif /* SBV_KERNELS_CUDA_LAUNCH_H */

@@ -1,0 +1,13 @@
+/*
+ * The warp on the device: launches of warp.cu.
+ *
+ * This file is part of Self-Blind-VSR for FFmpeg. SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#include "kernels/cuda/launch.h"
+
+void sbv_warp_cuda(sbv_backend *b, const sbv_warp_args *a, int jobs)
+{
+    sbv_warp_params p = {.a = *a, .wide = sbv_map_is_wide(&a->in) && sbv_map_is_wide(&a->out)};
+    p.group = p.wide ? SBV_IMAGE_GROUP : 1;
+    sbv_cuda_launch_rows(b, SBV_KERNEL_WARP, (int64_t)a->out.w * sbv_blocks(a->in.c, p.group), jobs, &p);
+}
