@@ -7,7 +7,7 @@
 #ifndef SBV_KERNELS_CUDA_IMAGES_H
 #define SBV_KERNELS_CUDA_IMAGES_H
 
-#define SBV_MAX_IMAGES 16
+#define SBV_MAX_IMAGES 32
 #define SBV_BLACKWELL  100 /* compute capability from which `blackwell` is tried, before `code` */
 
 typedef struct sbv_cuda_image {
