@@ -21,7 +21,8 @@ check-gpu: gpu-programs $(if $(filter none,$(FFMPEG_SERIES)),,$(B)/bin/ffmpeg)
 # The FFmpeg of the bundle: one whose CUDA frames have every format that the filter takes.
 GPU_SERIES := 9.0
 
+# MATERIAL: folders with photographs and clips, to train with where the bundle is run.
 gpu-bundle:
-	@tests/cuda/gpu/bundle.sh $(GPU_SERIES)
+	@SBV_MATERIAL='$(MATERIAL)' PYTHON='$(PYTHON)' tests/cuda/gpu/bundle.sh $(GPU_SERIES)
 
 .PHONY: gpu-programs check-gpu gpu-bundle

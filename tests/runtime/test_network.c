@@ -20,7 +20,6 @@
 #include <cmocka.h>
 
 #include "model/runtime/session.h"
-#include "model/runtime/weight_memory.h"
 #include "tiny_model.h"
 
 #define LIMIT       1e-4

@@ -10,7 +10,8 @@ usage() {
 Usage: tests/cuda/gpu/bundle.sh SERIES [FOLDER]
 
 Packs FFmpeg SERIES (7.1, 8.1 or 9.0) and the project's files, as they are, into FOLDER (build/gpu-bundle), which is
-replaced. Environment: SBV_CACHE, as for configure.
+replaced. Environment: SBV_CACHE, as for configure; SBV_MATERIAL, folders with photographs and clips: what there is room
+for is packed too (pack_material.py, which needs PyTorch, Pillow and an ffmpeg with x264), and run.sh trains with it.
 EOT
 }
 
@@ -31,7 +32,8 @@ series=$1
 top=$(cd "$(dirname "$0")/../../.." && pwd)
 build=$top/build
 folder=${2:-$build/gpu-bundle}
-most=$((60 << 20)) # bytes
+most=$((64 << 20))       # bytes
+material_mebibytes=36   # of them, for training
 
 SBV_BUILD=$build
 export SBV_BUILD
@@ -65,11 +67,18 @@ pack_patched_files() {
     done
 }
 
+pack_material() {
+    # shellcheck disable=SC2086
+    "${PYTHON:-python3}" "$top/model/training/pack_material.py" $SBV_MATERIAL --output "$folder/material" \
+        --mebibytes $material_mebibytes --cache "$build/material" || die 'the material cannot be packed'
+}
+
 rm -rf "$folder"
 mkdir -p "$folder/source"
 (cd "$top" && list_sources | tar -cf - -T -) | tar -xf - -C "$folder/source"
 pack_archives
 pack_patched_files
+[ -z "${SBV_MATERIAL:-}" ] || pack_material
 echo "$series" >"$folder/SERIES"
 cp "$top/tests/cuda/gpu/run.sh" "$folder/run.sh"
 manifest=$(cd "$folder" && find . -type f | LC_ALL=C sort | xargs sha256sum)

@@ -9,8 +9,13 @@ usage() {
     cat <<'EOT'
 Usage: run.sh [--output=DIR] [--seconds=N] [--architectures=LIST] [--without-ffmpeg] [OPTION OF check_gpu.py]...
 
-  --output=DIR          for check-gpu.json, RESULTS.md and the log of the build (default: this folder)
-  --seconds=N           time for everything, the build included; what is left then is not run (default: 3600)
+Where the bundle has training material, 90 s are for checks, 60 s for benchmarks and the rest trains the default model:
+trained.bin, its curve trained.csv, and trained.pt* from which train_device.py continues. SBV_TRAINING: more options of
+train_device.py.
+
+  --output=DIR          for check-gpu.json, RESULTS.md, the log of the build, the model (default: this folder)
+  --seconds=N           time for everything, the build included; what is left then is not run (default: 3600; with
+                        training 540)
   --architectures=LIST  what nvcc compiles for, "80 90" say (default: the GPU of this machine)
   --without-ffmpeg      do not build FFmpeg; the filter is not checked then
 EOT
@@ -25,7 +30,7 @@ begin=$(date +%s)
 here=$(cd "$(dirname "$0")" && pwd)
 source=$here/source
 build=$source/build
-output=$here seconds=3600 architectures='' with_ffmpeg=yes
+output=$here seconds='' architectures='' with_ffmpeg=yes
 while [ $# -gt 0 ]; do
     case $1 in
         -h | --help)
@@ -40,6 +45,8 @@ while [ $# -gt 0 ]; do
     esac
     shift
 done
+[ -d "$here/material" ] && with_training=yes || with_training=no
+[ -n "$seconds" ] || { [ "$with_training" = yes ] && seconds=540 || seconds=3600; }
 mkdir -p "$output" "$build"
 output=$(cd "$output" && pwd)
 log=$output/build.log
@@ -116,17 +123,45 @@ step() {
     return 1
 }
 
+build_everything() {
+    step "Building Jansson" build_jansson || return 1
+    export CPATH="$build/jansson/include${CPATH:+:$CPATH}"
+    export LIBRARY_PATH="$build/jansson/lib${LIBRARY_PATH:+:$LIBRARY_PATH}"
+    write_config
+    step "Building the library and its tests for compute capability $architectures" \
+        make -C "$source" -j"$processors" ARCHITECTURES="$architectures" gpu-programs || return 1
+    [ $with_ffmpeg = no ] || step "Building FFmpeg" build_ffmpeg ||
+        echo "There is no FFmpeg: the filter is not checked." >&2
+    echo "Built in $(($(date +%s) - begin)) s"
+}
+
+# $1, $2: files for the figures, $3: the seconds there are for it, then options.
+check_gpu() {
+    json=$1 markdown=$2 limit=$3
+    shift 3
+    python3 "$source/tests/cuda/gpu/check_gpu.py" --json "$output/$json" --markdown "$output/$markdown" \
+        --seconds "$limit" "$@"
+}
+
+train() {
+    # shellcheck disable=SC2086
+    python3 "$source/model/training/train_device.py" --material "$here/material" --init "$source/model/default.bin" \
+        --output "$output/trained.bin" --until $((begin + seconds)) ${SBV_TRAINING:-}
+}
+
 look_for_tools
 : >"$log"
 chmod +x "$source"/build-aux/*.sh "$source"/tests/cuda/gpu/bin/*
-step "Building Jansson" build_jansson || die "Jansson cannot be built; see $log"
-export CPATH="$build/jansson/include${CPATH:+:$CPATH}" LIBRARY_PATH="$build/jansson/lib${LIBRARY_PATH:+:$LIBRARY_PATH}"
-write_config
-step "Building the library and its tests for compute capability $architectures" \
-    make -C "$source" -j"$processors" ARCHITECTURES="$architectures" gpu-programs ||
-    die "the library cannot be built; see $log"
-[ $with_ffmpeg = no ] || step "Building FFmpeg" build_ffmpeg || echo "There is no FFmpeg: the filter is not checked." >&2
-spent=$(($(date +%s) - begin))
-echo "Built in $spent s"
-exec python3 "$source/tests/cuda/gpu/check_gpu.py" --json "$output/check-gpu.json" --markdown "$output/RESULTS.md" \
-    --seconds $((seconds - spent)) "$@"
+status=0
+if ! build_everything; then
+    [ "$with_training" = yes ] || die "the library cannot be built; see $log"
+    echo "run.sh: the library cannot be built; see $log" >&2
+    status=1
+elif [ "$with_training" = yes ]; then
+    check_gpu check-gpu.json CHECKS.md 90 --quick --steps kernels,golden,session,filter,leak "$@" || status=1
+    check_gpu bench-gpu.json RESULTS.md 60 --quick --steps peak,frames,bench,torch "$@" || status=1
+else
+    check_gpu check-gpu.json RESULTS.md $((seconds - ($(date +%s) - begin))) "$@" || status=1
+fi
+[ "$with_training" = no ] || train || status=1
+exit $status
