@@ -41,7 +41,9 @@ help:
 	@echo 'make library           the library alone'
 	@echo 'make install           library, header, pkg-config file and default model under PREFIX, DESTDIR'
 	@echo 'make install-ffmpeg    ffmpeg and ffprobe under PREFIX'
-	@echo 'make check             all tests: check-unit, check-sanitize, check-fuzz, check-neon, check-compile, check-cuda, check-python'
+	@echo 'make uninstall         removes what make install put under PREFIX'
+	@echo 'make check             all tests: check-format, check-unit, check-sanitize, check-fuzz, check-neon, check-compile, check-cuda, check-python'
+	@echo 'make format            formats C, CUDA and C++ by .clang-format; make check-format checks, Python too'
 	@echo 'make fuzz              damaged models and kernel files for FUZZ_SECONDS=60 each, under libFuzzer; needs clang'
 	@echo 'make check-cuda        the GPU kernels and their driver calls on an emulated GPU'
 	@echo 'make check-gpu         checks and measures the CUDA backend, on a machine with an NVIDIA GPU'
@@ -205,6 +207,7 @@ demo: all
 .PHONY: demo
 
 include build-aux/check.mak
+include build-aux/format.mak
 include build-aux/fuzz.mak
 include tests/cuda/emu/fake.mak
 include tests/cuda/emu/emu.mak

@@ -29,4 +29,16 @@ static inline void sbv_plane_size(const sbv_stream *stream, int width, int heigh
     }
 }
 
+/* Whether the fourth byte of packed 8-bit R, G, B is padding, which is written as 0xFF: opaque, should a reader take
+ * it for alpha. */
+static inline int sbv_colour_padded(const sbv_stream *s)
+{
+    if (!s->rgb || s->components != 3)
+        return 0;
+    for (int c = 0; c < 3; c++)
+        if (s->component[c].plane != s->component[0].plane || s->component[c].step != 4 || s->component[c].depth != 8)
+            return 0;
+    return 1;
+}
+
 #endif /* SBV_KERNELS_FRAME_H */

@@ -5,6 +5,7 @@ SPDX-License-Identifier: LGPL-2.1-or-later
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from dataclasses import dataclass, field
@@ -21,6 +22,14 @@ from lib import model_file  # noqa: E402
 SERIES = ("5.1", "9.0")
 TIMEOUT = 60  # seconds for one ffmpeg
 TINT = (0.12, -0.08, 0.04)  # R, G, B
+
+
+def no_gpu_code() -> str:
+    """Why the library has no kernels for GPUs, "" if it has some."""
+    settings = (TOP / "config.mak").read_text()
+    if re.search("^CONFIG_CUDA := no$", settings, re.M):
+        return "the library was configured without CUDA"
+    return "" if re.search("^CUDA_COMPILER := .", settings, re.M) else "configure found no CUDA compiler"
 
 
 class Packet(NamedTuple):

@@ -85,7 +85,8 @@ ptx: $(foreach k,$(KERNELS),$(B)/obj/ptx/$(k).$(if $(filter conv_wgmma,$(k)),90a
 .SECONDARY:
 
 ifneq ($(IMAGES),)
-$(B)/obj/kernels/cuda/images.o: $(FATBINS) $(FATBIN_LIST)
-$(B)/obj/kernels/cuda/images.o: BASE_CFLAGS += -DSBV_IMAGES='"$(B)/obj/images"' -DSBV_IMAGE_LIST='"$(FATBIN_LIST)"' \
+IMAGE_OBJECTS := $(foreach build,obj sanitize/obj,$(B)/$(build)/kernels/cuda/images.o)
+$(IMAGE_OBJECTS): $(FATBINS) $(FATBIN_LIST)
+$(IMAGE_OBJECTS): BASE_CFLAGS += -DSBV_IMAGES='"$(B)/obj/images"' -DSBV_IMAGE_LIST='"$(FATBIN_LIST)"' \
     -DSBV_IMAGE_DRIVER=$(CUDA_DRIVER)
 endif

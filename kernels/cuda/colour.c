@@ -6,7 +6,8 @@
 #include <string.h>
 
 #include "kernels/colour_codes.h"
-#include "kernels/cuda/colour.h"
+#include "kernels/frame.h"
+#include "kernels/cuda/colour_params.h"
 #include "kernels/cuda/device.h"
 #include "kernels/cuda/staging.h"
 
@@ -24,16 +25,6 @@ static unsigned blocks(int n, int per_block)
 static int sample_bytes(const sbv_component *c)
 {
     return c->depth > 8 ? 2 : 1;
-}
-
-int sbv_colour_padded(const sbv_stream *s)
-{
-    if (!s->rgb || s->components != 3)
-        return 0;
-    for (int c = 0; c < 3; c++)
-        if (s->component[c].plane != s->component[0].plane || s->component[c].step != 4 || s->component[c].depth != 8)
-            return 0;
-    return 1;
 }
 
 /* ---- Into the network ---- */

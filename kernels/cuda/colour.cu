@@ -5,7 +5,7 @@
  * This file is part of Self-Blind-VSR for FFmpeg. SPDX-License-Identifier: LGPL-2.1-or-later
  */
 #include "kernels/cuda/gpu.h"
-#include "kernels/cuda/colour.h"
+#include "kernels/cuda/colour_params.h"
 
 namespace
 {

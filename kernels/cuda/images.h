@@ -1,14 +1,14 @@
 /*
- * The compiled kernels, embedded in the library: for each .cu file one image for cuModuleLoadData with the machine code of
- * several GPU architectures and PTX, and one with that of the newest, which older drivers cannot read.
+ * The compiled kernels, embedded in the library: for each .cu file one image for cuModuleLoadData with the machine code
+ * of several GPU architectures and PTX, and one with that of the newest, which older drivers cannot read.
  *
  * This file is part of Self-Blind-VSR for FFmpeg. SPDX-License-Identifier: LGPL-2.1-or-later
  */
 #ifndef SBV_KERNELS_CUDA_IMAGES_H
 #define SBV_KERNELS_CUDA_IMAGES_H
 
-#define SBV_MAX_IMAGES 16
-#define SBV_BLACKWELL   100 /* compute capability from which `blackwell` is tried, before `code` */
+#define SBV_MAX_IMAGES 32
+#define SBV_BLACKWELL  100 /* compute capability from which `blackwell` is tried, before `code` */
 
 typedef struct sbv_cuda_image {
     const char *name;

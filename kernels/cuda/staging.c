@@ -5,7 +5,8 @@
  */
 #include <string.h>
 
-#include "kernels/cuda/colour.h"
+#include "kernels/frame.h"
+#include "kernels/cuda/colour_params.h"
 #include "kernels/cuda/staging.h"
 
 /* Rows begin at multiples of it: kernels write whole vectors. */

@@ -6,7 +6,7 @@
 #ifndef SBV_RUNTIME_ARCHITECTURE_H
 #define SBV_RUNTIME_ARCHITECTURE_H
 
-#include "model/runtime/network.h"
+#include "model/runtime/layers.h"
 
 /* Fills in the sizes of the network and the kinds, sizes and tensors of its layers. *layer becomes an allocated list of
  * the layers whose weights are used as they are, all but the tail's. Nothing is read but the header. Errors: MODEL (a

@@ -13,6 +13,8 @@
 #include <string.h>
 
 #include "model/runtime/architecture.h"
+#include "model/runtime/tail_collapse.h"
+#include "model/runtime/weight_memory.h"
 
 /* PyTorch's [in][out][4][4] -> [4][4][out][in] */
 static void pack_deconv(const float *raw, int out, int in, int kernel, float *packed)
@@ -23,23 +25,13 @@ static void pack_deconv(const float *raw, int out, int in, int kernel, float *pa
                 packed[((size_t)t * (size_t)out + (size_t)o) * (size_t)in + (size_t)i] = *raw++;
 }
 
-static size_t round_up(size_t size, size_t to)
-{
-    return (size + to - 1) / to * to;
-}
-
 static size_t weight_bytes(const sbv_exec *exec, const sbv_layer *layer)
 {
     size_t bytes = layer->winograd ? sbv_winograd_bytes(exec, layer->out, layer->in)
                    : layer->kind == SBV_LAYER_CONV
                        ? sbv_conv_bytes(exec, layer->out, layer->in, layer->kernel, layer->split)
                        : (size_t)layer->weight_tensor->count * sizeof(float);
-    return round_up(bytes, SBV_WEIGHT_ALIGN);
-}
-
-size_t sbv_bias_bytes(int out)
-{
-    return round_up((size_t)out, SBV_BIAS_GROUP) * sizeof(float);
+    return (bytes + SBV_WEIGHT_ALIGN - 1) / SBV_WEIGHT_ALIGN * SBV_WEIGHT_ALIGN;
 }
 
 /* Packs the layer at `to`, of the host, which will be at `at` for the operations. */
@@ -79,28 +71,6 @@ static size_t measure(sbv_network *network, const sbv_exec *exec, sbv_layer **la
         network->parameters += layer[i]->weight_tensor->count + layer[i]->bias_tensor->count;
     }
     return total;
-}
-
-int sbv_weights_memory(const sbv_exec *exec, size_t bytes, void **memory, char **host, sbv_report *report)
-{
-    int ret = sbv_allocate(exec, bytes, memory);
-    *host = exec->backend && ret >= 0 ? calloc(1, bytes) : *memory;
-    if (ret >= 0 && !*host)
-        ret = SBV_ERROR_MEMORY;
-    if (ret < 0)
-        return sbv_fail(report, ret, "%s: %zu bytes of weights",
-                        ret == SBV_ERROR_MEMORY ? "out of memory" : sbv_backend_message(exec), bytes);
-    return SBV_OK;
-}
-
-int sbv_weights_done(const sbv_exec *exec, size_t bytes, void *memory, char *host, int ret, sbv_report *report)
-{
-    if (host == memory)
-        return ret;
-    if (ret >= 0 && (ret = sbv_upload(exec, memory, host, bytes)) < 0)
-        ret = sbv_fail(report, ret, "%s: %zu bytes of weights", sbv_backend_message(exec), bytes);
-    free(host);
-    return ret;
 }
 
 /* Of the layers that may be computed by Winograd, those that it makes faster are. */

@@ -87,7 +87,8 @@ void sbv_pack_winograd(const sbv_exec *exec, const float *raw, int out, int in, 
 SBV_OPS(SBV_RUN_DECLARATION)
 #undef SBV_RUN_DECLARATION
 
-/* A residual block as sbv_residual_block_args has it, on any rows; the hidden map is scratch memory. (residual_block.c) */
+/* A residual block as sbv_residual_block_args has it, on any rows; the hidden map is scratch memory. (residual_block.c)
+ */
 void sbv_run_residual_block(const sbv_exec *exec, const sbv_residual_block_args *a);
 
 #endif /* SBV_RUNTIME_RUN_OPS_H */

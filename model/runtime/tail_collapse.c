@@ -21,7 +21,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "model/runtime/network.h"
+#include "model/runtime/tail_collapse.h"
+#include "model/runtime/weight_memory.h"
 
 #define TAIL_LAYERS 4
 #define RADIUS      (SBV_TAIL_KERNEL / 2)

@@ -13,9 +13,12 @@ from typing import Iterator
 
 import pytest
 
-from conftest import TOP
+from conftest import TOP, no_gpu_code
 from golden_cases import GOLDEN, OWN, SHARED, SHARED_CASES
 from lib import model_file
+
+if no_gpu_code():
+    pytest.skip(no_gpu_code(), allow_module_level=True)
 
 EMULATOR = TOP / "build/emu"
 STAGES = TOP / "build/tests/golden_stages"

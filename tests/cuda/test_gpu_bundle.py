@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import TOP
+from conftest import TOP, no_gpu_code
 
 EMULATOR = TOP / "build/emu"
 CHECK_GPU = TOP / "tests/cuda/gpu/check_gpu.py"
@@ -44,6 +44,8 @@ def run(*command: str | Path, path: Path | None = None, **environment: str) -> s
 
 def check_gpu(tmp_path: Path, *arguments: str, **environment: str) -> tuple[subprocess.CompletedProcess[str], dict]:
     """Runs it on the emulated GPU; what it did and its figures."""
+    if no_gpu_code():
+        pytest.skip(no_gpu_code())
     figures = tmp_path / "check-gpu.json"
     done = run(sys.executable, CHECK_GPU, "--tiny", "--json", figures, *arguments,
                **{"LD_LIBRARY_PATH": str(EMULATOR), **environment})

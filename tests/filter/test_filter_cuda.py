@@ -15,11 +15,11 @@ from typing import Iterator
 
 import numpy as np
 import pytest
-from conftest import TOP, FFmpeg, Models, raw, texture
+from conftest import TOP, FFmpeg, Models, no_gpu_code, raw, texture
 from test_filter_colour import LAYOUTS, Layout, samples
 
-if re.search("^CONFIG_CUDA := no$", (TOP / "config.mak").read_text(), re.M):
-    pytest.skip("the library was configured without CUDA", allow_module_level=True)
+if no_gpu_code():
+    pytest.skip(no_gpu_code(), allow_module_level=True)
 
 EMULATOR = TOP / "build/emu"
 SIZE = (24, 16)

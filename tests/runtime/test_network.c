@@ -20,6 +20,7 @@
 #include <cmocka.h>
 
 #include "model/runtime/session.h"
+#include "model/runtime/weight_memory.h"
 #include "tiny_model.h"
 
 #define LIMIT       1e-4

@@ -4,7 +4,7 @@
 # This file is part of Self-Blind-VSR for FFmpeg. SPDX-License-Identifier: LGPL-2.1-or-later
 
 FAKE_KERNELS := $(sort $(wildcard kernels/cuda/*.cu)) tests/cuda/emu/fake_kernels.cu
-FAKE_DRIVER  := $(patsubst %,tests/cuda/emu/%.cpp,fake_cuda fake_faults fake_memory fake_streams fake_modules fake_ffmpeg \
+FAKE_DRIVER  := $(patsubst %,tests/cuda/emu/%.cpp,fake_cuda fake_faults fake_memory fake_streams fake_images fake_modules fake_ffmpeg \
                   emu fiber warp async wgmma)
 # Kernels look at one piece of memory as several types, which nvcc allows. Products that they want rounded by themselves
 # (__fmul_rn) are.

@@ -9,6 +9,8 @@
  *
  * Environment, read at the first call:
  *   FAKE_CUDA_SM=80            compute capability; 75 to 120
+ *   FAKE_CUDA_DRIVER=12.0      version of the driver as CUDA counts: 12.0 is 525 (the default up to sm_90), 12.2 is 535,
+ *                              12.4 is 550, 12.8 is 570 (the default from sm_100 on), 13.0 is 580
  *   FAKE_CUDA_MEMORY=bytes     memory of the device (16 GiB)
  *   FAKE_CUDA_STREAMS=eager
  *   FAKE_CUDA_FAIL=function:nth:code[:sticky]   call nth (from 1) of a function, named without _v2, gives this error
@@ -29,6 +31,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <string>
 #include <thread>
 #include <vector>
@@ -78,6 +81,7 @@ void count_launch(const char *kernel);
 
 struct Settings {
     int sm;
+    int driver; /* 12020 for CUDA 12.2 */
     size_t memory;
     bool eager;
 };
@@ -174,6 +178,11 @@ CUresult check_no_capture();
 
 CUstream make_default_stream(CUcontext context);
 void forget_streams_of(CUcontext context);
+
+/* ---- Images: fake_images.cpp ---- */
+
+/* The names of the kernels that the device gets out of an image, or why it gets none. */
+CUresult read_image(const void *image, std::set<std::string> *kernels);
 
 /* ---- Modules: fake_modules.cpp ---- */
 

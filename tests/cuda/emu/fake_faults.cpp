@@ -72,6 +72,19 @@ Fault read_fault()
     return fault;
 }
 
+/* "12.2" is 12020, as cuDriverGetVersion says it. */
+int read_driver(int sm)
+{
+    int major, minor;
+    char rest;
+    const char *text = getenv("FAKE_CUDA_DRIVER");
+    if (!text)
+        return sm < 100 ? 12000 : 12080;
+    if (sscanf(text, "%d.%d%c", &major, &minor, &rest) != 2 || major < 11 || minor < 0 || minor > 9)
+        bad_setting("FAKE_CUDA_DRIVER", text);
+    return 1000 * major + 10 * minor;
+}
+
 Book *read_book()
 {
     Book *book = new Book();
@@ -80,6 +93,7 @@ Book *read_book()
         bad_setting("FAKE_CUDA_STREAMS", streams);
     book->settings.eager = streams && strcmp(streams, "eager") == 0;
     book->settings.sm = (int)number_of("FAKE_CUDA_SM", 80, 30);
+    book->settings.driver = read_driver(book->settings.sm);
     book->settings.memory = (size_t)number_of("FAKE_CUDA_MEMORY", 16LL << 30, 0);
     book->fault = read_fault();
     return book;

@@ -25,13 +25,3 @@ KERNEL(fake_shared, const fake_kernel_args a)
     if ((int)threadIdx.x < a.count)
         a.data[threadIdx.x] = values[threadIdx.x];
 }
-
-/* Names of kernels that not every device has. */
-KERNEL(fake_conv_mma, const fake_kernel_args a)
-{
-    (void)a;
-}
-KERNEL(fake_conv_wgmma, const fake_kernel_args a)
-{
-    (void)a;
-}

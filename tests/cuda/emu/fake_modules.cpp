@@ -1,9 +1,8 @@
 /*
  * The fake driver: modules, functions, launches and tensor maps.
  *
- * The code in an image is not looked at: kernels are those that were linked with the emulator, by name. An image in PTX
- * that declares other kernels has those, but they cannot be launched; one without any kernel is what the library embeds
- * where there is no nvcc, and stands for all of the library's.
+ * A module has the kernels of the image that it was loaded from (fake_images.cpp). What is launched is the code of the same
+ * name that was linked with the emulator; kernels of others, FFmpeg's say, cannot be launched.
  *
  * This file is part of Self-Blind-VSR for FFmpeg. SPDX-License-Identifier: LGPL-2.1-or-later
  */
@@ -16,14 +15,14 @@
 #include "tests/cuda/emu/emu.h"
 
 struct CUmod_st : fake::Object {
-    std::string ptx; /* empty for machine code, and where it has no kernel */
+    std::set<std::string> kernels;
     std::map<std::string, CUfunction> functions;
 };
 
 struct CUfunc_st : fake::Object {
     CUmodule module;
     std::string name;
-    const emu::Kernel *kernel; /* nullptr: of somebody else's PTX */
+    const emu::Kernel *kernel; /* nullptr: somebody else's */
     int shared_limit;          /* dynamic shared memory of a launch at most */
 };
 
@@ -36,39 +35,6 @@ namespace
 {
 
 const int SHARED_WITHOUT_ASKING = 48 * 1024;
-const int OLDEST_SM = 75;
-
-/* Whether the project's kernels are compiled for a device. What is compiled for sm_90a runs on sm_90 alone. */
-bool is_compiled(const std::string &kernel, int sm)
-{
-    if (kernel.find("wgmma") != std::string::npos)
-        return sm == 90;
-    return sm >= (kernel.find("conv_mma") != std::string::npos ? 80 : OLDEST_SM);
-}
-
-bool begins_with(const void *image, const char *magic, size_t bytes)
-{
-    return memcmp(image, magic, bytes) == 0;
-}
-
-bool is_machine_code(const void *image)
-{
-    return begins_with(image,
-                       "\x7f"
-                       "ELF",
-                       4) ||
-           begins_with(image, "\x50\xed\x55\xba", 4);
-}
-
-bool is_ptx(const void *image)
-{
-    return strstr((const char *)image, ".version") != nullptr;
-}
-
-bool declares(const std::string &ptx, const char *kernel)
-{
-    return ptx.find(".entry " + std::string(kernel) + "(") != std::string::npos;
-}
 
 int shared_limit_of_device()
 {
@@ -165,14 +131,11 @@ using namespace fake;
 FAKE_EXPORT CUresult cuModuleLoadData(CUmodule *module, const void *image)
 {
     FAKE_ENTER(CONTEXT | UNSAFE);
-    bool machine_code = is_machine_code(image);
-    if (!machine_code && !is_ptx(image))
-        return misuse(CUDA_ERROR_INVALID_IMAGE, "neither machine code nor PTX");
-    if (machine_code && settings().sm < OLDEST_SM)
-        return CUDA_ERROR_NO_BINARY_FOR_GPU;
+    std::set<std::string> kernels;
+    if (CUresult error = read_image(image, &kernels))
+        return error;
     *module = make<CUmod_st>(MODULE, current_context());
-    if (!machine_code && strstr((const char *)image, ".entry"))
-        (*module)->ptx = (const char *)image;
+    (*module)->kernels = kernels;
     return CUDA_SUCCESS;
 }
 
@@ -196,16 +159,14 @@ FAKE_EXPORT CUresult cuModuleGetFunction(CUfunction *function, CUmodule handle, 
     CUmodule module = use(handle, MODULE);
     if (!module)
         return CUDA_ERROR_INVALID_HANDLE;
-    const emu::Kernel *kernel = emu::find(name);
-    bool there = module->ptx.empty() ? kernel && is_compiled(name, settings().sm) : declares(module->ptx, name);
-    if (!there)
+    if (!module->kernels.count(name))
         return CUDA_ERROR_NOT_FOUND;
     CUfunction &known = module->functions[name];
     if (!known) {
         known = make<CUfunc_st>(FUNCTION, module->context);
         known->module = module;
         known->name = name;
-        known->kernel = kernel;
+        known->kernel = emu::find(name);
         known->shared_limit = SHARED_WITHOUT_ASKING;
     }
     *function = known;

@@ -25,7 +25,7 @@ typedef struct fake_case {
 } fake_case;
 
 /* Up to one without a name. */
-extern const fake_case fake_memory_cases[], fake_stream_cases[], fake_module_cases[];
+extern const fake_case fake_memory_cases[], fake_stream_cases[], fake_image_cases[], fake_module_cases[];
 
 #define CHECK(condition)                                                                                               \
     do {                                                                                                               \
@@ -52,7 +52,7 @@ void fake_end(const sbv_cuda_driver *cu);
 CUdeviceptr fake_ints(const sbv_cuda_driver *cu, int count, int value);
 int fake_int_at(const sbv_cuda_driver *cu, CUdeviceptr ints, int index);
 
-/* An image that the driver takes for machine code. */
+/* An image with fake_add and fake_shared, for any device. */
 extern const char fake_image[];
 CUfunction fake_function(const sbv_cuda_driver *cu, CUmodule module, const char *name);
 int fake_launch(const sbv_cuda_driver *cu, CUfunction function, CUstream stream, CUdeviceptr ints, int count,

@@ -116,63 +116,6 @@ static void unloaded_module(const sbv_cuda_driver *cu)
     fake_end(cu);
 }
 
-/* ---- Images ---- */
-
-static void images(const sbv_cuda_driver *cu)
-{
-    const char *ptx = "//\n.version 7.0\n.target sm_60\n.visible .entry somebody_elses(\n)\n{\nret;\n}\n";
-    CUmodule module = load(cu), other, none;
-    CUfunction function;
-    CHECK_CODE(cu->cuModuleGetFunction(&function, module, "sbv_no_such_kernel"), CUDA_ERROR_NOT_FOUND);
-    CHECK_OK(cu->cuModuleLoadData(&other, ptx));
-    CHECK_OK(cu->cuModuleGetFunction(&function, other, "somebody_elses"));
-    CHECK_CODE(fake_launch(cu, function, NULL, 0, 32, 0), CUDA_ERROR_NOT_SUPPORTED);
-    CHECK_CODE(cu->cuModuleGetFunction(&function, other, "fake_add"), CUDA_ERROR_NOT_FOUND);
-    CHECK_CODE(cu->cuModuleLoadData(&none, "neither"), CUDA_ERROR_INVALID_IMAGE);
-    CHECK_OK(cu->cuModuleUnload(other));
-    unload(cu, module);
-}
-
-static void check_capability(const sbv_cuda_driver *cu, int sm, int mma, int wgmma)
-{
-    int major, minor;
-    CUfunction function;
-    CUmodule module = load(cu);
-    CHECK_OK(cu->cuDeviceGetAttribute(&major, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR, 0));
-    CHECK_OK(cu->cuDeviceGetAttribute(&minor, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR, 0));
-    CHECK(10 * major + minor == sm);
-    CHECK_OK(cu->cuModuleGetFunction(&function, module, "fake_add"));
-    CHECK_CODE(cu->cuModuleGetFunction(&function, module, "fake_conv_mma"), mma ? CUDA_SUCCESS : CUDA_ERROR_NOT_FOUND);
-    CHECK_CODE(cu->cuModuleGetFunction(&function, module, "fake_conv_wgmma"),
-               wgmma ? CUDA_SUCCESS : CUDA_ERROR_NOT_FOUND);
-    unload(cu, module);
-}
-
-static void capability_75(const sbv_cuda_driver *cu)
-{
-    check_capability(cu, 75, 0, 0);
-}
-static void capability_80(const sbv_cuda_driver *cu)
-{
-    check_capability(cu, 80, 1, 0);
-}
-static void capability_90(const sbv_cuda_driver *cu)
-{
-    check_capability(cu, 90, 1, 1);
-}
-static void capability_120(const sbv_cuda_driver *cu)
-{
-    check_capability(cu, 120, 1, 0);
-}
-
-static void capability_70(const sbv_cuda_driver *cu)
-{
-    CUmodule module;
-    fake_begin(cu);
-    CHECK_CODE(cu->cuModuleLoadData(&module, fake_image), CUDA_ERROR_NO_BINARY_FOR_GPU);
-    fake_end(cu);
-}
-
 /* ---- Tensor maps ---- */
 
 typedef struct tensor {
@@ -387,12 +330,6 @@ const fake_case fake_module_cases[] = {
 #endif
     {"host address for a kernel", host_address_for_a_kernel, {0}, {"fake_add: byte 0 of parameter 0 is an address"}, 0},
     {"unloaded module", unloaded_module, {0}, {"is used after it was destroyed"}, 0},
-    {"images", images, {0}, {"neither machine code nor PTX"}, 0},
-    {"sm_70", capability_70, {"FAKE_CUDA_SM=70"}, {0}, 0},
-    {"sm_75", capability_75, {"FAKE_CUDA_SM=75"}, {0}, 0},
-    {"sm_80", capability_80, {0}, {0}, 0},
-    {"sm_90", capability_90, {"FAKE_CUDA_SM=90"}, {0}, 0},
-    {"sm_120", capability_120, {"FAKE_CUDA_SM=120"}, {0}, 0},
     {"tensor maps",
      tensor_maps,
      {"FAKE_CUDA_SM=90"},

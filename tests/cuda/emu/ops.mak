@@ -26,6 +26,10 @@ define run_cuda_ops
 @echo "  PASS  test_cuda_ops $(4), $(3): $$(grep -c '^ok' $(1).log) cases, $$(grep -c '^ok.*# SKIP' $(1).log) of them skipped"
 endef
 
+ifeq ($(IMAGES),)
+check-cuda-ops check-cuda-ops-asan check-cuda-ops-tsan:
+	@echo "  SKIP  test_cuda_ops: the library has no kernels for GPUs, configure found no CUDA compiler"
+else
 # What a device of one kind has not is skipped there: no case is skipped in both runs.
 check-cuda-ops: $(B)/tests/test_cuda_ops fake-cuda
 	$(call run_cuda_ops,$<,emu,FAKE_CUDA_SM=90 EMU_ORDER=greedy EMU_ASYNC=lazy)
@@ -39,4 +43,5 @@ check-cuda-ops-tsan: $(B)/emu-tsan/test_cuda_ops fake-cuda-tsan
 	$(call run_cuda_ops,$<,emu-tsan,FAKE_CUDA_SM=90 EMU_ASYNC=lazy,cost_volume)
 	$(call run_cuda_ops,$<,emu-tsan,FAKE_CUDA_SM=90 EMU_ASYNC=lazy,adaptive_pool)
 	$(call run_cuda_ops,$<,emu-tsan,FAKE_CUDA_SM=90 EMU_ASYNC=lazy,'colour_out nv12')
+endif
 .PHONY: check-cuda-ops check-cuda-ops-asan check-cuda-ops-tsan

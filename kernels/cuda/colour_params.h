@@ -3,8 +3,8 @@
  *
  * This file is part of Self-Blind-VSR for FFmpeg. SPDX-License-Identifier: LGPL-2.1-or-later
  */
-#ifndef SBV_KERNELS_CUDA_COLOUR_H
-#define SBV_KERNELS_CUDA_COLOUR_H
+#ifndef SBV_KERNELS_CUDA_COLOUR_PARAMS_H
+#define SBV_KERNELS_CUDA_COLOUR_PARAMS_H
 
 #include <stddef.h>
 #include <stdint.h>
@@ -79,15 +79,4 @@ typedef struct sbv_colour_picture_params {
     int aligned; /* groups of outputs begin at multiples of 16 bytes */
 } sbv_colour_picture_params;
 
-#ifdef __cplusplus
-extern "C" {
-#endif
-
-/* Whether the fourth byte of packed 8-bit R, G, B is padding, which is written as 0xFF: opaque, should a reader take
- * it for alpha. */
-int sbv_colour_padded(const sbv_stream *stream);
-
-#ifdef __cplusplus
-}
-#endif
-#endif /* SBV_KERNELS_CUDA_COLOUR_H */
+#endif /* SBV_KERNELS_CUDA_COLOUR_PARAMS_H */

@@ -1,0 +1,120 @@
+"""The structure of the source tree: dependencies point one way, there are no circles, files have one subject.
+
+SPDX-License-Identifier: LGPL-2.1-or-later
+"""
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Iterator
+
+import pytest
+
+from conftest import TOP
+
+INCLUDE = re.compile(r'^#\s*include "([^"]+)"', re.MULTILINE)
+SOURCES = {".c", ".h", ".cu", ".cuh"}
+MOST_LINES = 600
+
+
+def sources(folder: str) -> list[Path]:
+    return sorted(path for path in (TOP / folder).rglob("*") if path.suffix in SOURCES)
+
+
+def includes(path: Path) -> list[str]:
+    """The project's own headers that a file includes, by their paths from the top; those beside it, too."""
+    found = []
+    for name in INCLUDE.findall(path.read_text()):
+        beside = path.parent / name
+        found.append(str(beside.relative_to(TOP)) if beside.exists() else name)
+    return found
+
+
+@pytest.mark.parametrize("folder, allowed", [
+    ("kernels", ("kernels/", "model/include/", "cuda_names.h")),
+    ("kernels/reference", ("kernels/reference/", "kernels/", "model/include/")),
+    ("model/runtime", ("model/runtime/", "model/include/", "kernels/")),
+    ("model/include", ()),
+], ids=lambda value: value if isinstance(value, str) else "")
+def test_dependencies_point_one_way(folder: str, allowed: tuple[str, ...]) -> None:
+    wrong = [f"{path.relative_to(TOP)} includes {name}" for path in sources(folder) for name in includes(path)
+             if not name.startswith(allowed)]
+    assert not wrong
+
+
+def test_only_cuda_knows_cuda_and_only_cpu_knows_cpu() -> None:
+    """Apart from the headers that open a backend."""
+    doors = {"kernels/cuda/cuda_backend.h", "kernels/cpu/cpu.h", "kernels/cpu/denormals.h", "kernels/cpu/scratch.h"}
+    wrong = [f"{path.relative_to(TOP)} includes {name}" for path in sources("model/runtime") for name in includes(path)
+             if name.startswith(("kernels/cuda/", "kernels/cpu/")) and name not in doors]
+    assert not wrong
+
+
+def test_only_the_filter_knows_ffmpeg() -> None:
+    wrong = [path for folder in ("model", "kernels") for path in sources(folder)
+             if re.search(r'#\s*include [<"](libav|avfilter)', path.read_text())]
+    assert not wrong
+
+
+def circle(edges: dict[str, set[str]]) -> list[str]:
+    """Names along one circle; empty where there is none."""
+    done: set[str] = set()
+
+    def walk(name: str, path: tuple[str, ...]) -> list[str]:
+        if name in path:
+            return [*path[path.index(name):], name]
+        if name in done:
+            return []
+        for other in sorted(edges.get(name, ())):
+            if found := walk(other, (*path, name)):
+                return found
+        done.add(name)
+        return []
+
+    for name in sorted(edges):
+        if found := walk(name, ()):
+            return found
+    return []
+
+
+def test_circle_is_found() -> None:
+    assert circle({"a": {"b"}, "b": {"c"}, "c": {"b"}}) == ["b", "c", "b"]
+    assert not circle({"a": {"b", "c"}, "b": {"c"}})
+
+
+@pytest.mark.parametrize("folder", ["model/runtime", "kernels/cuda", "kernels/cpu", "kernels/reference"])
+def test_no_circles(folder: str) -> None:
+    """A file and its header are one: x.c, x.cu, x.h."""
+    edges: dict[str, set[str]] = {}
+    for path in sources(folder):
+        others = {Path(name).stem for name in includes(path) if name.startswith(folder)}
+        edges.setdefault(path.stem, set()).update(others - {path.stem})
+    assert not circle(edges)
+
+
+def long_files() -> Iterator[str]:
+    for pattern in ("*.c", "*.h", "*.cu", "*.cuh", "*.cpp", "*.py", "*.sh", "*.mak"):
+        for folder in ("model", "kernels", "tests", "build-aux"):
+            for path in (TOP / folder).rglob(pattern):
+                lines = path.read_text().count("\n")
+                if lines > MOST_LINES:
+                    yield f"{path.relative_to(TOP)}: {lines} lines"
+
+
+def test_no_file_is_too_long() -> None:
+    assert not list(long_files())
+
+
+def stems(folder: str) -> set[str]:
+    return {path.stem for path in sources(folder)}
+
+
+def test_an_operation_has_one_stem() -> None:
+    """The files of an operation in cpu/ and cuda/ are called as in reference/, or begin so: conv_mma."""
+    known = stems("kernels/reference")
+    for folder in ("kernels/cpu", "kernels/cuda"):
+        for path in sources(folder):
+            functions = re.findall(r"^(?:KERNEL\(.*?\) |void SBV_CPU_NAME\(|void )sbv_(\w+?)(?:_cuda|_c)?\b",
+                                   path.read_text(), re.MULTILINE) if path.suffix == ".cu" else []
+            if functions:
+                assert any(path.stem == stem or path.stem.startswith(f"{stem}_") for stem in known), path
