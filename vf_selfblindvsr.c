@@ -20,6 +20,7 @@
 #include <selfblindvsr.h>
 
 #include "config.h"
+#include "libavutil/avstring.h"
 #include "libavutil/common.h"
 #include "libavutil/dict.h"
 #include "libavutil/fifo.h"
@@ -35,6 +36,8 @@
 #endif
 #include "libavfilter/version.h"
 #include "avfilter.h"
+#include "buffersink.h"
+#include "buffersrc.h"
 #include "filters.h"
 #include "formats.h"
 #include "video.h"
@@ -51,7 +54,9 @@ typedef AVFilter FFFilter;
 #else
 #define PUBLIC(field) .p.field
 #endif
-#define HAVE_HINT_AND_LCEVC (LIBAVUTIL_VERSION_INT >= AV_VERSION_INT(59, 39, 100)) /* 7.1 */
+#define HAVE_LINK_COLOUR    (LIBAVFILTER_VERSION_MAJOR >= 10)                       /* 7.0 */
+#define HAVE_ALPHA_MODE     (LIBAVFILTER_VERSION_INT >= AV_VERSION_INT(11, 8, 100)) /* 8.1 */
+#define HAVE_HINT_AND_LCEVC (LIBAVUTIL_VERSION_INT >= AV_VERSION_INT(59, 39, 100))  /* 7.1 */
 
 typedef struct SelfBlindVSRContext {
     const AVClass *class;
@@ -75,16 +80,26 @@ typedef struct SelfBlindVSRContext {
     sbv_kernel_writer *kernels;                        /* of kernel_file */
 
     sbv_session *session;
-    AVBufferRef *device;       /* of CUDA frames; the session works in its context and stream */
+    AVBufferRef *device; /* of CUDA frames; the session works in its context and stream */
+    /* What the links were configured for. Filters in front and behind that change sizes while they run write the fields
+     * of the links. */
+    enum AVPixelFormat link_format;
     enum AVPixelFormat format; /* of the pixels, wherever they lie */
-    sbv_stream stream;         /* what the session was told last */
-    int described;             /* whether it was told at all */
-    AVFrame *next;             /* first frame of a new description, waiting for the frames before it to come out */
-    AVFifo *held;              /* AVFrame *: properties of the frames sent and not yet received, oldest first */
-    int64_t sent;              /* frames sent, and so the tag of the next one */
-    int64_t first_held;        /* tag of the oldest frame held */
-    int64_t returned;          /* frames received */
-    int status;                /* of the input, once it ended */
+    int width, height;
+
+    AVFilterGraph *scaler; /* brings frames of another size to this one */
+    AVFilterContext *scaler_source, *scaler_sink;
+    char scaler_input[160]; /* what the scaler was configured for */
+    int told_scaler;
+
+    sbv_stream stream;  /* what the session was told last */
+    int described;      /* whether it was told at all */
+    AVFrame *next;      /* first frame of a new description, waiting for the frames before it to come out */
+    AVFifo *held;       /* AVFrame *: properties of the frames sent and not yet received, oldest first */
+    int64_t sent;       /* frames sent, and so the tag of the next one */
+    int64_t first_held; /* tag of the oldest frame held */
+    int64_t returned;   /* frames received */
+    int status;         /* of the input, once it ended */
     int64_t status_pts;
     int told_matrix[2]; /* that it is guessed: not supported, not specified */
 } SelfBlindVSRContext;
@@ -298,6 +313,7 @@ static av_cold void uninit(AVFilterContext *ctx)
 
     sbv_close(&s->session);
     sbv_kernel_writer_close(&s->kernels);
+    avfilter_graph_free(&s->scaler);
     av_frame_free(&s->next);
     while (s->held && av_fifo_read(s->held, &frame, 1) >= 0)
         av_frame_free(&frame);
@@ -349,7 +365,9 @@ static int config_input(AVFilterLink *inlink)
     const int cuda = inlink->format == AV_PIX_FMT_CUDA;
     int ret;
 
-    s->format = inlink->format;
+    s->format = s->link_format = inlink->format;
+    s->width = inlink->w;
+    s->height = inlink->h;
     if (cuda && (ret = use_frames(ctx, ff_filter_link(inlink)->hw_frames_ctx)) < 0)
         return ret;
     if (s->backend == SBV_BACKEND_CPU)
@@ -389,9 +407,8 @@ static int config_output(AVFilterLink *outlink)
 {
     AVFilterContext *ctx = outlink->src;
     SelfBlindVSRContext *s = ctx->priv;
-    const AVFilterLink *inlink = ctx->inputs[0];
     const int scale = sbv_model(s->session)->scale;
-    const int64_t w = (int64_t)inlink->w * scale, h = (int64_t)inlink->h * scale;
+    const int64_t w = (int64_t)s->width * scale, h = (int64_t)s->height * scale;
     const int64_t linesize = w <= INT_MAX ? av_image_get_linesize(s->format, w, 0) : -1;
     int ret;
 
@@ -399,7 +416,7 @@ static int config_output(AVFilterLink *outlink)
     if (linesize <= 0 || h > INT_MAX || linesize + 128 * 8 > INT_MAX / (h + 128)) {
         av_log(ctx, AV_LOG_ERROR,
                "%dx%d times %d is %" PRId64 "x%" PRId64 ", larger than FFmpeg's limit of 2 GiB for a picture\n",
-               inlink->w, inlink->h, scale, w, h);
+               s->width, s->height, scale, w, h);
         return AVERROR(EINVAL);
     }
     outlink->w = w;
@@ -491,12 +508,29 @@ static sbv_stream stream_of(AVFilterContext *ctx, const AVFrame *frame)
     return stream;
 }
 
-static void picture_of(sbv_frame *picture, const AVFrame *frame)
+/* Bytes of a plane's buffer from the plane's lowest row on, 0 where that is not known; 1 where that row lies before it.
+ */
+static size_t plane_bytes(AVFrame *frame, int plane, const AVPixFmtDescriptor *desc)
 {
-    for (int i = 0; i < FF_ARRAY_ELEMS(picture->data); i++) {
-        picture->data[i] = frame->data[i];
-        picture->linesize[i] = frame->linesize[i];
+    const AVBufferRef *buffer = frame->data[plane] ? av_frame_get_plane_buffer(frame, plane) : NULL;
+    const int rows = AV_CEIL_RSHIFT(frame->height, plane == 1 || plane == 2 ? desc->log2_chroma_h : 0);
+    const ptrdiff_t lowest = FFMIN((rows - 1) * (ptrdiff_t)frame->linesize[plane], 0);
+    const ptrdiff_t before = buffer ? frame->data[plane] - buffer->data + lowest : 0;
+
+    return !buffer ? 0 : before < 0 ? 1 : buffer->size - before;
+}
+
+static sbv_frame picture_of(const SelfBlindVSRContext *s, AVFrame *frame, int width, int height)
+{
+    const AVPixFmtDescriptor *desc = av_pix_fmt_desc_get(s->format);
+    sbv_frame picture = {.width = width, .height = height};
+
+    for (int i = 0; i < FF_ARRAY_ELEMS(picture.data); i++) {
+        picture.data[i] = frame->data[i];
+        picture.linesize[i] = frame->linesize[i];
+        picture.size[i] = plane_bytes(frame, i, desc);
     }
+    return picture;
 }
 
 /* Sends a frame, which is taken over, and keeps its properties.
@@ -507,10 +541,10 @@ static void picture_of(sbv_frame *picture, const AVFrame *frame)
 static int send_frame(AVFilterContext *ctx, AVFrame *frame)
 {
     SelfBlindVSRContext *s = ctx->priv;
-    sbv_frame picture = {.tag = s->sent};
+    sbv_frame picture = picture_of(s, frame, frame->width, frame->height);
     int ret;
 
-    picture_of(&picture, frame);
+    picture.tag = s->sent;
     if ((ret = sbv_send(s->session, &picture)) < 0) {
         av_frame_free(&frame);
         return averror(ret);
@@ -546,19 +580,18 @@ static int end_stream(SelfBlindVSRContext *s)
     return ret < 0 ? averror(ret) : 0;
 }
 
-/* Whether a frame is of the size, format and device that the links were configured for. Its frames context may be
- * another one, of another decoder say, but output frames come from the device and go to filters that know no other. */
+/* Whether a frame is of the format and device that the links were configured for. Its frames context may be another
+ * one, of another decoder say, but output frames come from the device and go to filters that know no other. */
 static int check_frame(AVFilterContext *ctx, const AVFrame *frame)
 {
     const SelfBlindVSRContext *s = ctx->priv;
-    const AVFilterLink *inlink = ctx->inputs[0];
     const AVHWFramesContext *frames = frame->hw_frames_ctx ? (void *)frame->hw_frames_ctx->data : NULL;
     const enum AVPixelFormat format = s->device && frames ? frames->sw_format : frame->format;
 
-    if (frame->width != inlink->w || frame->height != inlink->h || frame->format != inlink->format ||
-        format != s->format) {
+    if (frame->format != s->link_format || format != s->format ||
+        (s->device && (frame->width != s->width || frame->height != s->height))) {
         av_log(ctx, AV_LOG_ERROR, "A frame is %dx%d %s, but the stream %dx%d %s\n", frame->width, frame->height,
-               av_get_pix_fmt_name(format), inlink->w, inlink->h, av_get_pix_fmt_name(s->format));
+               av_get_pix_fmt_name(format), s->width, s->height, av_get_pix_fmt_name(s->format));
         return AVERROR(EINVAL);
     }
 #if CONFIG_CUDA
@@ -571,14 +604,87 @@ static int check_frame(AVFilterContext *ctx, const AVFrame *frame)
     return 0;
 }
 
+/* What a source of frames that look like this one is configured with. */
+static void describe_source(char *text, size_t size, const AVFrame *frame, AVRational time_base)
+{
+    const AVRational sar = frame->sample_aspect_ratio;
+
+    snprintf(text, size, "video_size=%dx%d:pix_fmt=%d:time_base=%d/%d:sar=%d/%d", frame->width, frame->height,
+             frame->format, time_base.num, time_base.den, sar.num, FFMAX(sar.den, 1));
+#if HAVE_LINK_COLOUR
+    av_strlcatf(text, size, ":colorspace=%d:range=%d", frame->colorspace, frame->color_range);
+#endif
+#if HAVE_ALPHA_MODE
+    av_strlcatf(text, size, ":alpha_mode=%d", frame->alpha_mode);
+#endif
+}
+
+static int add_filter(SelfBlindVSRContext *s, AVFilterContext **filter, const char *name, const char *arguments)
+{
+    const AVFilter *type = avfilter_get_by_name(name);
+    return type ? avfilter_graph_create_filter(filter, type, name, arguments, NULL, s->scaler)
+                : AVERROR_FILTER_NOT_FOUND;
+}
+
+/* A graph of FFmpeg's scaler alone, for frames that look like this one; it serves the frames after it too. */
+static int open_scaler(AVFilterContext *ctx, const AVFrame *frame)
+{
+    SelfBlindVSRContext *s = ctx->priv;
+    char input[sizeof(s->scaler_input)], size[32];
+    AVFilterContext *scale;
+    int ret;
+
+    describe_source(input, sizeof(input), frame, ctx->inputs[0]->time_base);
+    if (s->scaler && !strcmp(input, s->scaler_input))
+        return 0;
+    snprintf(size, sizeof(size), "%d:%d", s->width, s->height);
+    avfilter_graph_free(&s->scaler);
+    if (!(s->scaler = avfilter_graph_alloc()))
+        return AVERROR(ENOMEM);
+    s->scaler->nb_threads = 1;
+    if ((ret = add_filter(s, &s->scaler_source, "buffer", input)) < 0 ||
+        (ret = add_filter(s, &scale, "scale", size)) < 0 ||
+        (ret = add_filter(s, &s->scaler_sink, "buffersink", NULL)) < 0 ||
+        (ret = avfilter_link(s->scaler_source, 0, scale, 0)) < 0 ||
+        (ret = avfilter_link(scale, 0, s->scaler_sink, 0)) < 0 || (ret = avfilter_graph_config(s->scaler, ctx)) < 0) {
+        avfilter_graph_free(&s->scaler);
+        return ret;
+    }
+    av_strlcpy(s->scaler_input, input, sizeof(s->scaler_input));
+    return 0;
+}
+
+/* Brings a frame to the size that the links were configured for, as a scaler before the filter would. */
+static int scale_frame(AVFilterContext *ctx, AVFrame *frame)
+{
+    SelfBlindVSRContext *s = ctx->priv;
+    const int w = frame->width, h = frame->height;
+    int ret;
+
+    if (w == s->width && h == s->height)
+        return 0;
+    if (!s->told_scaler++)
+        av_log(ctx, AV_LOG_WARNING,
+               "The size of frames changes from %dx%d to %dx%d: they are scaled to %dx%d and restored from that\n",
+               s->width, s->height, w, h, s->width, s->height);
+    if ((ret = open_scaler(ctx, frame)) >= 0 && (ret = av_buffersrc_add_frame(s->scaler_source, frame)) >= 0)
+        ret = av_buffersink_get_frame(s->scaler_sink, frame);
+    if (ret >= 0 && frame->format != s->format)
+        ret = AVERROR(ENOSYS);
+    if (ret < 0)
+        av_log(ctx, AV_LOG_ERROR, "A frame of %dx%d %s cannot be scaled to %dx%d\n", w, h,
+               av_get_pix_fmt_name(s->format), s->width, s->height);
+    return ret;
+}
+
 /* Takes a frame from the input. Where it looks different, those before it must come out first. */
 static int take_frame(AVFilterContext *ctx, AVFrame *frame)
 {
     SelfBlindVSRContext *s = ctx->priv;
-    const int ret = check_frame(ctx, frame);
     sbv_stream stream;
+    int ret;
 
-    if (ret < 0) {
+    if ((ret = check_frame(ctx, frame)) < 0 || (ret = scale_frame(ctx, frame)) < 0) {
         av_frame_free(&frame);
         return ret;
     }
@@ -661,8 +767,9 @@ static int output_frame(AVFilterContext *ctx, int64_t tag)
 {
     SelfBlindVSRContext *s = ctx->priv;
     AVFilterLink *outlink = ctx->outputs[0];
+    const int scale = sbv_model(s->session)->scale, w = s->width * scale, h = s->height * scale;
     AVFrame *in = NULL, *out = NULL;
-    sbv_frame picture = {0};
+    sbv_frame picture;
     int ret;
 
     for (; s->first_held <= tag; s->first_held++) {
@@ -670,16 +777,16 @@ static int output_frame(AVFilterContext *ctx, int64_t tag)
         if ((ret = av_fifo_read(s->held, &in, 1)) < 0)
             return AVERROR_BUG;
     }
-    if (!(out = ff_get_video_buffer(outlink, outlink->w, outlink->h))) {
+    if (!(out = ff_get_video_buffer(outlink, w, h))) {
         ret = AVERROR(ENOMEM);
         goto end;
     }
-    out->width = outlink->w;
-    out->height = outlink->h;
-    if ((ret = copy_props(out, in, sbv_model(s->session)->scale)) < 0)
+    out->width = w;
+    out->height = h;
+    if ((ret = copy_props(out, in, scale)) < 0)
         goto end;
     fill_padding(s, out);
-    picture_of(&picture, out);
+    picture = picture_of(s, out, w, h);
     if ((ret = sbv_receive(s->session, &picture)) < 0) {
         ret = averror(ret);
         goto end;

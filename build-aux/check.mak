@@ -63,6 +63,10 @@ $(B)/sanitize/obj/%.o: %.c config.mak Makefile
 	@$(CC) $(BASE_CFLAGS) -O1 -g $(SANITIZE) $(CFLAGS) -MMD -MP -c $< -o $@
 $(B)/sanitize/libselfblindvsr.a: $(SANITIZE_OBJECTS)
 	@rm -f $@ && $(AR) rcs $@ $^
+# For programs that were linked with the library as it is: they run with this one in its place.
+$(B)/sanitize/libselfblindvsr.so.$(SOVERSION): $(SANITIZE_OBJECTS) $(B)/obj/exports.map
+	@echo "  LINK  $@"
+	@$(CC) -shared -Wl,-soname,$(@F) -Wl,--version-script=$(B)/obj/exports.map $(SANITIZE) $(LDFLAGS) $(SANITIZE_OBJECTS) $(LIBS) -o $@
 $(B)/sanitize/%: %.c $(TEST_HELPERS) $(B)/sanitize/libselfblindvsr.a $(TEST_HEADERS)
 	@echo "  TEST  $< (sanitizers)"
 	@$(CC) $(TEST_CFLAGS) -O1 $(SANITIZE) $< $(TEST_HELPERS) $(B)/sanitize/libselfblindvsr.a -lcmocka $(LIBS) -o $@
@@ -115,7 +119,7 @@ check-compile: library
 check-lean: library
 	$(call for_series,lean,$(RUN_SERIES))
 
-check-python: check-lean $(TEST_TOOLS) fake-cuda
+check-python: check-lean $(TEST_TOOLS) fake-cuda $(B)/sanitize/libselfblindvsr.so.$(SOVERSION)
 	@echo "Python tests"
 	@$(PYTHON) -m pytest -q -rs -p no:cacheprovider tests
 

@@ -57,7 +57,8 @@ lean_codecs=rawvideo,wrapped_avframe,png,ffv1,mpeg4,aac,pcm_s16le
 lean_filters=format,null,scale,testsrc,testsrc2,color,mandelbrot,sine,anullsrc,setpts,settb,fps,trim,select,setparams,split
 lean_filters=$lean_filters,psnr,ssim,showinfo,crop,aresample,aformat,anull,atrim,concat,tpad,setsar,setfield,setdar,copy,geq
 lean_filters=$lean_filters,hflip,vflip,noise,metadata,signalstats,asetpts,buffer,buffersink,hwupload,hwdownload,hwupload_cuda
-lean_filters=$lean_filters,selfblindvsr,scale_cuda
+lean_filters=$lean_filters,selfblindvsr,scale_cuda,reverse,loop,overlay,xfade,hstack,apad
+lean_filters=$lean_filters,pad,transpose,sendcmd
 
 # One option a line.
 options() {

@@ -9,7 +9,9 @@ FUZZ_SECONDS := 60
 FUZZ_INPUTS  := 1000
 FUZZ_TARGETS := $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 FUZZ_FLAGS   := -max_len=262144 -len_control=0 -timeout=10 -rss_limit_mb=2048 -malloc_limit_mb=1024 -print_final_stats=1
-FUZZ_HELPERS := tests/fuzz/fuzz.c tests/fuzz/fuzz.h tests/support/tiny_model.h
+FUZZ_HELPERS := tests/fuzz/fuzz.c tests/fuzz/allocate.c
+FUZZ_HEADERS := $(wildcard tests/fuzz/*.h) $(wildcard tests/support/*.h)
+FUZZ_LINK    := $(foreach name,malloc calloc realloc posix_memalign strdup,-Wl,--wrap=$(name))
 
 # A library of its own, whose every branch libFuzzer sees.
 fuzz:
@@ -24,17 +26,18 @@ fuzz:
 	        { tail -n 60 $(B)/fuzz/$$target.log; echo "  FAIL  $$target"; exit 1; }; \
 	    grep -E '^(Done|#[0-9]+.DONE)' $(B)/fuzz/$$target.log; done
 
-$(B)/tests/fuzz_%: tests/fuzz/fuzz_%.c $(FUZZ_HELPERS) $(STATIC)
+$(B)/tests/fuzz_%: tests/fuzz/fuzz_%.c $(FUZZ_HELPERS) $(FUZZ_HEADERS) $(STATIC)
 	@mkdir -p $(@D)
 	@echo "  FUZZ  $<"
-	@$(CC) $(TEST_CFLAGS) -fsanitize=fuzzer $< tests/fuzz/fuzz.c $(STATIC) $(LIBS) -o $@
+	@$(CC) $(TEST_CFLAGS) -fsanitize=fuzzer $< $(FUZZ_HELPERS) $(STATIC) $(LIBS) $(FUZZ_LINK) -o $@
 
-$(B)/sanitize/fuzz_%: tests/fuzz/fuzz_%.c tests/fuzz/replay.c $(FUZZ_HELPERS) $(B)/sanitize/libselfblindvsr.a
+$(B)/sanitize/fuzz_%: tests/fuzz/fuzz_%.c tests/fuzz/replay.c $(FUZZ_HELPERS) $(FUZZ_HEADERS) $(B)/sanitize/libselfblindvsr.a
 	@echo "  TEST  $< (sanitizers)"
-	@$(CC) $(TEST_CFLAGS) -O1 $(SANITIZE) $< tests/fuzz/replay.c tests/fuzz/fuzz.c $(B)/sanitize/libselfblindvsr.a $(LIBS) -o $@
+	@$(CC) $(TEST_CFLAGS) -O1 $(SANITIZE) $< tests/fuzz/replay.c $(FUZZ_HELPERS) $(B)/sanitize/libselfblindvsr.a $(LIBS) \
+	    $(FUZZ_LINK) -o $@
 
 check-fuzz: $(FUZZ_TARGETS:%=$(B)/sanitize/%)
-	@echo "Damaged files, under the sanitizers"
+	@echo "Damaged files and any order of calls, under the sanitizers"
 	@for target in $(FUZZ_TARGETS); do \
 	    $(B)/sanitize/$$target $(FUZZ_INPUTS) > $(B)/sanitize/$$target.log 2>&1 || \
 	        { cat $(B)/sanitize/$$target.log; echo "  FAIL  $$target"; exit 1; }; \

@@ -8,8 +8,8 @@
 
 #include "model/include/selfblindvsr.h"
 
-/* Bytes of a row and rows of a plane of a frame of width x height, from the first sample that is used to the last; zero
- * rows where no component lies in that plane. */
+/* Bytes of a row, whole steps, and rows of a plane of a frame of width x height; zero rows where no component lies in
+ * that plane. */
 static inline void sbv_plane_size(const sbv_stream *stream, int width, int height, int plane, size_t *row_bytes,
                                   int *rows)
 {
@@ -20,12 +20,11 @@ static inline void sbv_plane_size(const sbv_stream *stream, int width, int heigh
         const int chroma = i > 0 && !stream->rgb;
         const int w = chroma ? (width + stream->chroma_w_log2) >> stream->chroma_w_log2 : width;
         const int h = chroma ? (height + stream->chroma_h_log2) >> stream->chroma_h_log2 : height;
-        const size_t sample = c->depth + c->shift > 8 ? 2 : 1;
-        const size_t bytes = (size_t)c->offset + (size_t)(w - 1) * (size_t)c->step + sample;
+        const size_t bytes = (size_t)w * (size_t)c->step;
         if (c->plane != plane)
             continue;
         *row_bytes = bytes > *row_bytes ? bytes : *row_bytes;
-        *rows = h;
+        *rows = h > *rows ? h : *rows;
     }
 }
 
@@ -39,6 +38,22 @@ static inline int sbv_colour_padded(const sbv_stream *s)
         if (s->component[c].plane != s->component[0].plane || s->component[c].step != 4 || s->component[c].depth != 8)
             return 0;
     return 1;
+}
+
+static inline size_t sbv_stride(ptrdiff_t linesize)
+{
+    return linesize < 0 ? 0 - (size_t)linesize : (size_t)linesize;
+}
+
+/* Whether rows of so many bytes lie beside each other, and within the plane's memory where its size is known. */
+static inline int sbv_plane_fits(const sbv_frame *frame, int plane, size_t row_bytes, int rows)
+{
+    const size_t stride = sbv_stride(frame->linesize[plane]), size = frame->size[plane];
+    if (!rows)
+        return 1;
+    if (!frame->data[plane] || (rows > 1 && (stride < row_bytes || stride > PTRDIFF_MAX / (size_t)rows)))
+        return 0;
+    return !size || (row_bytes <= size && (rows == 1 || (size - row_bytes) / (size_t)(rows - 1) >= stride));
 }
 
 #endif /* SBV_KERNELS_FRAME_H */

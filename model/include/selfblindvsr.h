@@ -163,11 +163,13 @@ typedef struct sbv_config {
     void *log_opaque;
 } sbv_config;
 
+#define SBV_STEP_MAX 64
+
 /* One colour component inside the planes of a frame. Samples of depth > 8 are 16-bit, native endian. */
 typedef struct sbv_component {
     int plane;  /* index into sbv_frame.data */
-    int step;   /* bytes between two horizontally neighbouring samples of this component */
-    int offset; /* bytes before the first sample of a row */
+    int step;   /* bytes between two horizontally neighbouring samples of this component, at most SBV_STEP_MAX */
+    int offset; /* bytes before the first sample of a row; a sample ends within its first step */
     int shift;  /* bits to shift a stored value right to get the sample (6 in P010) */
     int depth;  /* significant bits, 8 to 16 */
 } sbv_component;
@@ -185,11 +187,17 @@ typedef struct sbv_stream {
     enum sbv_chroma_site chroma_site; /* used where chroma is subsampled */
 } sbv_stream;
 
-/* A picture in the caller's memory. It is read or written during the call only. */
+/* A picture in the caller's memory. It is read or written during the call only. What it says of itself is compared with
+ * the description before a byte is touched. Initialise all of it, with = {0} say: members that are added to it will
+ * take the room of `reserved`, and zero will mean what there was without them. */
 typedef struct sbv_frame {
     uint8_t *data[4];
-    ptrdiff_t linesize[4]; /* bytes from one row to the next; may be negative */
+    ptrdiff_t linesize[4]; /* bytes from one row to the next, which has whole steps; may be negative: data is the row at
+                              the top */
+    size_t size[4];        /* bytes of memory from the beginning of the row that comes first there on; 0: not known */
+    int width, height;     /* pixels: those described, in an output frame `scale` times as many */
     int64_t tag;           /* the caller's: an output frame carries the tag of the input frame it was restored from */
+    int64_t reserved[8];   /* zero */
 } sbv_frame;
 
 /* What a model file contains. Strings are one printable line, "" where the file does not say; they live as long as the
@@ -221,14 +229,16 @@ SBV_API const sbv_model_info *sbv_model(const sbv_session *session);
 SBV_API int sbv_describe(sbv_session *session, const sbv_stream *stream);
 
 /* Takes the next frame; its pixels are read before the call returns. NULL says that no more frames come (until
- * sbv_flush). SBV_AGAIN: a frame must be received first. Errors: ARGUMENT. */
+ * sbv_flush). SBV_AGAIN: a frame must be received first. Errors: ARGUMENT (a frame of another size than described, for
+ * one, or planes that are too small; nothing has been taken then), MEMORY, DEVICE. */
 SBV_API int sbv_send(sbv_session *session, const sbv_frame *frame);
 
 /* Says whether sbv_receive would return a frame: SBV_OK (with its tag in *tag unless tag is NULL), SBV_AGAIN or
  * SBV_END. For callers that allocate the output only when there is one. */
 SBV_API int sbv_ready(const sbv_session *session, int64_t *tag);
 
-/* Restores the next frame into out->data and sets out->tag. SBV_OK, SBV_AGAIN, SBV_END. Errors: ARGUMENT. */
+/* Restores the next frame into out->data and sets out->tag. SBV_OK, SBV_AGAIN, SBV_END. Errors: ARGUMENT (as sbv_send;
+ * the frame can be asked for again), MEMORY, DEVICE. */
 SBV_API int sbv_receive(sbv_session *session, sbv_frame *out);
 
 /* Estimates the blur kernel of the window of the frame that sbv_receive would return next: kernel_size * kernel_size

@@ -9,6 +9,8 @@
 #define _POSIX_C_SOURCE 200809L
 #include "model/runtime/session.h"
 
+#include "kernels/frame.h"
+
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
@@ -153,13 +155,34 @@ static int check_components(sbv_session *s, const sbv_stream *stream)
 {
     for (int i = 0; i < stream->components; i++) {
         const sbv_component *c = &stream->component[i];
-        if (c->depth < 8 || c->depth > 16 || c->shift < 0 || c->depth + c->shift > 16 || c->plane < 0 || c->plane > 3 ||
-            c->offset < 0 || c->step < (c->depth + c->shift > 8 ? 2 : 1))
+        if (c->depth < 8 || c->depth > 16 || c->shift < 0 || c->shift > 16 - c->depth || c->plane < 0 || c->plane > 3 ||
+            (c->depth == 8 && c->shift) || c->step > SBV_STEP_MAX || c->offset < 0 ||
+            c->offset > c->step - (c->depth > 8 ? 2 : 1))
             return sbv_fail(
                 &s->report, SBV_ERROR_ARGUMENT,
                 "component %d: depth %d, shift %d, plane %d, step %d, offset %d do not describe 8 to 16 bit "
                 "samples",
                 i, c->depth, c->shift, c->plane, c->step, c->offset);
+    }
+    return SBV_OK;
+}
+
+/* The planes of a frame that the caller gave, before a byte of them is touched. */
+static int check_frame(sbv_session *s, const sbv_frame *frame, int scale)
+{
+    const int w = s->stream.width * scale, h = s->stream.height * scale;
+    if (frame->width != w || frame->height != h)
+        return sbv_fail(&s->report, SBV_ERROR_ARGUMENT, "frame of %dx%d: should be %dx%d, as described", frame->width,
+                        frame->height, w, h);
+    for (int plane = 0; plane < 4; plane++) {
+        size_t bytes;
+        int rows;
+        sbv_plane_size(&s->stream, w, h, plane, &bytes, &rows);
+        if (!sbv_plane_fits(frame, plane, bytes, rows))
+            return sbv_fail(&s->report, SBV_ERROR_ARGUMENT,
+                            "plane %d: %d rows of %zu bytes do not fit into %s%zu bytes with a linesize of %lld", plane,
+                            rows, bytes, frame->data[plane] ? "" : "NULL, ", frame->size[plane],
+                            (long long)frame->linesize[plane]);
     }
     return SBV_OK;
 }
@@ -268,6 +291,8 @@ static int detect_cut(sbv_session *s, sbv_slot *slot)
     if (s->config.scene > 0 && s->received > 0)
         ret =
             sbv_scene_score(&s->exec, slot_of(s, s->received - 1)->rgb, slot->rgb, s->ws.row_sums, &s->change, &score);
+    if (ret == SBV_ERROR_MEMORY)
+        sbv_fail(&s->report, ret, "out of memory: differences between two frames");
     if (score > s->config.scene)
         slot->first_of_shot = 1;
     return ret;
@@ -327,7 +352,7 @@ int sbv_send(sbv_session *session, const sbv_frame *frame)
     }
     if (sbv_ready(s, NULL) == SBV_OK)
         return SBV_AGAIN;
-    if ((ret = enter(s)) < 0)
+    if ((ret = check_frame(s, frame, 1)) < 0 || (ret = enter(s)) < 0)
         return ret;
     ret = take(s, frame);
     if (ret < 0 && (ret = sbv_fall_back(s, ret)) >= 0)
@@ -451,11 +476,13 @@ static int give(sbv_session *s, const sbv_frame *out)
 int sbv_receive(sbv_session *session, sbv_frame *out)
 {
     sbv_session *s = session;
-    int ret = sbv_ready(s, &out->tag);
+    int64_t tag;
+    int ret = sbv_ready(s, &tag);
     if (ret != SBV_OK)
         return ret;
-    if ((ret = enter(s)) < 0)
+    if ((ret = check_frame(s, out, s->network.scale)) < 0 || (ret = enter(s)) < 0)
         return ret;
+    out->tag = tag;
     ret = give(s, out);
     if (ret < 0 && (ret = sbv_fall_back(s, ret)) >= 0)
         ret = give(s, out);

@@ -110,7 +110,9 @@ static size_t allocate_frame(const sbv_stream *stream, int width, int height, sb
     const size_t bytes = luma + (stream->rgb ? 0 : chroma_row * (((size_t)height + 1) / 2));
     uint8_t *memory = need(malloc(bytes));
     *frame = (sbv_frame){.data = {memory, stream->rgb ? NULL : memory + luma},
-                         .linesize = {(ptrdiff_t)row, stream->rgb ? 0 : (ptrdiff_t)chroma_row}};
+                         .linesize = {(ptrdiff_t)row, stream->rgb ? 0 : (ptrdiff_t)chroma_row},
+                         .width = width,
+                         .height = height};
     return bytes;
 }
 

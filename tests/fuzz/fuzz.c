@@ -60,8 +60,9 @@ static void restore_frames(sbv_session *s, int width, int height)
     float kernel[SBV_BLUR_SIDE_MAX * SBV_BLUR_SIDE_MAX];
     const sbv_stream stream = {
         .width = width, .height = height, .components = 1, .component = {{.step = 1, .depth = 8}}};
-    sbv_frame from = {.data = {in}, .linesize = {width}}, to = {.data = {out}};
-    to.linesize[0] = width * sbv_model(s)->scale;
+    const int scale = sbv_model(s)->scale;
+    sbv_frame from = {.data = {in}, .linesize = {width}, .width = width, .height = height};
+    sbv_frame to = {.data = {out}, .linesize = {scale * width}, .width = scale * width, .height = scale * height};
     for (int i = 0; i < SIDE * SIDE; i++)
         in[i] = (uint8_t)(i * i);
     FUZZ_EXPECT(sbv_describe(s, &stream) == SBV_OK);

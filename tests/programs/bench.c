@@ -184,8 +184,10 @@ static struct picture make_picture(const sbv_session *s, enum sbv_memory memory,
     } else if (!(p.memory = calloc(1, p.bytes))) {
         stop(1, "there is no memory for frames");
     }
-    p.frame =
-        (sbv_frame){.data = {p.memory, (uint8_t *)p.memory + luma}, .linesize = {(ptrdiff_t)pitch, (ptrdiff_t)pitch}};
+    p.frame = (sbv_frame){.data = {p.memory, (uint8_t *)p.memory + luma},
+                          .linesize = {(ptrdiff_t)pitch, (ptrdiff_t)pitch},
+                          .width = width,
+                          .height = height};
     return p;
 }
 

@@ -92,7 +92,9 @@ static int check(const sbv_session *s, int n, int limit)
 /* Takes all frames that are ready. */
 static int receive_all(sbv_session *s, int *next, int limit)
 {
-    sbv_frame out = {.data = {output}, .linesize = {WIDTH * MAX_SCALE * 3}};
+    const int scale = sbv_model(s)->scale;
+    sbv_frame out = {
+        .data = {output}, .linesize = {WIDTH * MAX_SCALE * 3}, .width = WIDTH * scale, .height = HEIGHT * scale};
     int ret;
     while ((ret = sbv_receive(s, &out)) == SBV_OK) {
         if (out.tag != *next || (ret = check(s, *next, limit)) < 0)
@@ -113,7 +115,11 @@ static int run_clip(const sbv_config *config, int limit)
         return ret;
     ret = sbv_describe(s, &stream);
     for (int n = 0; n <= FRAMES && ret >= 0; n++) {
-        sbv_frame in = {.data = {n < FRAMES ? input[n] : NULL}, .linesize = {WIDTH * 3}, .tag = n};
+        sbv_frame in = {.data = {n < FRAMES ? input[n] : NULL},
+                        .linesize = {WIDTH * 3},
+                        .width = WIDTH,
+                        .height = HEIGHT,
+                        .tag = n};
         if ((ret = sbv_send(s, n < FRAMES ? &in : NULL)) >= 0)
             ret = receive_all(s, &next, limit);
     }

@@ -258,7 +258,10 @@ static void send_frames(sbv_session *s, const npy *frames)
     if (sbv_describe(s, &stream) < 0)
         exit(2);
     for (int i = 0; i < frames->shape[0]; i++) {
-        sbv_frame frame = {.data = {pixels + (size_t)i * (size_t)width * (size_t)height * 3}, .linesize = {3 * width}};
+        sbv_frame frame = {.data = {pixels + (size_t)i * (size_t)width * (size_t)height * 3},
+                           .linesize = {3 * width},
+                           .width = width,
+                           .height = height};
         if (sbv_send(s, &frame) != SBV_OK)
             exit(2);
     }

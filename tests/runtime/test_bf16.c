@@ -131,8 +131,9 @@ static unsigned char *restore(const char *model, enum sbv_precision precision, i
     for (int c = 0; c < 3; c++)
         stream.component[c] = (sbv_component){.step = 3, .offset = c, .depth = 8};
     assert_int_equal(sbv_describe(s, &stream), SBV_OK);
-    sbv_frame in = {.data = {pixels}, .linesize = {3 * WIDTH}},
-              picture = {.data = {out}, .linesize = {3 * WIDTH * SCALE}};
+    sbv_frame in = {.data = {pixels}, .linesize = {3 * WIDTH}, .width = WIDTH, .height = HEIGHT},
+              picture = {
+                  .data = {out}, .linesize = {3 * WIDTH * SCALE}, .width = WIDTH * SCALE, .height = HEIGHT * SCALE};
     for (int n = 0; n < FRAMES; n++) {
         draw(pixels, n, colour);
         assert_int_equal(sbv_send(s, &in), SBV_OK);

@@ -82,7 +82,7 @@ static void send_frame(sbv_session *s, int n)
         pixels[i] =
             (unsigned char)((n < CUT ? 90 : 170) + 20 * sin(0.9 * x + c) * cos(0.7 * y) + (x * 7 + y * 13) % 20);
     }
-    sbv_frame frame = {.data = {pixels}, .linesize = {3 * w}, .tag = n};
+    sbv_frame frame = {.data = {pixels}, .linesize = {3 * w}, .width = w, .height = h, .tag = n};
     assert_int_equal(sbv_send(s, &frame), SBV_OK);
     free(pixels);
 }
@@ -90,8 +90,9 @@ static void send_frame(sbv_session *s, int n)
 /* The next frame, restored; to be freed. */
 static unsigned char *receive(sbv_session *s)
 {
-    unsigned char *pixels = malloc((size_t)(s->stream.width * s->stream.height * 48));
-    sbv_frame frame = {.data = {pixels}, .linesize = {12 * s->stream.width}};
+    const int w = 4 * s->stream.width, h = 4 * s->stream.height;
+    unsigned char *pixels = malloc((size_t)(3 * w * h));
+    sbv_frame frame = {.data = {pixels}, .linesize = {3 * w}, .width = w, .height = h};
     assert_non_null(pixels);
     assert_int_equal(sbv_receive(s, &frame), SBV_OK);
     return pixels;

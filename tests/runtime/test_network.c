@@ -76,7 +76,7 @@ static void send_frame(sbv_session *s, int n)
 {
     const int w = s->stream.width, h = s->stream.height;
     unsigned char *pixels = make_frame(n, w, h);
-    sbv_frame frame = {.data = {pixels}, .linesize = {3 * w}, .tag = n};
+    sbv_frame frame = {.data = {pixels}, .linesize = {3 * w}, .width = w, .height = h, .tag = n};
     assert_int_equal(sbv_send(s, &frame), SBV_OK);
     free(pixels);
 }
@@ -88,7 +88,7 @@ static float *receive(sbv_session *s, int64_t tag)
     const size_t size = (size_t)(out.w * out.h * 3);
     unsigned char *pixels = malloc(size);
     float *values = malloc(size * sizeof(float));
-    sbv_frame frame = {.data = {pixels}, .linesize = {3 * out.w}};
+    sbv_frame frame = {.data = {pixels}, .linesize = {3 * out.w}, .width = out.w, .height = out.h};
     assert_int_equal(sbv_receive(s, &frame), SBV_OK);
     assert_int_equal(frame.tag, tag);
     memcpy(values, out.data, size * sizeof(float));
@@ -337,7 +337,8 @@ static void test_order_of_calls(void **unused)
 {
     static const struct tiny tiny = {4, 3, 0, 0, 2, 2, 4, 3, 5};
     unsigned char pixels[3 * 3 * 3] = {0}, out[6 * 6 * 3];
-    sbv_frame frame = {.data = {pixels}, .linesize = {9}}, result = {.data = {out}, .linesize = {18}};
+    sbv_frame frame = {.data = {pixels}, .linesize = {9}, .width = 3, .height = 3};
+    sbv_frame result = {.data = {out}, .linesize = {18}, .width = 6, .height = 6};
     float kernel[9], sum = 0;
     (void)unused;
     tiny_write(model_path, &tiny);

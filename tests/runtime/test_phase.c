@@ -83,7 +83,8 @@ static float *restored(sbv_session *s, unsigned char (*picture)(int x, int y, in
     const size_t values = (size_t)(w * h * 3 * scale * scale);
     unsigned char *in = malloc((size_t)(w * h * 3)), *out = malloc(values);
     float *copy = malloc(values * sizeof(*copy));
-    sbv_frame frame = {.data = {in}, .linesize = {3 * w}}, result = {.data = {out}, .linesize = {3 * scale * w}};
+    sbv_frame frame = {.data = {in}, .linesize = {3 * w}, .width = w, .height = h};
+    sbv_frame result = {.data = {out}, .linesize = {3 * scale * w}, .width = scale * w, .height = scale * h};
     assert_true(in && out && copy);
     for (int i = 0; i < w * h * 3; i++)
         in[i] = picture(i / 3 % w, i / 3 / w, i % 3);
@@ -224,12 +225,12 @@ static void test_kernels_move(void **unused)
     s->config.kernel_interval = 1;
     for (int n = 0; n < 3; n++) {
         unsigned char pixels[13 * 9 * 3] = {0};
-        sbv_frame frame = {.data = {pixels}, .linesize = {39}};
+        sbv_frame frame = {.data = {pixels}, .linesize = {39}, .width = 13, .height = 9};
         assert_int_equal(sbv_send(s, &frame), SBV_OK);
     }
     assert_int_equal(sbv_estimate_kernel(s, estimate), SBV_OK);
     unsigned char *out = malloc(13 * 9 * 48);
-    sbv_frame result = {.data = {out}, .linesize = {13 * 12}};
+    sbv_frame result = {.data = {out}, .linesize = {13 * 12}, .width = 13 * 4, .height = 9 * 4};
     assert_non_null(out);
     assert_int_equal(sbv_receive(s, &result), SBV_OK);
     free(out);
