@@ -71,8 +71,10 @@ typedef struct sbv_conv_args {
     sbv_scratch *scratch; /* of blocks of conv_scratch bytes, where the table asks for them */
     int kernel, stride, dilation, padding;
     enum sbv_split split; /* the weights are packed for it. Where there is no BF16 it changes nothing. */
-    int winograd;         /* the weights are packed for it; kernel 3, stride, dilation and padding 1, maps of F32 */
-    float slope;          /* of the activation */
+    int winograd; /* 2 or 4, the side of its tiles: the weights are packed for it; kernel 3, stride, dilation and
+                     padding 1, maps of F32. 0: none. */
+    int shift;    /* its tiles begin at multiples of their side, less this */
+    float slope;  /* of the activation */
     int x0, x1, y0;
 } sbv_conv_args;
 
@@ -273,10 +275,11 @@ typedef struct sbv_ops {
     size_t (*conv_bytes)(int out, int in, int kernel, enum sbv_split split);
     void (*pack_conv)(const float *raw, int out, int in, int kernel, enum sbv_split split, void *packed);
 
-    /* Where its convolution can take weights transformed for Winograd's way, which has fewer products and is rounded
-     * more: their bytes, 0 where it is no faster, and packing from [out][in][3][3]. Otherwise NULL. */
-    size_t (*winograd_bytes)(int out, int in);
-    void (*pack_winograd)(const float *raw, int out, int in, void *packed);
+    /* Where its convolution can take weights transformed for Winograd's way with tiles of so many pixels a side, which
+     * has fewer products and is rounded more: their bytes, 0 where it is no faster, and packing from [out][in][3][3].
+     * Otherwise NULL. */
+    size_t (*winograd_bytes)(int out, int in, int side);
+    void (*pack_winograd)(const float *raw, int out, int in, int side, void *packed);
 
     /* Where it can compute both convolutions of a residual block at once: whether it does so for these, and doing it.
      * It is the same to the bit as one after the other. Otherwise NULL. */

@@ -5,8 +5,8 @@
  * A block of pixels by a few vectors of output channels stays in registers; each weight that is loaded serves all
  * pixels of the block, each input value all vectors. A tap that falls outside the image reads a row of zeros, which
  * treats padding, stride and dilation alike. Every tap is summed over the channels on its own before it is added, as
- * in kernels/reference/conv.c, whose results differ from these by the rounding of products alone. For kernels of 3x3 there is
- * another way too: conv_winograd.c.
+ * in kernels/reference/conv.c, whose results differ from these by the rounding of products alone. For kernels of 3x3
+ * there is another way too: winograd.h.
  *
  * This file is part of Self-Blind-VSR for FFmpeg. SPDX-License-Identifier: LGPL-2.1-or-later
  */
@@ -98,11 +98,21 @@ static inline __attribute__((always_inline)) void block(const sbv_conv_args *a, 
             store(a, &sum[i][v], x + i, y, (g + v) * SBV_LANES);
 }
 
+size_t SBV_CPU_NAME(winograd_bytes)(int out, int in, int side)
+{
+    return (side == 4 ? SBV_CPU_NAME(winograd4_bytes) : SBV_CPU_NAME(winograd2_bytes))(out, in);
+}
+
+void SBV_CPU_NAME(pack_winograd)(const float *raw, int out, int in, int side, void *packed)
+{
+    (side == 4 ? SBV_CPU_NAME(pack_winograd4) : SBV_CPU_NAME(pack_winograd2))(raw, out, in, packed);
+}
+
 void SBV_CPU_NAME(conv)(const sbv_conv_args *a, int begin, int end)
 {
     const int groups = (a->out.c + SBV_LANES - 1) / SBV_LANES;
     if (a->winograd) {
-        SBV_CPU_NAME(conv_winograd)(a, begin, end);
+        (a->winograd == 4 ? SBV_CPU_NAME(conv_winograd4) : SBV_CPU_NAME(conv_winograd2))(a, begin, end);
         return;
     }
     for (int y = a->y0 + begin; y < a->y0 + end; y++)

@@ -57,14 +57,20 @@ SBV_CPU_OPS(SBV_CPU_OP, neon)
 
 /* Convolution by Winograd, of maps of floats: what sbv_conv_<isa> does where args.winograd is set. */
 #define SBV_WINOGRAD_SCRATCH (1 << 20) /* bytes, of which the layers of this network use 3/4 */
-#define SBV_WINOGRAD(isa)                                                                                              \
-    void sbv_conv_winograd_##isa(const sbv_conv_args *a, int begin, int end);                                          \
-    size_t sbv_winograd_bytes_##isa(int out, int in);                                                                  \
-    void sbv_pack_winograd_##isa(const float *raw, int out, int in, void *packed);
-SBV_WINOGRAD(sse2)
-SBV_WINOGRAD(avx2)
-SBV_WINOGRAD(avx512)
-SBV_WINOGRAD(neon)
+#define SBV_WINOGRAD(isa, side)                                                                                        \
+    void sbv_conv_winograd##side##_##isa(const sbv_conv_args *a, int begin, int end);                                  \
+    size_t sbv_winograd##side##_bytes_##isa(int out, int in);                                                          \
+    void sbv_pack_winograd##side##_##isa(const float *raw, int out, int in, void *packed);
+#define SBV_WINOGRADS(isa)                                                                                             \
+    SBV_WINOGRAD(isa, 2)                                                                                               \
+    SBV_WINOGRAD(isa, 4)                                                                                               \
+    size_t sbv_winograd_bytes_##isa(int out, int in, int side);                                                        \
+    void sbv_pack_winograd_##isa(const float *raw, int out, int in, int side, void *packed);
+SBV_WINOGRADS(sse2)
+SBV_WINOGRADS(avx2)
+SBV_WINOGRADS(avx512)
+SBV_WINOGRADS(neon)
+#undef SBV_WINOGRADS
 #undef SBV_WINOGRAD
 
 /* Convolution by AMX: maps of BF16 or F32, the latter rounded unless args.split says otherwise. */

@@ -267,15 +267,29 @@ static void mark_flow_layers(sbv_network *n)
         n->refiner[i].split = SBV_SPLIT_BOTH;
 }
 
-/* Layers that may be rounded as Winograd's way does, so that the result changes no more than by that. Not the flow
- * network: what goes wrong on a coarse level grows on the way to the finest. Not the first block: see above. */
+/* Tiles of 4x4, whose grids take turns: what is wrong at the edge of a part of a frame spreads by two pixels a layer, to
+ * the end of a tile, where it would by four if tiles lay upon each other. */
+static void mark_winograd_block(sbv_block *block)
+{
+    block->conv[0].winograd = block->conv[1].winograd = 4;
+    block->conv[1].shift = 2;
+}
+
+/* Layers that may be rounded as Winograd's way does, so that the result changes no more than by that. Not the first
+ * block: see above. What goes wrong on a coarse level of the flow network grows on the way to the finest: so its tiles
+ * are the small ones there, which are as exact as the definition. */
 static void mark_winograd_layers(sbv_network *n)
 {
-    n->fusion.winograd = 1;
+    for (int l = 1; l < n->levels; l++)
+        for (int i = 0; i < SBV_DENSE_CONVS; i++)
+            n->decoder[l].dense[i].winograd = l == 1 ? 4 : 2;
+    n->refiner[0].winograd = n->refiner[SBV_REFINER_CONVS - 2].winograd = 4; /* those whose taps are neighbours */
+    n->fusion.winograd = 4;
+    n->fusion.shift = 2;
     for (int b = 1; b < n->extra_blocks; b++)
-        n->extra[b].conv[0].winograd = n->extra[b].conv[1].winograd = 1;
+        mark_winograd_block(&n->extra[b]);
     for (int b = 0; b < n->recons_blocks; b++)
-        n->recons[b].conv[0].winograd = n->recons[b].conv[1].winograd = 1;
+        mark_winograd_block(&n->recons[b]);
 }
 
 static void check_all_claimed(walk *w)

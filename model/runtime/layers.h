@@ -32,7 +32,7 @@ typedef struct sbv_layer {
     enum sbv_layer_kind kind;
     int in, out, kernel;
     enum sbv_split split;                          /* see sbv_conv_args */
-    int winograd;                                  /* likewise */
+    int winograd, shift;                           /* likewise */
     const sbv_tensor *weight_tensor, *bias_tensor; /* valid while the model file is open */
     const void *weights;                           /* of the memory of operations */
     const float *bias;                             /* likewise, padded with zeros to a multiple of SBV_BIAS_GROUP */

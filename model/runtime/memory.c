@@ -153,12 +153,12 @@ void sbv_pack_conv(const sbv_exec *exec, const float *raw, int out, int in, int 
         pack_groups(exec->ops.conv_group, raw, out, in, kernel, packed);
 }
 
-size_t sbv_winograd_bytes(const sbv_exec *exec, int out, int in)
+size_t sbv_winograd_bytes(const sbv_exec *exec, int out, int in, int side)
 {
-    return exec->backend || !exec->ops.winograd_bytes ? 0 : exec->ops.winograd_bytes(out, in);
+    return exec->backend || !exec->ops.winograd_bytes ? 0 : exec->ops.winograd_bytes(out, in, side);
 }
 
-void sbv_pack_winograd(const sbv_exec *exec, const float *raw, int out, int in, void *packed)
+void sbv_pack_winograd(const sbv_exec *exec, const float *raw, int out, int in, int side, void *packed)
 {
-    exec->ops.pack_winograd(raw, out, in, packed);
+    exec->ops.pack_winograd(raw, out, in, side, packed);
 }

@@ -27,7 +27,7 @@ static void pack_deconv(const float *raw, int out, int in, int kernel, float *pa
 
 static size_t weight_bytes(const sbv_exec *exec, const sbv_layer *layer)
 {
-    size_t bytes = layer->winograd ? sbv_winograd_bytes(exec, layer->out, layer->in)
+    size_t bytes = layer->winograd ? sbv_winograd_bytes(exec, layer->out, layer->in, layer->winograd)
                    : layer->kind == SBV_LAYER_CONV
                        ? sbv_conv_bytes(exec, layer->out, layer->in, layer->kernel, layer->split)
                        : (size_t)layer->weight_tensor->count * sizeof(float);
@@ -44,7 +44,7 @@ static int read_layer(const sbv_weights *weights, const sbv_exec *exec, sbv_laye
         (ret = sbv_weights_read(weights, layer->bias_tensor, (float *)(to + bytes))) < 0)
         return ret;
     if (layer->winograd)
-        sbv_pack_winograd(exec, raw, layer->out, layer->in, to);
+        sbv_pack_winograd(exec, raw, layer->out, layer->in, layer->winograd, to);
     else if (layer->kind == SBV_LAYER_CONV)
         sbv_pack_conv(exec, raw, layer->out, layer->in, layer->kernel, layer->split, to);
     else if (layer->kind == SBV_LAYER_DECONV)
@@ -73,11 +73,12 @@ static size_t measure(sbv_network *network, const sbv_exec *exec, sbv_layer **la
     return total;
 }
 
-/* Of the layers that may be computed by Winograd, those that it makes faster are. */
+/* Of the layers that may be computed by Winograd, those that it makes faster are, with the largest tiles that do. */
 static void choose_winograd(const sbv_exec *exec, sbv_layer **layer, int layers)
 {
     for (int i = 0; i < layers; i++)
-        layer[i]->winograd = layer[i]->winograd && sbv_winograd_bytes(exec, layer[i]->out, layer[i]->in) > 0;
+        while (layer[i]->winograd && !sbv_winograd_bytes(exec, layer[i]->out, layer[i]->in, layer[i]->winograd))
+            layer[i]->winograd = layer[i]->winograd == 4 ? 2 : 0;
 }
 
 static int read_layers(sbv_network *network, const sbv_weights *weights, const sbv_exec *exec, sbv_layer **layer,
@@ -142,6 +143,7 @@ sbv_conv_args sbv_conv_of(const sbv_network *network, const sbv_layer *layer, sb
         .padding = layer->kernel / 2,
         .split = layer->split,
         .winograd = layer->winograd,
+        .shift = layer->winograd == 4 ? layer->shift : 0,
         .slope = slope,
         .x1 = out.w,
     };

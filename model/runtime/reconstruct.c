@@ -147,15 +147,17 @@ void sbv_run_tail(const sbv_stages *s, const sbv_slot *centre, const sbv_tile *t
     sbv_parallel(s->exec, make_rows, &rows, picture.h);
 }
 
-/* One axis of a tile: the core that begins at `at`, and the core with its halo. It begins at an even position, as the
- * frame does: convolutions by Winograd compute pairs of rows and columns, each pixel in its place of a pair. */
+/* One axis of a tile: the core that begins at `at`, and the core with its halo, which begins and ends on the grid of
+ * Winograd's tiles, so that each pixel has its place in one of them as in the whole frame. */
 static void place(int at, int tile, int halo, int size, int *core, int *core_size, int *start, int *extent)
 {
     int core_end = size - at < tile ? size : at + tile;
-    int end = size - core_end < halo ? size : core_end + halo;
+    int end = size - core_end <= halo ? size : (core_end + halo + SBV_GRID - 1) / SBV_GRID * SBV_GRID;
+    if (end > size)
+        end = size;
     *core = at;
     *core_size = core_end - at;
-    *start = at < halo ? 0 : (at - halo) / 2 * 2;
+    *start = at < halo ? 0 : (at - halo) / SBV_GRID * SBV_GRID;
     *extent = end - *start;
 }
 

@@ -217,15 +217,13 @@ void sbv_exec_close(sbv_exec *exec)
 struct range_call {
     sbv_body_fn *body;
     void *arg;
-    int count, unit; /* unit: what ranges begin at a multiple of */
+    int count;
 };
 
 static void run_range(void *arg, int job, int jobs)
 {
     const struct range_call *call = arg;
-    const int64_t units = (call->count + call->unit - 1) / call->unit;
-    const int begin = (int)(units * job / jobs) * call->unit;
-    const int stop = (int)(units * (job + 1) / jobs) * call->unit, end = stop < call->count ? stop : call->count;
+    const int begin = (int)((int64_t)call->count * job / jobs), end = (int)((int64_t)call->count * (job + 1) / jobs);
     const uint64_t mode = sbv_flush_denormals();
     if (begin < end)
         call->body(call->arg, begin, end);
@@ -246,18 +244,16 @@ static void execute(const sbv_exec *exec, struct range_call *call, int jobs)
         run_range(call, 0, 1);
 }
 
-/* Ranges begin at even numbers where that keeps all threads busy: convolutions by Winograd compute pairs of rows. */
 void sbv_parallel(const sbv_exec *exec, sbv_body_fn *body, void *arg, int count)
 {
-    const int unit = count / 2 < exec->threads ? 1 : 2, units = (count + unit - 1) / unit;
-    struct range_call call = {body, arg, count, unit};
+    struct range_call call = {body, arg, count};
     const int jobs = exec->threads > 1 ? exec->threads * ranges_per_thread(exec, count) : 1;
-    execute(exec, &call, jobs < units ? jobs : units);
+    execute(exec, &call, jobs < count ? jobs : count);
 }
 
 void sbv_parallel_jobs(const sbv_exec *exec, sbv_body_fn *body, void *arg, int jobs)
 {
-    struct range_call call = {body, arg, jobs, 1};
+    struct range_call call = {body, arg, jobs};
     execute(exec, &call, jobs);
 }
 
@@ -276,6 +272,8 @@ void sbv_parallel_jobs(const sbv_exec *exec, sbv_body_fn *body, void *arg, int j
         struct op##_call call = {exec, a};                                                                             \
         if (exec->backend)                                                                                             \
             exec->backend->op(exec->backend, a, jobs);                                                                 \
+        else if (_Generic(a, const sbv_conv_args *: 1, default: 0))                                                    \
+            sbv_parallel_conv(exec, (const void *)a, jobs);                                                            \
         else                                                                                                           \
             sbv_parallel(exec, op##_body, &call, jobs);                                                                \
     }

@@ -39,6 +39,9 @@ void sbv_parallel(const sbv_exec *exec, sbv_body_fn *body, void *arg, int count)
 /* The same with ranges of one: for jobs that take long. */
 void sbv_parallel_jobs(const sbv_exec *exec, sbv_body_fn *body, void *arg, int jobs);
 
+/* A convolution, of so many rows. (run_conv.c) */
+void sbv_parallel_conv(const sbv_exec *exec, const sbv_conv_args *a, int rows);
+
 /* Bytes of main memory; SIZE_MAX / 2 where that is unknown. */
 size_t sbv_machine_memory(void);
 
@@ -78,9 +81,10 @@ size_t sbv_conv_bytes(const sbv_exec *exec, int out, int in, int kernel, enum sb
 void sbv_pack_conv(const sbv_exec *exec, const float *raw, int out, int in, int kernel, enum sbv_split split,
                    void *packed);
 
-/* The same of a 3x3 convolution by Winograd; 0 bytes where there is none, or it would be no faster. */
-size_t sbv_winograd_bytes(const sbv_exec *exec, int out, int in);
-void sbv_pack_winograd(const sbv_exec *exec, const float *raw, int out, int in, void *packed);
+/* The same of a 3x3 convolution by Winograd with tiles of `side`; 0 bytes where there is none, or it would be no faster.
+ */
+size_t sbv_winograd_bytes(const sbv_exec *exec, int out, int in, int side);
+void sbv_pack_winograd(const sbv_exec *exec, const float *raw, int out, int in, int side, void *packed);
 
 /* sbv_run_<operation>(exec, args, jobs): all jobs of an operation, in parallel, or queued in the backend. */
 #define SBV_RUN_DECLARATION(name, args) void sbv_run_##name(const sbv_exec *exec, const args *a, int jobs);

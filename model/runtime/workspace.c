@@ -68,9 +68,24 @@ static int larger(int a, int b)
     return a > b ? a : b;
 }
 
+/* At the cut edge of a part that begins and ends on the grid `reach` pixels differ from those of the whole frame; how
+ * many do behind a layer. Of Winograd's larger tiles it is all of the tiles that read one of them. Their grids take
+ * turns (architecture.c), so that they are two more for each layer, not four. */
+static int reach_behind(const sbv_layer *layer, int reach)
+{
+    reach++;
+    while (layer->winograd == SBV_GRID && (reach + layer->shift) % SBV_GRID)
+        reach++;
+    return reach;
+}
+
 int sbv_halo(const sbv_network *network)
 {
-    return 2 * network->recons_blocks + 1 + network->tail_kernel / 2;
+    int reach = reach_behind(&network->fusion, 0);
+    for (int b = 0; b < network->recons_blocks; b++)
+        for (int i = 0; i < 2; i++)
+            reach = reach_behind(&network->recons[b].conv[i], reach);
+    return reach + network->tail_kernel / 2;
 }
 
 static void lay_out_slots(sbv_workspace *ws, const sbv_network *n, arena *a)
@@ -139,7 +154,7 @@ static void take_shared(sbv_workspace *ws, const sbv_network *n, arena *a, int t
 
 static void lay_out(sbv_workspace *ws, const sbv_network *n, arena *a)
 {
-    const int extent = ws->tile + 2 * sbv_halo(n) + 1; /* at most: it begins at an even position */
+    const int extent = ws->tile + 2 * (sbv_halo(n) + SBV_GRID - 1); /* at most */
     const int tile_w = smaller(extent, ws->width), tile_h = smaller(extent, ws->height);
     const int outputs = SBV_COLOURS * n->scale * n->scale;
     lay_out_slots(ws, n, a);

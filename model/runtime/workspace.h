@@ -62,7 +62,11 @@ int sbv_workspace_open(sbv_workspace *workspace, const sbv_network *network, con
                        int height, enum sbv_extras extras, int tile, int64_t max_memory, sbv_report *report);
 void sbv_workspace_close(sbv_workspace *workspace, const sbv_exec *exec);
 
-/* Pixels that one output pixel's neighbourhood reaches beyond it, from the features on. */
+/* Parts of a frame begin and end at multiples of this many pixels, or with the frame. */
+#define SBV_GRID 4
+
+/* Pixels that one output pixel's neighbourhood reaches beyond it, from the features on; those that it depends on in its
+ * last bits alone too. */
 int sbv_halo(const sbv_network *network);
 
 /* Channels first .. first + count - 1 of a map. */

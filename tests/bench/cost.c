@@ -66,13 +66,15 @@ static cost of_conv(const sbv_conv_args *a, int rows)
     if (a->dilation > 1)
         append(&c, " dilation %d", a->dilation);
     if (a->winograd)
-        append(&c, " winograd", 0);
+        append(&c, " winograd %d", a->winograd);
     if (a->residual.data) {
         append(&c, " residual", 0);
         c.bytes += pixels * a->out.c * sample_bytes(&a->residual);
     }
     c.flops = 2 * pixels * a->out.c * a->in.c * taps;
-    c.made = a->winograd ? c.flops * 16 / 36 : c.flops; /* of a tile of 2x2 pixels, the transforms not counted */
+    /* The products for a pixel: of a tile by Winograd, the transforms not counted, and by the definition. */
+    const double side = a->winograd, products = (side + 2) * (side + 2) / (side * side);
+    c.made = a->winograd ? c.flops * products / taps : c.flops;
     c.bytes += (double)a->out.c * a->in.c * taps * sample_bytes(&a->in);
     return c;
 }
