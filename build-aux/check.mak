@@ -94,7 +94,7 @@ check-cross: $(CROSS_TESTS:%=$(B)/tests/cross/%)
 	    grep -q '^ok - neon' $(B)/tests/cross/$$test.log || { echo "  FAIL  $$test: did not test NEON"; exit 1; }; \
 	    echo "  PASS  $$test ($$(grep -c '^ok' $(B)/tests/cross/$$test.log) tests)"; done
 
-$(B)/tests/cross/%: tests/%.c tests/support/guarded.c tests/cross/cmocka.h $(CROSS_OBJECTS) $(wildcard tests/*.h)
+$(B)/tests/cross/%: %.c tests/support/guarded.c tests/cross/cmocka.h $(CROSS_OBJECTS) $(TEST_HEADERS)
 	@mkdir -p $(@D)
 	@echo "  TEST  $< ($(FAMILY))"
 	@$(CC) $(TEST_CFLAGS) -O1 -Itests/cross $< tests/support/guarded.c $(CROSS_OBJECTS) -static -lm -o $@

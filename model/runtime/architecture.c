@@ -267,8 +267,8 @@ static void mark_flow_layers(sbv_network *n)
         n->refiner[i].split = SBV_SPLIT_BOTH;
 }
 
-/* Tiles of 4x4, whose grids take turns: what is wrong at the edge of a part of a frame spreads by two pixels a layer, to
- * the end of a tile, where it would by four if tiles lay upon each other. */
+/* Tiles of 4x4, whose grids take turns: what is wrong at the edge of a part of a frame spreads by two pixels a layer,
+ * to the end of a tile, where it would by four if tiles lay upon each other. */
 static void mark_winograd_block(sbv_block *block)
 {
     block->conv[0].winograd = block->conv[1].winograd = 4;

@@ -272,7 +272,7 @@ void sbv_parallel_jobs(const sbv_exec *exec, sbv_body_fn *body, void *arg, int j
         struct op##_call call = {exec, a};                                                                             \
         if (exec->backend)                                                                                             \
             exec->backend->op(exec->backend, a, jobs);                                                                 \
-        else if (_Generic(a, const sbv_conv_args *: 1, default: 0))                                                    \
+        else if (_Generic(a, const sbv_conv_args * : 1, default : 0))                                                  \
             sbv_parallel_conv(exec, (const void *)a, jobs);                                                            \
         else                                                                                                           \
             sbv_parallel(exec, op##_body, &call, jobs);                                                                \
