@@ -115,7 +115,7 @@ static void replay(sbv_session *s, const sbv_slot *before)
         sbv_slot *slot = &s->ws.slot[i % sequence];
         slot->tag = before[i % sequence].tag;
         slot->first_of_shot = before[i % sequence].first_of_shot;
-        sbv_take_frame(s, &s->kept[i % sequence].frame, slot);
+        sbv_take_frame(s, &s->kept[i % sequence].frame, slot, NULL);
     }
 }
 

@@ -317,12 +317,14 @@ static void extract(sbv_session *s, void *arg)
     sbv_extract_pyramid(&stages, arg);
 }
 
-void sbv_take_frame(sbv_session *s, const sbv_frame *frame, sbv_slot *slot)
+void sbv_take_frame(sbv_session *s, const sbv_frame *frame, sbv_slot *slot, const sbv_slot *before)
 {
-    const unsigned char key[2] = {'f', (unsigned char)(slot - s->ws.slot)};
+    sbv_new_place(s, slot);
+    const unsigned char key[2] = {'f', (unsigned char)slot->place};
     sbv_colour_in_args colour = {.stream = &s->stream, .in = frame, .out = slot->rgb};
     sbv_run_colour_in(&s->exec, &colour, s->stream.height);
-    run_recorded(s, key, sizeof(key), extract, slot);
+    if (!sbv_repeats(s, slot, before))
+        run_recorded(s, key, sizeof(key), extract, slot);
 }
 
 /* Takes frame number `received` into its slot. */
@@ -331,7 +333,7 @@ static int take(sbv_session *s, const sbv_frame *frame)
     sbv_slot *slot = slot_of(s, s->received);
     int ret;
     sbv_keep_frame(s, frame, (int)(slot - s->ws.slot));
-    sbv_take_frame(s, frame, slot);
+    sbv_take_frame(s, frame, slot, s->received > 0 ? slot_of(s, s->received - 1) : NULL);
     slot->tag = frame->tag;
     if ((ret = backend_status(s)) < 0)
         return ret;
@@ -392,14 +394,14 @@ static void fill_window(sbv_session *s, int64_t centre, sbv_slot *window[])
         window[i] = slot_of(s, stand_in(centre - radius(s) + i, first, last, s->config.border));
 }
 
-/* The flow of each neighbour, once for each: a frame that stands in for several has the same flow in all its places. */
+/* The flow of each neighbour, once for each: a frame that stands in for several, or repeats, has the same flow. */
 static void estimate_flows(sbv_session *s, sbv_slot *const window[])
 {
     const sbv_stages stages = stages_of(s);
     const int centre = radius(s);
     for (int i = 0; i < s->network.sequence; i++) {
         int same = 0;
-        while (same < i && (same == centre || window[same] != window[i]))
+        while (same < i && (same == centre || window[same]->content != window[i]->content))
             same++;
         if (i == centre)
             continue;
@@ -457,20 +459,24 @@ static int give(sbv_session *s, const sbv_frame *out)
     sbv_slot *window[SBV_MAX_SEQUENCE];
     unsigned char key[1 + SBV_MAX_SEQUENCE] = {'w'};
     sbv_slot *centre;
-    int ret;
+    int ret, repeats;
     fill_window(s, s->returned, window);
     centre = window[radius(s)];
     if ((ret = sbv_blur_update(s, window, s->returned)) < 0)
         return ret;
     for (int i = 0; i < s->network.sequence; i++)
-        key[1 + i] = (unsigned char)(window[i] - s->ws.slot);
-    run_recorded(s, key, sizeof(key), restore, window);
-    if (sbv_uses_blur(&s->config) || (s->exec.backend && s->network.moved)) {
+        key[1 + i] = (unsigned char)window[i]->place;
+    repeats = sbv_window_repeats(s, window);
+    if (!repeats)
+        run_recorded(s, key, sizeof(key), restore, window);
+    if (!repeats && (sbv_uses_blur(&s->config) || (s->exec.backend && s->network.moved))) {
         const unsigned char picture_key[2] = {'p', key[1 + radius(s)]};
         run_recorded(s, picture_key, sizeof(picture_key), finish_picture, centre);
     }
     put_out(s, centre, out);
-    return s->config.cycle ? sbv_blur_judge(s) : backend_status(s);
+    ret = s->config.cycle ? sbv_blur_judge(s) : backend_status(s);
+    s->repeats.given = ret >= 0;
+    return ret;
 }
 
 int sbv_receive(sbv_session *session, sbv_frame *out)

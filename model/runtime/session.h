@@ -24,6 +24,15 @@ typedef struct sbv_blur {
     double psnr;   /* of the last frame; NAN: none */
 } sbv_blur;
 
+/* What is known of frames that repeat. (repeats.c) */
+struct sbv_repeats {
+    int off;                                  /* for tests: every frame counts as new */
+    int64_t contents;                         /* extracted so far: the number of the last one */
+    int64_t restored;                         /* windows */
+    int64_t window[SBV_MAX_SEQUENCE], kernel; /* contents of the last window, and blur.frame */
+    int given;                                /* its picture is still there */
+};
+
 struct sbv_session {
     sbv_config config;
     sbv_report report;
@@ -42,6 +51,7 @@ struct sbv_session {
     sbv_kept kept[SBV_MAX_SEQUENCE];
     sbv_blur blur;
     float change; /* between the last two frames, 0 to 1 */
+    struct sbv_repeats repeats;
 };
 
 /* Scene change between two frames of one size as FFmpeg's select filter scores it, on luma -> *score, 0 to 1: the mean
@@ -70,8 +80,19 @@ int sbv_read_model(sbv_session *s);
 /* Allocates what s->stream needs. Errors: MEMORY, DEVICE, reported. (session.c) */
 int sbv_open_stream(sbv_session *s);
 
-/* A frame -> colours, features and flow pyramid of its slot. (session.c) */
-void sbv_take_frame(sbv_session *s, const sbv_frame *frame, sbv_slot *slot);
+/* A frame -> colours, features and flow pyramid of its slot; before: the slot of the frame before it, which it may
+ * repeat, or NULL. (session.c) */
+void sbv_take_frame(sbv_session *s, const sbv_frame *frame, sbv_slot *slot, const sbv_slot *before);
+
+/* Gives the slot memory for a new frame. (repeats.c) */
+void sbv_new_place(sbv_session *s, sbv_slot *slot);
+
+/* Whether the slot has the colours of the one before, on the CPU: then it has all of its maps now. (repeats.c) */
+int sbv_repeats(sbv_session *s, sbv_slot *slot, const sbv_slot *before);
+
+/* Whether the window, and the blur kernel, are those of the last call; s->repeats.given is then to be set once its
+ * picture is there. (repeats.c) */
+int sbv_window_repeats(sbv_session *s, sbv_slot *const window[]);
 
 /* Whether output frames are to be refined or compared with the input. */
 static inline int sbv_uses_blur(const sbv_config *c)

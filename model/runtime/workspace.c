@@ -97,6 +97,8 @@ static void lay_out_slots(sbv_workspace *ws, const sbv_network *n, arena *a)
         for (int l = 2; l <= n->levels; l++)
             slot->pyramid[l - 1] = take_precise_map(a, ws->flow_width >> l, ws->flow_height >> l,
                                                     n->extractor[l - 1][SBV_EXTRACTOR_CONVS - 1].out);
+        slot->place = i;
+        ws->home[i] = *slot;
     }
 }
 

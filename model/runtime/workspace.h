@@ -12,6 +12,8 @@
 typedef struct sbv_slot {
     sbv_map rgb, features;
     sbv_map pyramid[SBV_MAX_LEVELS]; /* [l - 1] is level l; level 1 is not kept */
+    int place;                       /* whose memory the maps are: see repeats.c */
+    int64_t content;                 /* number of what was extracted there: the same for frames of the same colours */
     int64_t tag;
     int first_of_shot;
 } sbv_slot;
@@ -32,8 +34,9 @@ typedef struct sbv_workspace {
     size_t bytes;
     void *memory;
     sbv_slot slot[SBV_MAX_SEQUENCE];
-    sbv_map flow[SBV_MAX_SEQUENCE]; /* [i]: from the centre to frame i of the window; none for the centre */
-    sbv_map hidden;                 /* inner map of a residual block, as large as the frame */
+    sbv_slot home[SBV_MAX_SEQUENCE]; /* the maps of each place */
+    sbv_map flow[SBV_MAX_SEQUENCE];  /* [i]: from the centre to frame i of the window; none for the centre */
+    sbv_map hidden;                  /* inner map of a residual block, as large as the frame */
     sbv_map extracted[2]; /* trunk and inner map of an extraction, where slot.features is not a trunk itself */
     sbv_map output;       /* R, G, B, scale times the frame. A backend makes pictures of `outputs` instead,
                              unless they are moved, refined or compared: */
