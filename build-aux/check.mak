@@ -18,8 +18,13 @@ SANITIZE    := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-
 SANITIZE_OBJECTS := $(SOURCES:%.c=$(B)/sanitize/obj/%.o) $(addprefix $(B)/sanitize/obj/,$(ISA_OBJECTS))
 $(foreach isa,$(INSTRUCTION_SETS),$(foreach source,$(ISA_SOURCES),$(eval $(call isa_rule,$(B)/sanitize/obj,-O1 -g $(SANITIZE),$(source),$(isa)))))
 
-# One after the other, so that the first failure is the last thing on the screen.
+# What each part has run and skipped: TAP in LOGS/PART/NAME.log or NAME.VARIANT.log, and what pytest writes, in XML.
+LOGS := $(B)/check
+CHECK_PARTS := unit sanitize neon compile cuda python
+
+# One after the other, so that the first failure is the last thing on the screen but for what was skipped.
 check: library
+	@rm -rf $(LOGS)
 	+@$(MAKE) check-unit
 	+@$(MAKE) check-sanitize
 	+@$(MAKE) check-fuzz
@@ -27,23 +32,25 @@ check: library
 	+@$(MAKE) check-compile
 	+@$(MAKE) check-cuda
 	+@$(MAKE) check-python
-	@echo "All tests passed."
+	@$(PYTHON) tests/support/skipped.py $(CHECK_PARTS:%=$(LOGS)/%)
+	@echo "Every test that was run passed."
 
-# $(1): folder of the programs. Stops at the end, so that one run shows every failure.
+# $(1): folder of the programs, $(2): of the logs. Stops at the end, so that one run shows every failure.
 define run_unit_tests
+	@rm -rf $(2) && mkdir -p $(2)
 	@failed=; for test in $(UNIT_TESTS); do \
-	    CMOCKA_MESSAGE_OUTPUT=TAP $(1)/$$test > $(1)/$$test.log 2>&1; status=$$?; \
+	    log=$(2)/$$test.log; CMOCKA_MESSAGE_OUTPUT=TAP $(1)/$$test > $$log 2>&1; status=$$?; \
 	    case $$status in \
-	    0) echo "  PASS  $$test ($$(grep -c '^ok' $(1)/$$test.log) tests)"; grep -i '# *skip' $(1)/$$test.log || : ;; \
-	    77) echo "  SKIP  $$test: $$(tail -n 1 $(1)/$$test.log)" ;; \
-	    *) cat $(1)/$$test.log; echo "  FAIL  $$test (status $$status)"; failed="$$failed $$test" ;; \
+	    0) echo "  PASS  $$test ($$(grep -c '^ok' $$log) tests)"; grep -i '# *skip' $$log || : ;; \
+	    77) reason=$$(tail -n 1 $$log); echo "1..0 # SKIP $$reason" >> $$log; echo "  SKIP  $$test: $$reason" ;; \
+	    *) cat $$log; echo "  FAIL  $$test (status $$status)"; failed="$$failed $$test" ;; \
 	    esac; done; \
 	if [ -n "$$failed" ]; then echo "Failed:$$failed" >&2; exit 1; fi
 endef
 
 check-unit: $(UNIT_TESTS:%=$(B)/tests/%)
 	@echo "Unit tests"
-	$(call run_unit_tests,$(B)/tests)
+	$(call run_unit_tests,$(B)/tests,$(LOGS)/unit)
 
 # A program is called by the name of its source, whatever folder that is in.
 vpath %.c tests/ops tests/runtime tests/programs
@@ -55,7 +62,7 @@ $(B)/tests/%: %.c $(TEST_HELPERS) $(STATIC) $(TEST_HEADERS)
 
 check-sanitize: $(UNIT_TESTS:%=$(B)/sanitize/%)
 	@echo "Unit tests under the address and undefined behaviour sanitizers"
-	$(call run_unit_tests,$(B)/sanitize)
+	$(call run_unit_tests,$(B)/sanitize,$(LOGS)/sanitize)
 
 $(B)/sanitize/obj/%.o: %.c config.mak Makefile
 	@mkdir -p $(@D)
@@ -80,19 +87,21 @@ CROSS_OBJECTS = $(filter $(B)/obj/kernels/reference/% $(B)/obj/kernels/cpu/%,$(O
 
 check-neon:
 	@echo "Operations for NEON, on an emulated processor"
+	@rm -rf $(LOGS)/neon && mkdir -p $(LOGS)/neon
 	+@missing=; for tool in $(CROSS_CC) $(CROSS_RUN); do command -v $$tool >/dev/null || missing="$$missing $$tool"; done; \
 	if [ -n "$$missing" ]; then \
-	    echo "  SKIP  not there:$$missing (packages gcc-aarch64-linux-gnu, libc6-dev-arm64-cross, qemu-user)"; \
+	    echo "1..0 # SKIP not there:$$missing (packages gcc-aarch64-linux-gnu, libc6-dev-arm64-cross, qemu-user)" | \
+	        tee $(LOGS)/neon/operations.log; \
 	else \
-	    $(MAKE) B=$(B)/neon CC=$(CROSS_CC) check-cross; \
+	    $(MAKE) B=$(B)/neon LOGS=$(LOGS) CC=$(CROSS_CC) check-cross; \
 	fi
 
 check-cross: $(CROSS_TESTS:%=$(B)/tests/cross/%)
 	@for test in $(CROSS_TESTS); do \
-	    $(CROSS_RUN) $(B)/tests/cross/$$test > $(B)/tests/cross/$$test.log || \
-	        { cat $(B)/tests/cross/$$test.log; echo "  FAIL  $$test"; exit 1; }; \
-	    grep -q '^ok - neon' $(B)/tests/cross/$$test.log || { echo "  FAIL  $$test: did not test NEON"; exit 1; }; \
-	    echo "  PASS  $$test ($$(grep -c '^ok' $(B)/tests/cross/$$test.log) tests)"; done
+	    log=$(LOGS)/neon/$$test.log; \
+	    $(CROSS_RUN) $(B)/tests/cross/$$test > $$log || { cat $$log; echo "  FAIL  $$test"; exit 1; }; \
+	    grep -q '^ok - neon' $$log || { echo "  FAIL  $$test: did not test NEON"; exit 1; }; \
+	    echo "  PASS  $$test ($$(grep -c '^ok' $$log) tests)"; done
 
 $(B)/tests/cross/%: %.c tests/support/guarded.c tests/cross/cmocka.h $(CROSS_OBJECTS) $(TEST_HEADERS)
 	@mkdir -p $(@D)
@@ -102,11 +111,13 @@ $(B)/tests/cross/%: %.c tests/support/guarded.c tests/cross/cmocka.h $(CROSS_OBJ
 # A series that the archive has dropped is no failure, but it is said, here and to the Python tests.
 # $(1): target prefix, $(2): list of series.
 define for_series
-	+@for series in $(2); do \
+	@mkdir -p $(LOGS)/$(1)
+	+@for series in $(2); do log=$(LOGS)/$(1)/ffmpeg-$$series.log; \
 	    rm -f $(B)/lean-$$series/SKIPPED; build-aux/ffmpeg-source.sh $$series; status=$$?; \
 	    case $$status in \
-	    0) $(MAKE) $(1)-$$series || exit 1; echo "  PASS  FFmpeg $$series: $(1)" ;; \
-	    3) mkdir -p $(B)/lean-$$series; echo "the archive no longer offers it" > $(B)/lean-$$series/SKIPPED; \
+	    0) $(MAKE) $(1)-$$series || exit 1; echo "ok - $(1)" > $$log; echo "  PASS  FFmpeg $$series: $(1)" ;; \
+	    3) echo "1..0 # SKIP the archive no longer offers it" > $$log; \
+	        mkdir -p $(B)/lean-$$series; echo "the archive no longer offers it" > $(B)/lean-$$series/SKIPPED; \
 	       echo "  SKIP  FFmpeg $$series: the archive no longer offers it" ;; \
 	    *) exit 1 ;; \
 	    esac; done
@@ -121,7 +132,7 @@ check-lean: library
 
 check-python: check-lean $(TEST_TOOLS) fake-cuda $(B)/sanitize/libselfblindvsr.so.$(SOVERSION)
 	@echo "Python tests"
-	@$(PYTHON) -m pytest -q -rs -p no:cacheprovider tests
+	@$(PYTHON) -m pytest -q -rs -p no:cacheprovider --junitxml=$(LOGS)/python/python.xml tests
 
 # What needs a GPU runs on an emulated one: the emulator and its driver first, then the kernels. check-python has the rest.
 check-cuda:

@@ -1,7 +1,7 @@
 """The whole network against golden tensors, stage by stage in the library and through ffmpeg.
 
-tests/golden holds small ones of the project's own, made by model/training/reference.py. A folder with the published network's
-size, named by SBV_SHARED (default: shared beside the checkout), is used besides where it is there.
+tests/golden holds small ones of the project's own, made by model/training/reference.py. A folder with the published
+network's size, named by SBV_SHARED (default: shared beside the checkout), is used besides where it is there.
 
 SPDX-License-Identifier: LGPL-2.1-or-later
 """
@@ -13,16 +13,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from conftest import TOP
+from conftest import TOP, FFmpeg
 from golden_cases import GOLDEN, OWN, SHARED, SHARED_CASES
 
 STAGES = TOP / "build/tests/golden_stages"
 TIMEOUT = 300  # seconds for one program, on a loaded machine
-FFMPEGS = [TOP / f"build/lean-{series}/ffmpeg" for series in ("5.1", "9.0")]
 
 # 8-bit output of a float computation within 5e-4: a few values in a thousand round the other way.
 LEAST_PSNR = 55.0
-
 
 
 def check_stages(model: Path, prefix: Path, precision: str = "fp32") -> str:
@@ -34,12 +32,12 @@ def check_stages(model: Path, prefix: Path, precision: str = "fp32") -> str:
     return done.stdout
 
 
-def upscale(ffmpeg: Path, model: Path, frames: np.ndarray) -> np.ndarray:
+def upscale(ffmpeg: FFmpeg, model: Path, frames: np.ndarray) -> np.ndarray:
     """Runs the filter on one window of RGB frames without borders; returns the one frame that comes out."""
     count, height, width, _ = frames.shape
-    command = [ffmpeg, "-v", "error", "-f", "rawvideo", "-pix_fmt", "gbrp", "-s", f"{width}x{height}", "-i", "-",
-               "-vf", f"selfblindvsr=model={model}:border=none:precision=fp32:phase=model", "-f", "rawvideo", "-pix_fmt",
-               "gbrp", "-"]
+    command = [ffmpeg.folder / "ffmpeg", "-v", "error", "-f", "rawvideo", "-pix_fmt", "gbrp", "-s", f"{width}x{height}",
+               "-i", "-", "-vf", f"selfblindvsr=model={model}:border=none:precision=fp32:phase=model", "-f", "rawvideo",
+               "-pix_fmt", "gbrp", "-"]
     planes = frames[..., [1, 2, 0]].transpose(0, 3, 1, 2)
     done = subprocess.run(command, input=planes.tobytes(), capture_output=True, timeout=TIMEOUT, check=False)
     assert done.returncode == 0 and not done.stderr, done.stderr.decode()
@@ -54,13 +52,10 @@ def psnr(out: np.ndarray, recons: np.ndarray) -> float:
     return 99.0 if error == 0 else 10 * np.log10(255**2 / error)
 
 
-def check_ffmpeg(model: Path, prefix: Path) -> None:
+def check_ffmpeg(ffmpeg: FFmpeg, model: Path, prefix: Path) -> None:
     frames = np.load(f"{prefix}_frames_u8.npy")
     recons = np.load(f"{prefix}_recons.npy")
-    for ffmpeg in FFMPEGS:
-        if (ffmpeg.parent / "SKIPPED").exists():
-            continue
-        assert psnr(upscale(ffmpeg, model, frames), recons) >= LEAST_PSNR
+    assert psnr(upscale(ffmpeg, model, frames), recons) >= LEAST_PSNR
 
 
 def own_model(case: str) -> Path:
@@ -76,8 +71,8 @@ def test_own_stages(case: str, precision: str) -> None:
 
 
 @pytest.mark.parametrize("case", OWN)
-def test_own_through_ffmpeg(case: str) -> None:
-    check_ffmpeg(own_model(case), GOLDEN / case)
+def test_own_through_ffmpeg(ffmpeg: FFmpeg, case: str) -> None:
+    check_ffmpeg(ffmpeg, own_model(case), GOLDEN / case)
 
 
 @pytest.mark.parametrize("flip", ["warp_false", "resize_true"])
@@ -93,27 +88,32 @@ def test_align_corners(flip: str, tmp_path: Path) -> None:
     assert done.returncode == 1 and len(recons) == 2 and all("EXCEEDED" in line for line in recons), done.stdout
 
 
-def published_model(case: str, folder: Path) -> Path:
-    """Seeded weights in the checkpoint form of the case, converted."""
+@pytest.fixture(scope="module")
+def published(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
+    """A case and its seeded weights in the case's form of a checkpoint, converted."""
+    case = request.param
     seed, layout, ending = SHARED_CASES[case]
     if ending.endswith(".pt"):
         pytest.importorskip("torch", reason="PyTorch writes this form of checkpoint")
+    folder = tmp_path_factory.mktemp("published")
     weights, model = folder / f"w{ending}", folder / "w.bin"
     subprocess.run([sys.executable, SHARED / "make_weights.py", str(seed), weights, layout], check=True)
-    subprocess.run([sys.executable, TOP / "model/tools/convert.py", weights, "-o", model], check=True, capture_output=True)
-    return model
+    subprocess.run([sys.executable, TOP / "model/tools/convert.py", weights, "-o", model], check=True,
+                   capture_output=True)
+    return case, model
 
 
-@pytest.mark.skipif(not SHARED.is_dir(), reason=f"no published-size goldens: {SHARED} is not there")
-@pytest.mark.parametrize("case", SHARED_CASES)
-def test_published_size(case: str, tmp_path: Path) -> None:
-    """Through the converter, the library and ffmpeg."""
-    model = published_model(case, tmp_path)
-    check_stages(model, SHARED / case)
-    check_ffmpeg(model, SHARED / case)
+published_size = pytest.mark.skipif(not SHARED.is_dir(), reason=f"no published-size goldens: {SHARED} is not there")
 
 
-@pytest.mark.skipif(not SHARED.is_dir(), reason=f"no published-size goldens: {SHARED} is not there")
-@pytest.mark.parametrize("case", SHARED_CASES)
-def test_published_size_in_bf16(case: str, tmp_path: Path) -> None:
-    check_stages(published_model(case, tmp_path), SHARED / case, "bf16")
+@published_size
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("published", SHARED_CASES, indirect=True)
+def test_published_size(published: tuple[str, Path], precision: str) -> None:
+    check_stages(published[1], SHARED / published[0], precision)
+
+
+@published_size
+@pytest.mark.parametrize("published", SHARED_CASES, indirect=True)
+def test_published_size_through_ffmpeg(ffmpeg: FFmpeg, published: tuple[str, Path]) -> None:
+    check_ffmpeg(ffmpeg, published[1], SHARED / published[0])

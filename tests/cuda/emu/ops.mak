@@ -20,28 +20,31 @@ $(B)/emu-tsan/test_cuda_ops: $(CUDA_OPS_TEST) $(STATIC) $(TEST_HEADERS) $(wildca
 	@$(CC) $(TEST_CFLAGS) -O2 -fsanitize=thread $(CUDA_OPS_TEST) $(STATIC) $(LIBS) -o $@
 
 # $(1): program, $(2): folder of the driver, $(3): environment: the compute capability, and how the emulator runs threads
-# and copies, $(4): part of the names of the cases to run, "" for all.
+# and copies, $(4): part of the names of the cases to run, "" for all, $(5): of the log.
 define run_cuda_ops
-@LD_LIBRARY_PATH=$(B)/$(2) $(3) $(1) $(4) > $(1).log 2>&1 || { grep -v '^ok' $(1).log; echo "  FAIL  test_cuda_ops $(4) ($(3))"; exit 1; }
-@echo "  PASS  test_cuda_ops $(4), $(3): $$(grep -c '^ok' $(1).log) cases, $$(grep -c '^ok.*# SKIP' $(1).log) of them skipped"
+@mkdir -p $(LOGS)/cuda; log=$(LOGS)/cuda/test_cuda_ops.$(5).log; \
+LD_LIBRARY_PATH=$(B)/$(2) $(3) $(1) $(4) > $$log 2>&1 || \
+    { grep -v '^ok' $$log; echo "  FAIL  test_cuda_ops $(4) ($(3))"; exit 1; }; \
+echo "  PASS  test_cuda_ops $(4), $(3): $$(grep -c '^ok' $$log) cases, $$(grep -c '^ok.*# SKIP' $$log) of them skipped"
 endef
 
 ifeq ($(IMAGES),)
 check-cuda-ops check-cuda-ops-asan check-cuda-ops-tsan:
-	@echo "  SKIP  test_cuda_ops: the library has no kernels for GPUs, configure found no CUDA compiler"
+	@mkdir -p $(LOGS)/cuda
+	@echo "1..0 # SKIP the library has no kernels for GPUs, configure found no CUDA compiler" | tee $(LOGS)/cuda/$@.log
 else
 # What a device of one kind has not is skipped there: no case is skipped in both runs.
 check-cuda-ops: $(B)/tests/test_cuda_ops fake-cuda
-	$(call run_cuda_ops,$<,emu,FAKE_CUDA_SM=90 EMU_ORDER=greedy EMU_ASYNC=lazy)
-	$(call run_cuda_ops,$<,emu,FAKE_CUDA_SM=80 EMU_ORDER=greedy EMU_ASYNC=eager)
+	$(call run_cuda_ops,$<,emu,FAKE_CUDA_SM=90 EMU_ORDER=greedy EMU_ASYNC=lazy,,sm90)
+	$(call run_cuda_ops,$<,emu,FAKE_CUDA_SM=80 EMU_ORDER=greedy EMU_ASYNC=eager,,sm80)
 check-cuda-ops-asan: $(B)/sanitize/test_cuda_ops fake-cuda-asan
-	$(call run_cuda_ops,$<,emu-asan,FAKE_CUDA_SM=90 EMU_ORDER=reverse EMU_ASYNC=lazy)
+	$(call run_cuda_ops,$<,emu-asan,FAKE_CUDA_SM=90 EMU_ORDER=reverse EMU_ASYNC=lazy,,asan)
 # Kernels whose threads share memory.
 check-cuda-ops-tsan: $(B)/emu-tsan/test_cuda_ops fake-cuda-tsan
-	$(call run_cuda_ops,$<,emu-tsan,FAKE_CUDA_SM=90 EMU_ASYNC=eager,'conv on Hopper')
-	$(call run_cuda_ops,$<,emu-tsan,FAKE_CUDA_SM=90 EMU_ASYNC=eager,'conv trunk')
-	$(call run_cuda_ops,$<,emu-tsan,FAKE_CUDA_SM=90 EMU_ASYNC=lazy,cost_volume)
-	$(call run_cuda_ops,$<,emu-tsan,FAKE_CUDA_SM=90 EMU_ASYNC=lazy,adaptive_pool)
-	$(call run_cuda_ops,$<,emu-tsan,FAKE_CUDA_SM=90 EMU_ASYNC=lazy,'colour_out nv12')
+	$(call run_cuda_ops,$<,emu-tsan,FAKE_CUDA_SM=90 EMU_ASYNC=eager,'conv on Hopper',tsan-hopper)
+	$(call run_cuda_ops,$<,emu-tsan,FAKE_CUDA_SM=90 EMU_ASYNC=eager,'conv trunk',tsan-trunk)
+	$(call run_cuda_ops,$<,emu-tsan,FAKE_CUDA_SM=90 EMU_ASYNC=lazy,cost_volume,tsan-cost)
+	$(call run_cuda_ops,$<,emu-tsan,FAKE_CUDA_SM=90 EMU_ASYNC=lazy,adaptive_pool,tsan-pool)
+	$(call run_cuda_ops,$<,emu-tsan,FAKE_CUDA_SM=90 EMU_ASYNC=lazy,'colour_out nv12',tsan-nv12)
 endif
 .PHONY: check-cuda-ops check-cuda-ops-asan check-cuda-ops-tsan
