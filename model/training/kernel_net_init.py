@@ -102,12 +102,11 @@ class Branch(nn.Module):
             self.filters.weight.mul_(3)
             self.found.weight.mul_(2)
 
-    def forward(self, luma: Tensor, divisor: Tensor, fast: bool) -> Tensor:
+    def forward(self, luma: Tensor, divisor: Tensor) -> Tensor:
         differences = F.conv2d(luma.contiguous(memory_format=torch.channels_last), gradients())
-        with torch.autocast("cpu", torch.bfloat16, enabled=fast):
-            found = self.found(self.filters(differences).relu())
-            found = self.chosen(self.second(found * divisor.to(found.dtype)).relu())
-        areas = F.adaptive_avg_pool2d(F.pad(found.float(), (REACH,) * 4), KERNEL)
+        found = self.found(self.filters(differences).relu())
+        found = self.chosen(self.second(found * divisor).relu())
+        areas = F.adaptive_avg_pool2d(F.pad(found, (REACH,) * 4), KERNEL)
         return self.third(self.block(areas)).relu().mean((2, 3))
 
 
@@ -160,10 +159,9 @@ class Probe(nn.Module):
         gates = torch.sigmoid(torch.tensor(BIAS) - torch.tensor(SLOPE) * mean)
         return LEVEL * (torch.tensor(HEIGHT) * gates).sum(3, keepdim=True)
 
-    def forward(self, luma: Tensor, fast: bool = False) -> Tensor:
-        """fast: filters in bfloat16."""
+    def forward(self, luma: Tensor) -> Tensor:
         divisor = self.divisor(luma)
-        one, two = (self.branch(picture, divisor, fast) for picture in (luma, torch.rot90(luma, 1, (2, 3))))
+        one, two = (self.branch(picture, divisor) for picture in (luma, torch.rot90(luma, 1, (2, 3))))
         one, two = (self.own(one) + self.other(two)).relu(), (self.own(two) + self.other(one)).relu()
         gates = torch.cat((self.up(one) + self.across(two), self.up(two) + self.across(one),
                            (one - two) @ torch.tensor(SLANTED)[:, None]), 1)

@@ -94,7 +94,7 @@ def train(probe: Probe, windows: Windows, steps: int, highest: float, keep: Call
         for group in optimiser.param_groups:
             group["lr"] = rate
         lumas, covariances = windows.batch()
-        loss = loss_of(probe(lumas, fast=True), covariances)
+        loss = loss_of(probe(lumas), covariances)
         if not math.isfinite(loss.item()):
             raise ValueError(f"step {step + 1}: the loss is {loss.item()}; nothing is written")
         optimiser.zero_grad()
@@ -176,7 +176,7 @@ def parse(arguments: Optional[Sequence[str]] = None) -> argparse.Namespace:
     add("--output", type=pathlib.Path, required=True, metavar="X.bin", help="model file to write")
     add("--resume", action="store_true", help="go on from the kernel network of --init, which train_kernel_net.py made")
     add("--rate", type=number_in(1e-9, 1.0), default=2e-3, help="highest learning rate (default 2e-3)")
-    add("--steps", type=whole, default=4000, help="a quarter of a second each on one core (default 4000)")
+    add("--steps", type=whole, default=4000, help="a third of a second each on one core (default 4000)")
     add("--drawings", type=number_in(0, 10 ** 6, int), default=400,
         help="how many pictures are drawn beside them (default 400)")
     add("--hold-out", type=number_in(0, 10 ** 6, int), default=12,

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """List what `make check` skipped and why, from the logs that the tests wrote.
 
-The logs speak TAP, what runs under pytest JUnit's XML. A case that one log skips and another one of the same part ran is
-not skipped: the kernels' cases run on two kinds of GPUs.
+The logs speak TAP, what runs under pytest JUnit's XML. A case that one log skips and another one of the same part ran
+is not skipped: the kernels' cases run on two kinds of GPUs.
 """
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ from selfsupervised import ClipWindows  # noqa: E402
 
 torch.set_num_threads(1)
 TINY = ("--features 12 --extra-blocks 1 --recons-blocks 1 --pyramid 4 6 --decoder 5 4 4 3 3 --refiner 4 4 4 4 3 3 "
-        "--kernel-net 8 2 4 20 --batch 4 --threads 1 --report 1 --device cpu").split()
+        "--kernel-net 8 2 4 20 --batch 4 --threads 1 --report 1 --precision fp32 --device cpu").split()
 SUPERVISED = ["--method", "supervised", "--patch", "16", "--flow-patch", "16", "--hold-out", "0", "--codec", "0"]
 SELF = ["--method", "self", "--patch", "32"]
 
@@ -269,37 +269,46 @@ def test_prefetch_keeps_the_order_and_hands_errors_over() -> None:
 
 # ---- Whole runs ----
 
-def test_supervised(program, ffmpeg, material: Path, tmp_path: Path) -> None:
-    output = tmp_path / "new.bin"
-    rows = trained(program, output, *SUPERVISED, "--data", material / "sharp.mkv", "--steps", 20, "--flow-share", 0,
-                   "--rate", "3e-3", "--licence", "CC0")
+@pytest.fixture(scope="module")
+def supervised(program, material: Path, tmp_path_factory) -> tuple[Path, list[dict[str, float]]]:
+    """A model file and the rows of the curve of its training."""
+    output = tmp_path_factory.mktemp("supervised") / "new.bin"
+    return output, trained(program, output, *SUPERVISED, "--data", material / "sharp.mkv", "--steps", 20,
+                           "--flow-share", 0, "--rate", "3e-3", "--licence", "CC0")
+
+
+def test_supervised(supervised) -> None:
+    output, rows = supervised
     assert falls(rows, "loss") and falls(rows, "kernel")
     # windows differ too much for twenty losses of pictures; these are the same ones before and after
     assert rows[-1]["psnr"] > rows[0]["psnr"] + 0.05
-    assert output.with_suffix(".png").read_bytes()[:4] == b"\x89PNG" or not has_matplotlib()
     tensors, metadata = model_file.read(output)
     assert metadata["phase"] == "center" and metadata["method"] == "supervised" and metadata["licence"] == "CC0"
     assert metadata["training_data"] == "1 files of sharp.mkv" and metadata["steps"] == "20"
     net = reference.SelfBlindVSR.from_state_dict(tensors)
     assert (net.arch.n_feat, net.arch.kernel.ksize) == (12, 13)
-    # the ffmpeg filter computes what the definition computes
+
+
+def test_the_curve_is_drawn(supervised) -> None:
+    try:
+        plots.require()
+    except plots.PlotError as error:
+        pytest.skip(str(error))
+    assert supervised[0].with_suffix(".png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_the_filter_computes_the_definition(program, ffmpeg, supervised, material: Path) -> None:
+    output = supervised[0]
+    net = reference.SelfBlindVSR.from_state_dict(model_file.read(output)[0])
     clip = clips.read_clip(str(material / "low.mkv"), program, limit=5)[:, :40, :48]
     raw = ffmpeg.output("-f", "rawvideo", "-pix_fmt", "rgb24", "-s", "48x40", "-i", "-", "-vf",
-                        f"format=gbrp,selfblindvsr=model={output}:precision=fp32", "-f", "rawvideo", "-pix_fmt", "rgb24", "-",
-                        data=np.ascontiguousarray(clip).tobytes())
+                        f"format=gbrp,selfblindvsr=model={output}:precision=fp32", "-f", "rawvideo", "-pix_fmt", "rgb24",
+                        "-", data=np.ascontiguousarray(clip).tobytes())
     filtered = np.frombuffer(raw, np.uint8).reshape(5, 160, 192, 3)[2]
     window = torch.from_numpy(clip.astype(np.float32) / 255).permute(0, 3, 1, 2)[None]
     with torch.no_grad():
         wanted = (net(window)[0].permute(1, 2, 0) * 255).clamp(0, 255).numpy()
     assert np.abs(filtered - wanted).max() < 0.52  # rounding, and single precision
-
-
-def has_matplotlib() -> bool:
-    try:
-        plots.require()
-    except plots.PlotError:
-        return False
-    return True
 
 
 def test_parts(program, material: Path, tmp_path: Path) -> None:
@@ -335,6 +344,23 @@ def test_self_supervised(program, material: Path, tmp_path: Path, phase: str, of
     assert rows[-1]["kernel_offset"] == pytest.approx(offset, abs=0.1)
     tensors, metadata = model_file.read(tmp_path / "self.bin")
     assert metadata["phase"] == phase and "kernel_net.in_conv.weight" in tensors
+
+
+@pytest.mark.parametrize("method, clip", [(SUPERVISED, "sharp.mkv"), (SELF, "low.mkv")], ids=["supervised", "self"])
+def test_bfloat16(program, material: Path, tmp_path: Path, method: list[str], clip: str) -> None:
+    if not train.multiplies_bf16("cpu"):
+        pytest.skip("this processor, or this PyTorch, does not multiply in bfloat16")
+    rows = trained(program, tmp_path / "x.bin", *method, "--data", material / clip, "--steps", 20, "--rate", "3e-3",
+                   "--precision", "bf16")
+    assert falls(rows, "loss")
+
+
+def test_bfloat16_is_refused_where_it_is_emulated(program, material: Path, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(train, "multiplies_bf16", lambda device: False)
+    done = run(program, *TINY, "--output", tmp_path / "x.bin", *SELF, "--data", material / "low.mkv", "--steps", 1,
+               "--precision", "bf16")
+    assert done.returncode == 1 and "--precision bf16: cpu does not multiply in bfloat16" in done.stderr
+    assert done.stderr.count("\n") == 1 and not (tmp_path / "x.bin").exists()
 
 
 def test_adapting_keeps_the_form_and_the_phase(program, models, material: Path, tmp_path: Path) -> None:
