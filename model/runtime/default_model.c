@@ -11,7 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "model/runtime/session.h"
+#include "model/runtime/default_model.h"
 
 #define DEFAULT_MODEL "../share/selfblindvsr/default.bin"
 

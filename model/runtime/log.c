@@ -21,6 +21,7 @@ void sbv_make_printable(char *text)
 int sbv_fail(sbv_report *report, int code, const char *format, ...)
 {
     va_list args;
+    report->reported = code;
     va_start(args, format);
     vsnprintf(report->last_error, sizeof(report->last_error), format, args);
     va_end(args);

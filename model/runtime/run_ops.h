@@ -81,7 +81,8 @@ size_t sbv_conv_bytes(const sbv_exec *exec, int out, int in, int kernel, enum sb
 void sbv_pack_conv(const sbv_exec *exec, const float *raw, int out, int in, int kernel, enum sbv_split split,
                    void *packed);
 
-/* The same of a 3x3 convolution by Winograd with tiles of `side`; 0 bytes where there is none, or it would be no faster.
+/* The same of a 3x3 convolution by Winograd with tiles of `side`; 0 bytes where there is none, or it would be no
+ * faster.
  */
 size_t sbv_winograd_bytes(const sbv_exec *exec, int out, int in, int side);
 void sbv_pack_winograd(const sbv_exec *exec, const float *raw, int out, int in, int side, void *packed);

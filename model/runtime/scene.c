@@ -1,12 +1,12 @@
 /*
- * Scene cuts.
+ * Scene cuts: see scene.h.
  *
  * This file is part of Self-Blind-VSR for FFmpeg. SPDX-License-Identifier: LGPL-2.1-or-later
  */
+#include "model/runtime/scene.h"
+
 #include <math.h>
 #include <stdlib.h>
-
-#include "model/runtime/session.h"
 
 int sbv_scene_score(const sbv_exec *exec, sbv_map before, sbv_map now, void *sums, float *change, float *score)
 {

@@ -51,6 +51,7 @@ typedef struct sbv_workspace {
         void *warped, *trunk, *outputs; /* maps of the size of a tile with its halo */
     } part;
     struct {
+        int uploaded;                  /* kernel holds the one in use */
         float *kernel;                 /* SBV_BLUR_SIDE_MAX^2 values, as many as its side says in use */
         sbv_map residual, gradient;    /* of the size of the frame, and of the picture */
         sbv_map lowered;               /* the gradient, blurred and reduced */

@@ -128,18 +128,18 @@ void meter_begin(meter *m, sbv_session *s)
     if (m->passes == METER_PASSES)
         stop("more passes than there is room for");
     now.m = m;
-    now.exec = &s->exec;
-    now.own = s->exec;
+    now.exec = &s->engine.exec;
+    now.own = s->engine.exec;
     atomic_init(&now.jobs, 0);
     m->convs = 0;
     for (int i = 0; i < m->groups; i++)
         m->group[i].calls = m->group[i].parts = 0, m->group[i].flops = m->group[i].made = m->group[i].bytes = 0;
-#define REPLACE(name, type) s->exec.ops.name = metered_##name;
+#define REPLACE(name, type) s->engine.exec.ops.name = metered_##name;
     SBV_OPS(REPLACE)
 #undef REPLACE
-    if (s->exec.ops.residual_block)
-        s->exec.ops.residual_block = metered_residual_block;
-    s->exec.execute = metered_execute;
+    if (s->engine.exec.ops.residual_block)
+        s->engine.exec.ops.residual_block = metered_residual_block;
+    s->engine.exec.execute = metered_execute;
 }
 
 void meter_end(void)
@@ -152,9 +152,9 @@ void meter_run_convs(const meter *m, const sbv_session *s)
 {
     for (int i = 0; i < m->convs; i++)
         if (m->conv[i].op == COST_conv)
-            sbv_run_conv(&s->exec, &m->conv[i].args.conv, m->conv[i].jobs);
+            sbv_run_conv(&s->engine.exec, &m->conv[i].args.conv, m->conv[i].jobs);
         else
-            sbv_run_residual_block(&s->exec, &m->conv[i].args.residual_block);
+            sbv_run_residual_block(&s->engine.exec, &m->conv[i].args.residual_block);
 }
 
 void meter_free(meter *m)

@@ -271,21 +271,21 @@ static void print_session(const struct bench *b)
 {
     printf("{\"kind\": \"session\", \"library\": \"%s\", \"isa\": \"%s\", \"threads\": %d, \"precision\": \"%s\", "
            "\"width\": %d, \"height\": %d, \"parameters\": %lld, \"open_ms\": %.3f, \"plan_bytes\": %zu}\n",
-           sbv_version(), b->session->exec.isa, b->session->exec.threads, sbv_precision_name(&b->session->exec),
+           sbv_version(), b->session->engine.exec.isa, b->session->engine.exec.threads, sbv_precision_name(&b->session->engine.exec),
            b->stream.width, b->stream.height, (long long)sbv_model(b->session)->parameters, 1e3 * b->open_seconds,
-           b->session->ws.bytes);
+           b->session->engine.ws.bytes);
 }
 
 static void print_memory_peaks(const struct bench *b)
 {
     for (int i = PEAK_SMALLEST; i <= PEAK_LARGEST; i++)
         printf("{\"kind\": \"peak\", \"name\": \"memory\", \"bytes\": %zu, \"rate\": %.6e}\n", (size_t)1 << i,
-               peak_memory(b->session->exec.isa, (size_t)1 << i));
+               peak_memory(b->session->engine.exec.isa, (size_t)1 << i));
 }
 
 static void print_peaks(const struct bench *b)
 {
-    printf("{\"kind\": \"peak\", \"name\": \"f32\", \"flops\": %.6e}\n", peak_f32(b->session->exec.isa));
+    printf("{\"kind\": \"peak\", \"name\": \"f32\", \"flops\": %.6e}\n", peak_f32(b->session->engine.exec.isa));
     printf("{\"kind\": \"peak\", \"name\": \"bf16\", \"flops\": %.6e}\n", peak_bf16());
 }
 

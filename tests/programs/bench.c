@@ -166,7 +166,7 @@ static sbv_stream stream_of(const struct settings *set)
 
 static sbv_backend *enter(const sbv_session *s)
 {
-    sbv_backend *b = s->exec.backend;
+    sbv_backend *b = s->engine.exec.backend;
     if (b && b->enter(b) < 0)
         stop(1, "the device's context cannot be entered");
     return b;
@@ -257,8 +257,8 @@ static sbv_session *open_session(const struct settings *set)
     const int ret = sbv_open(&s, &config);
     if (ret < 0)
         exit(ret == SBV_ERROR_ARGUMENT && set->precision != SBV_PRECISION_AUTO ? NO_DEVICE : 1);
-    if (s->exec.backend) {
-        sbv_cuda *c = (sbv_cuda *)s->exec.backend;
+    if (s->engine.exec.backend) {
+        sbv_cuda *c = (sbv_cuda *)s->engine.exec.backend;
         c->options.conv_path = set->conv;
         c->options.no_recording = set->no_recording;
     }
@@ -273,7 +273,7 @@ static void wait_for_device(const sbv_session *s)
     if (!b)
         return;
     if (b->wait(b) < 0)
-        stop(1, sbv_backend_message(&s->exec));
+        stop(1, sbv_backend_message(&s->engine.exec));
     b->leave(b);
 }
 
@@ -322,15 +322,15 @@ static const char *const switches[] = {"on", "off"};
 
 static void print_settings(const struct settings *set, const struct watch *w, const sbv_session *s)
 {
-    const sbv_cuda *c = (const sbv_cuda *)s->exec.backend;
-    printf("{\"backend\": \"%s\", \"device\": \"%s\", ", c ? "cuda" : "cpu", c ? c->device_name : s->exec.isa);
+    const sbv_cuda *c = (const sbv_cuda *)s->engine.exec.backend;
+    printf("{\"backend\": \"%s\", \"device\": \"%s\", ", c ? "cuda" : "cpu", c ? c->device_name : s->engine.exec.isa);
     if (c)
         printf("\"compute_capability\": \"%d.%d\", \"cuda_version\": %d, \"conv\": \"%s\", \"recording\": \"%s\", ",
                c->sm / 10, c->sm % 10, w->version, paths[set->conv], switches[set->no_recording]);
     else
-        printf("\"threads\": %d, ", s->exec.threads);
+        printf("\"threads\": %d, ", s->engine.exec.threads);
     printf("\"precision\": \"%s\", \"memory\": \"%s\", \"width\": %d, \"height\": %d, \"frames\": %d, ",
-           sbv_precision_name(&s->exec), memories[set->memory], set->width, set->height, set->frames);
+           sbv_precision_name(&s->engine.exec), memories[set->memory], set->width, set->height, set->frames);
 }
 
 static void measure(const struct settings *set, const struct watch *w)
@@ -342,7 +342,7 @@ static void measure(const struct settings *set, const struct watch *w)
     sbv_session *s = open_session(set);
     wait_for_device(s);
     const double open_seconds = now() - begin;
-    const int scale = s->network.scale;
+    const int scale = s->engine.network.scale;
     const int64_t used = free_before - free_bytes(w);
 
     for (int i = 0; i < INPUTS; i++) {
@@ -359,7 +359,7 @@ static void measure(const struct settings *set, const struct watch *w)
            (long long)s->info.parameters, open_seconds, moments[1].seconds - moments[0].seconds,
            (moments[3].seconds - moments[1].seconds) / rest);
     printf("\"steady_frame_s\": %.6f, \"steady_frames\": %d, \"plan_bytes\": %zu, \"device_bytes\": %lld, ",
-           (moments[3].seconds - moments[2].seconds) / steady, steady, s->ws.bytes,
+           (moments[3].seconds - moments[2].seconds) / steady, steady, s->engine.ws.bytes,
            (long long)(used + lazily - moments[3].device));
     printf("\"peak_rss_bytes\": %lld, \"device_growth_bytes\": %lld, \"rss_growth_bytes\": %lld, ",
            (long long)peak_resident_bytes(), (long long)(moments[2].device - moments[3].device),

@@ -74,7 +74,7 @@ static int check(const sbv_session *s, int n, int limit)
         expected_psnr[n] = psnr;
         return SBV_OK;
     }
-    if (s->config.cycle && !(fabs(psnr - expected_psnr[n]) <= (limit == FP16_LIMIT ? FP16_PSNR : FP32_PSNR))) {
+    if (s->engine.config.cycle && !(fabs(psnr - expected_psnr[n]) <= (limit == FP16_LIMIT ? FP16_PSNR : FP32_PSNR))) {
         printf("wrong PSNR of the cycle: %g dB for frame %d, not %g\n", psnr, n, expected_psnr[n]);
         return -100;
     }
@@ -128,7 +128,7 @@ static int run_clip(const sbv_config *config, int limit)
         ret = -100;
     }
     if (ret >= 0 && limit >= 0)
-        printf("ok on %s, %d warnings\n", s->exec.backend ? s->exec.backend->name : "cpu", warnings);
+        printf("ok on %s, %d warnings\n", s->engine.exec.backend ? s->engine.exec.backend->name : "cpu", warnings);
     sbv_close(&s);
     return ret;
 }

@@ -82,7 +82,7 @@ static double difference(const sbv_session *s, sbv_map map, const float *golden,
     const size_t pixels = (size_t)((map.h - 1) * map.row + (map.w - 1) * map.pixel + map.c);
     void *data = malloc(pixels * sbv_sample_size(map.type));
     double worst = 0, largest = 0, squares = 0;
-    if (!data || sbv_download(&s->exec, data, map.data, pixels * sbv_sample_size(map.type)) < 0)
+    if (!data || sbv_download(&s->engine.exec, data, map.data, pixels * sbv_sample_size(map.type)) < 0)
         exit(2);
     for (int c = 0; c < map.c; c++)
         for (int y = 0; y < map.h; y++)
@@ -123,8 +123,8 @@ static void compare(const sbv_session *s, const char *how, const char *prefix, c
 /* Flow of frame i of the window; the golden file has no entry for the centre. */
 static float *golden_flow(const npy *golden, const sbv_session *s, int i)
 {
-    int entry = i - (i > s->network.sequence / 2);
-    return golden->data + (size_t)entry * 2 * (size_t)s->ws.width * (size_t)s->ws.height;
+    int entry = i - (i > s->engine.network.sequence / 2);
+    return golden->data + (size_t)entry * 2 * (size_t)s->engine.ws.width * (size_t)s->engine.ws.height;
 }
 
 static void compare_flow(sbv_session *s, const char *prefix)
@@ -134,9 +134,9 @@ static void compare_flow(sbv_session *s, const char *prefix)
     double worst = 0;
     if (read_stage(&golden, prefix, "flow") < 0)
         return;
-    for (int i = 0; i < s->network.sequence; i++)
-        if (i != s->network.sequence / 2) {
-            double d = difference(s, s->ws.flow[i], golden_flow(&golden, s, i), limit.measure);
+    for (int i = 0; i < s->engine.network.sequence; i++)
+        if (i != s->engine.network.sequence / 2) {
+            double d = difference(s, s->engine.ws.flow[i], golden_flow(&golden, s, i), limit.measure);
             worst = d > worst || isnan(d) ? d : worst;
         }
     report("end to end", "flow", worst, limit.most);
@@ -148,14 +148,14 @@ static void feed_flow(sbv_session *s, const char *prefix)
     npy golden;
     if (read_stage(&golden, prefix, "flow") < 0)
         return;
-    for (int i = 0; i < s->network.sequence; i++) {
-        sbv_map flow = s->ws.flow[i];
+    for (int i = 0; i < s->engine.network.sequence; i++) {
+        sbv_map flow = s->engine.ws.flow[i];
         size_t area = (size_t)flow.w * (size_t)flow.h;
         float *values = malloc(area * 2 * sizeof(float));
         for (size_t p = 0; flow.data && p < area; p++)
             for (size_t c = 0; c < 2; c++)
                 values[p * 2 + c] = golden_flow(&golden, s, i)[c * area + p];
-        if (flow.data && sbv_upload(&s->exec, flow.data, values, area * 2 * sizeof(float)) < 0)
+        if (flow.data && sbv_upload(&s->engine.exec, flow.data, values, area * 2 * sizeof(float)) < 0)
             exit(2);
         free(values);
     }
@@ -166,8 +166,8 @@ static void feed_flow(sbv_session *s, const char *prefix)
 static void compare_picture(sbv_session *s, const sbv_slot *centre, const char *how, const char *prefix,
                             struct limit limit)
 {
-    const sbv_exec cpu = {.ops = s->exec.ops, .threads = 1};
-    const int scale = s->network.scale, w = s->ws.width, h = s->ws.height, outputs = SBV_COLOURS * scale * scale;
+    const sbv_exec cpu = {.ops = s->engine.exec.ops, .threads = 1};
+    const int scale = s->engine.network.scale, w = s->engine.ws.width, h = s->engine.ws.height, outputs = SBV_COLOURS * scale * scale;
     const size_t frame = (size_t)w * (size_t)h * sizeof(float);
     sbv_map tail = sbv_map_of(malloc(frame * (size_t)outputs), w, h, outputs);
     sbv_map rgb = sbv_map_of(malloc(frame * SBV_COLOURS), w, h, SBV_COLOURS);
@@ -176,8 +176,8 @@ static void compare_picture(sbv_session *s, const sbv_slot *centre, const char *
     sbv_shuffle_args shuffle = {.in = tail, .out = out, .factor = scale, .add = 1};
     npy golden;
     if (read_stage(&golden, prefix, "recons") == 0) {
-        if (sbv_download(&s->exec, tail.data, s->ws.outputs.data, frame * (size_t)outputs) < 0 ||
-            sbv_download(&s->exec, rgb.data, centre->rgb.data, frame * SBV_COLOURS) < 0)
+        if (sbv_download(&s->engine.exec, tail.data, s->engine.ws.outputs.data, frame * (size_t)outputs) < 0 ||
+            sbv_download(&s->engine.exec, rgb.data, centre->rgb.data, frame * SBV_COLOURS) < 0)
             exit(2);
         sbv_run_resize(&cpu, &base, out.h);
         sbv_run_pixel_shuffle(&cpu, &shuffle, out.h);
@@ -193,15 +193,15 @@ static void compare_picture(sbv_session *s, const sbv_slot *centre, const char *
 static void compare_reconstruction(sbv_session *s, const char *how, const char *prefix, struct limit limit,
                                    struct limit picture)
 {
-    const sbv_stages stages = {&s->network, &s->exec, &s->ws};
-    const int sequence = s->network.sequence, features = s->network.features;
+    const sbv_stages stages = {&s->engine.network, &s->engine.exec, &s->engine.ws};
+    const int sequence = s->engine.network.sequence, features = s->engine.network.features;
     sbv_slot *window[SBV_MAX_SEQUENCE];
     sbv_tile tile;
     for (int i = 0; i < sequence; i++)
-        window[i] = &s->ws.slot[i];
+        window[i] = &s->engine.ws.slot[i];
     sbv_tile_at(&stages, 0, &tile);
-    sbv_map warped = sbv_feature_map(&s->exec, s->ws.part.warped, tile.w, tile.h, sequence * features);
-    sbv_map trunk = sbv_precise_map(&s->exec, s->ws.part.trunk, tile.w, tile.h, features);
+    sbv_map warped = sbv_feature_map(&s->engine.exec, s->engine.ws.part.warped, tile.w, tile.h, sequence * features);
+    sbv_map trunk = sbv_precise_map(&s->engine.exec, s->engine.ws.part.trunk, tile.w, tile.h, features);
     compare(s, how, prefix, "feat_center", window[sequence / 2]->features, limits->stage);
     sbv_warp_features(&stages, window, &tile);
     compare(s, how, prefix, "warped_0", sbv_channels(warped, 0, features), limit);
@@ -210,25 +210,25 @@ static void compare_reconstruction(sbv_session *s, const char *how, const char *
     sbv_run_trunk(&stages, &tile);
     compare(s, how, prefix, "recons_feat", trunk, limit);
     sbv_run_tail(&stages, window[sequence / 2], &tile);
-    if (s->exec.backend)
+    if (s->engine.exec.backend)
         compare_picture(s, window[sequence / 2], how, prefix, picture);
     else
-        compare(s, how, prefix, "recons", s->ws.output, picture);
+        compare(s, how, prefix, "recons", s->engine.ws.output, picture);
 }
 
 static void run_flow(sbv_session *s)
 {
-    const sbv_stages stages = {&s->network, &s->exec, &s->ws};
-    sbv_slot *slot = s->ws.slot;
-    const int centre = s->network.sequence / 2;
-    for (int i = 0; i < s->network.sequence; i++)
+    const sbv_stages stages = {&s->engine.network, &s->engine.exec, &s->engine.ws};
+    sbv_slot *slot = s->engine.ws.slot;
+    const int centre = s->engine.network.sequence / 2;
+    for (int i = 0; i < s->engine.network.sequence; i++)
         if (i != centre)
-            sbv_estimate_flow(&stages, &slot[centre], &slot[i], s->ws.flow[i]);
+            sbv_estimate_flow(&stages, &slot[centre], &slot[i], s->engine.ws.flow[i]);
 }
 
 static void run_kernel(sbv_session *s, const char *prefix)
 {
-    const int count = s->network.kernel.size * s->network.kernel.size;
+    const int count = s->engine.network.kernel.size * s->engine.network.kernel.size;
     float *kernel = malloc(sizeof(float) * (size_t)count);
     double worst = 0, largest = 0;
     npy golden;
@@ -299,21 +299,21 @@ int main(int argc, char **argv)
     }
     if (read_stage(&frames, argv[2], "frames_u8") < 0 || sbv_open(&session, &config) < 0)
         return 2;
-    if (frames.dims != 4 || frames.shape[0] != session->network.sequence || frames.shape[3] != 3) {
-        fprintf(stderr, "%s_frames_u8.npy: not %d frames of RGB\n", argv[2], session->network.sequence);
+    if (frames.dims != 4 || frames.shape[0] != session->engine.network.sequence || frames.shape[3] != 3) {
+        fprintf(stderr, "%s_frames_u8.npy: not %d frames of RGB\n", argv[2], session->engine.network.sequence);
         return 2;
     }
     send_frames(session, &frames);
-    if (session->exec.backend && session->exec.backend->enter(session->exec.backend) < 0)
+    if (session->engine.exec.backend && session->engine.exec.backend->enter(session->engine.exec.backend) < 0)
         return 2;
     run_flow(session);
     compare_flow(session, argv[2]);
     compare_reconstruction(session, "end to end", argv[2], limits->chain, limits->chain_picture);
     feed_flow(session, argv[2]);
     compare_reconstruction(session, "golden flow", argv[2], limits->stage, limits->stage_picture);
-    if (session->exec.backend)
-        session->exec.backend->leave(session->exec.backend);
-    if (session->network.kernel.present)
+    if (session->engine.exec.backend)
+        session->engine.exec.backend->leave(session->engine.exec.backend);
+    if (session->engine.network.kernel.present)
         run_kernel(session, argv[2]);
     sbv_close(&session);
     npy_free(&frames);

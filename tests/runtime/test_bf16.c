@@ -67,7 +67,7 @@ static sbv_session *open_session(const char *model, enum sbv_precision precision
 static const char *chosen(enum sbv_precision precision)
 {
     sbv_session *s = open_session(tiny_path, precision, 0, 1);
-    const char *name = s ? sbv_precision_name(&s->exec) : "";
+    const char *name = s ? sbv_precision_name(&s->engine.exec) : "";
     sbv_close(&s);
     return name;
 }
@@ -139,7 +139,7 @@ static unsigned char *restore(const char *model, enum sbv_precision precision, i
         assert_int_equal(sbv_send(s, &in), SBV_OK);
     }
     assert_int_equal(sbv_receive(s, &picture), SBV_OK);
-    memcpy(values, s->ws.output.data, sizeof(values));
+    memcpy(values, s->engine.ws.output.data, sizeof(values));
     sbv_close(&s);
     free(pixels);
     return out;

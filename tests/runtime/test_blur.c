@@ -74,7 +74,7 @@ static void describe(sbv_session *s, int w, int h)
 /* A moving picture of middling values; from CUT on, of another brightness. */
 static void send_frame(sbv_session *s, int n)
 {
-    const int w = s->stream.width, h = s->stream.height;
+    const int w = s->engine.stream.width, h = s->engine.stream.height;
     unsigned char *pixels = malloc((size_t)(w * h * 3));
     assert_non_null(pixels);
     for (int i = 0; i < w * h * 3; i++) {
@@ -90,7 +90,7 @@ static void send_frame(sbv_session *s, int n)
 /* The next frame, restored; to be freed. */
 static unsigned char *receive(sbv_session *s)
 {
-    const int w = 4 * s->stream.width, h = 4 * s->stream.height;
+    const int w = 4 * s->engine.stream.width, h = 4 * s->engine.stream.height;
     unsigned char *pixels = malloc((size_t)(3 * w * h));
     sbv_frame frame = {.data = {pixels}, .linesize = {3 * w}, .width = w, .height = h};
     assert_non_null(pixels);
@@ -169,11 +169,11 @@ static void test_refused(void **unused)
 /* The float picture behind the next frame. */
 static float *picture_of(sbv_session *s)
 {
-    const size_t bytes = sizeof(float) * 48 * (size_t)(s->stream.width * s->stream.height);
+    const size_t bytes = sizeof(float) * 48 * (size_t)(s->engine.stream.width * s->engine.stream.height);
     float *copy = malloc(bytes);
     assert_non_null(copy);
     free(receive(s));
-    memcpy(copy, s->ws.output.data, bytes);
+    memcpy(copy, s->engine.ws.output.data, bytes);
     return copy;
 }
 
@@ -211,7 +211,7 @@ static void test_no_refinement_changes_no_bit(void **unused)
 /* The cycle's PSNR by its definition. */
 static double cycle_of(const sbv_session *s, const float *picture, const float *kernel)
 {
-    const sbv_map *low = &s->ws.slot[0].rgb;
+    const sbv_map *low = &s->engine.ws.slot[0].rgb;
     const int w = 4 * low->w, h = 4 * low->h;
     double sum = 0;
     for (int n = 0; n < low->w * low->h * 3; n++) {
@@ -283,9 +283,9 @@ static sbv_session *random_session(const sbv_config *config, int w, int h, unsig
     send_frame(s, 0);
     for (int i = 0; i < 48 * w * h; i++) {
         *state = *state * 1664525u + 1013904223u;
-        ((float *)s->ws.output.data)[i] = (float)(*state >> 8) / (float)(1 << 23) - 0.5f;
+        ((float *)s->engine.ws.output.data)[i] = (float)(*state >> 8) / (float)(1 << 23) - 0.5f;
     }
-    memcpy(s->ws.refinement.kernel, s->blur.kernel, sizeof(s->blur.kernel));
+    memcpy(s->engine.ws.refinement.kernel, s->blur.kernel, sizeof(s->blur.kernel));
     return s;
 }
 
@@ -330,11 +330,11 @@ static void test_residual_never_grows(void **unused)
             kernel[i] = (float)(kernel[i] / sum);
         config.kernel_side = side;
         sbv_session *s = random_session(&config, sizes[n / 12][0], sizes[n / 12][1], &state);
-        const sbv_stages stages = {&s->network, &s->exec, &s->ws};
+        const sbv_stages stages = {&s->engine.network, &s->engine.exec, &s->engine.ws};
         double last = difference(&stages, side);
         const double first = last;
         for (int step = 0; step < SBV_REFINE_MAX; step++) {
-            sbv_refine(&stages, &s->ws.slot[0], side, 1, 0);
+            sbv_refine(&stages, &s->engine.ws.slot[0], side, 1, 0);
             const double now = difference(&stages, side);
             assert_true(now <= last * (1 + GROWTH) + 1e-11 * first);
             last = now;
@@ -357,16 +357,16 @@ static void test_descent_ends_at_rounding(void **unused)
     config.kernel_side = SIDE;
     config.refine = 1;
     sbv_session *s = random_session(&config, 13, 9, &state);
-    const sbv_stages stages = {&s->network, &s->exec, &s->ws};
+    const sbv_stages stages = {&s->engine.network, &s->engine.exec, &s->engine.ws};
     const double mean = difference(&stages, SIDE) / (13 * 9 * 3);
     const size_t bytes = sizeof(float) * 48 * 13 * 9;
     float *before = malloc(bytes);
     assert_non_null(before);
-    memcpy(before, s->ws.output.data, bytes);
-    sbv_refine(&stages, &s->ws.slot[0], SIDE, 3, (float)mean * 1.01f);
-    assert_memory_equal(before, s->ws.output.data, bytes);
-    sbv_refine(&stages, &s->ws.slot[0], SIDE, 3, (float)mean * 0.99f);
-    assert_memory_not_equal(before, s->ws.output.data, bytes);
+    memcpy(before, s->engine.ws.output.data, bytes);
+    sbv_refine(&stages, &s->engine.ws.slot[0], SIDE, 3, (float)mean * 1.01f);
+    assert_memory_equal(before, s->engine.ws.output.data, bytes);
+    sbv_refine(&stages, &s->engine.ws.slot[0], SIDE, 3, (float)mean * 0.99f);
+    assert_memory_not_equal(before, s->engine.ws.output.data, bytes);
     assert_true(difference(&stages, SIDE) / (13 * 9 * 3) < mean * 0.9);
     free(before);
     sbv_close(&s);
@@ -459,7 +459,7 @@ static void test_interval(void **unused)
         assert_true(at[0] == 0 && at[1] == 3 && at[2] == 6);
         sbv_flush(s);
     }
-    s->config.scene = 0.2f;
+    s->engine.config.scene = 0.2f;
     assert_int_equal(estimates(s, at), 3);
     assert_true(at[0] == 0 && at[1] == 3 && at[2] == CUT);
     sbv_close(&s);

@@ -74,7 +74,7 @@ static unsigned char *make_frame(int n, int w, int h)
 
 static void send_frame(sbv_session *s, int n)
 {
-    const int w = s->stream.width, h = s->stream.height;
+    const int w = s->engine.stream.width, h = s->engine.stream.height;
     unsigned char *pixels = make_frame(n, w, h);
     sbv_frame frame = {.data = {pixels}, .linesize = {3 * w}, .width = w, .height = h, .tag = n};
     assert_int_equal(sbv_send(s, &frame), SBV_OK);
@@ -84,7 +84,7 @@ static void send_frame(sbv_session *s, int n)
 /* Restores the next frame and returns a copy of the floats behind the picture. */
 static float *receive(sbv_session *s, int64_t tag)
 {
-    const sbv_map out = s->ws.output;
+    const sbv_map out = s->engine.ws.output;
     const size_t size = (size_t)(out.w * out.h * 3);
     unsigned char *pixels = malloc(size);
     float *values = malloc(size * sizeof(float));
@@ -109,14 +109,14 @@ static sbv_map run_layer(const sbv_session *s, const sbv_weights *weights, const
     assert_true(w && b);
     const int out = (int)w->shape[0];
     float *raw = malloc(sizeof(float) * (size_t)w->count), *bias = calloc((size_t)out + SBV_BIAS_GROUP, sizeof(float));
-    float *packed = malloc(sbv_conv_bytes(&s->exec, out, in.c, 3, 0));
+    float *packed = malloc(sbv_conv_bytes(&s->engine.exec, out, in.c, 3, 0));
     sbv_layer layer = {.in = in.c, .out = out, .kernel = 3, .weights = packed, .bias = bias};
     sbv_map result = sbv_map_of(malloc(sizeof(float) * (size_t)(in.w * in.h * out)), in.w, in.h, out);
     assert_int_equal(sbv_weights_read(weights, w, raw), SBV_OK);
     assert_int_equal(sbv_weights_read(weights, b, bias), SBV_OK);
-    sbv_pack_conv(&s->exec, raw, out, in.c, 3, 0, packed);
-    sbv_conv_args conv = sbv_conv_of(&s->network, &layer, in, result, SBV_LINEAR);
-    sbv_run_conv(&s->exec, &conv, in.h);
+    sbv_pack_conv(&s->engine.exec, raw, out, in.c, 3, 0, packed);
+    sbv_conv_args conv = sbv_conv_of(&s->engine.network, &layer, in, result, SBV_LINEAR);
+    sbv_run_conv(&s->engine.exec, &conv, in.h);
     free(raw);
     free(bias);
     free(packed);
@@ -127,7 +127,7 @@ static sbv_map shuffle(const sbv_session *s, sbv_map in)
 {
     sbv_map out = sbv_map_of(malloc(sizeof(float) * (size_t)(in.w * in.h * in.c)), 2 * in.w, 2 * in.h, in.c / 4);
     sbv_shuffle_args args = {in, out, 2, 0};
-    sbv_run_pixel_shuffle(&s->exec, &args, out.h);
+    sbv_run_pixel_shuffle(&s->engine.exec, &args, out.h);
     return out;
 }
 
@@ -137,8 +137,8 @@ static float *long_tail(const sbv_session *s, const sbv_slot *centre)
     sbv_report report = {.log = fail_on_error};
     sbv_weights weights;
     assert_int_equal(sbv_weights_open(&weights, model_path, &report), SBV_OK);
-    sbv_map x = sbv_map_of(s->ws.part.trunk, s->ws.width, s->ws.height, s->network.features), next;
-    for (int up = 0; up < s->network.scale / 2; up++) {
+    sbv_map x = sbv_map_of(s->engine.ws.part.trunk, s->engine.ws.width, s->engine.ws.height, s->engine.network.features), next;
+    for (int up = 0; up < s->engine.network.scale / 2; up++) {
         next = run_layer(s, &weights, up ? "upsample_layers.2" : "upsample_layers.0", x);
         if (up)
             free(x.data);
@@ -152,7 +152,7 @@ static float *long_tail(const sbv_session *s, const sbv_slot *centre)
     }
     sbv_map base = sbv_map_of(malloc(sizeof(float) * (size_t)(x.w * x.h * 3)), x.w, x.h, 3);
     sbv_resize_args resize = {.in = centre->rgb, .out = base, .full_w = x.w, .full_h = x.h};
-    sbv_run_resize(&s->exec, &resize, x.h);
+    sbv_run_resize(&s->engine.exec, &resize, x.h);
     for (int i = 0; i < x.w * x.h * 3; i++)
         ((float *)x.data)[i] += ((const float *)base.data)[i];
     free(base.data);
@@ -164,12 +164,12 @@ static float *long_tail(const sbv_session *s, const sbv_slot *centre)
 static float *long_way(int centre, int w, int h)
 {
     sbv_session *s = open_session(SBV_BORDER_NONE, 0, 1);
-    const int radius = s->network.sequence / 2;
+    const int radius = s->engine.network.sequence / 2;
     describe(s, w, h);
     for (int n = centre - radius; n <= centre + radius; n++)
         send_frame(s, n < 0 ? 0 : n >= FRAMES ? FRAMES - 1 : n);
     free(receive(s, centre));
-    float *values = long_tail(s, &s->ws.slot[radius]);
+    float *values = long_tail(s, &s->engine.ws.slot[radius]);
     sbv_close(&s);
     return values;
 }
@@ -212,7 +212,7 @@ static void check_same_bits(int tile, int threads, int w, int h)
 {
     sbv_session *plain = open_session(SBV_BORDER_REPLICATE, 0, 1),
                 *other = open_session(SBV_BORDER_REPLICATE, tile, threads);
-    const int scale = plain->network.scale;
+    const int scale = plain->engine.network.scale;
     const size_t bytes = sizeof(float) * 3 * (size_t)(w * h * scale * scale);
     describe(plain, w, h);
     describe(other, w, h);
@@ -249,8 +249,8 @@ static void test_winograd_in_tiles_and_threads(void **unused)
     for (int i = 0; i < 2; i++) {
         tiny_write(model_path, &tiny[i]);
         sbv_session *s = open_session(SBV_BORDER_REPLICATE, 0, 1);
-        const sbv_network *n = &s->network;
-        const int plain = !strcmp(s->exec.isa, "c");
+        const sbv_network *n = &s->engine.network;
+        const int plain = !strcmp(s->engine.exec.isa, "c");
         assert_int_equal(n->fusion.winograd && n->recons[0].conv[1].winograd && n->extra[1].conv[0].winograd, !plain);
         assert_false(n->extra[0].conv[0].winograd || n->extra[0].conv[1].winograd || n->extractor[0][1].winograd);
         sbv_close(&s);
@@ -343,7 +343,7 @@ static void test_order_of_calls(void **unused)
     (void)unused;
     tiny_write(model_path, &tiny);
     sbv_session *s = open_session(SBV_BORDER_REPLICATE, 0, 1);
-    s->report.log = NULL;
+    s->engine.report.log = NULL;
     assert_int_equal(sbv_send(s, &frame), SBV_ERROR_ARGUMENT);
     assert_string_not_equal(sbv_last_error(s), "");
     describe(s, 3, 3);
@@ -382,7 +382,7 @@ static void test_scene_cut(void **unused)
     assert_int_equal(outputs_of(s, second, 3, expected + 3), 3);
     assert_int_equal(outputs_of(s, shots, 6, sums), 6);
     assert_true(sums[2] != expected[2] && sums[3] != expected[3]); /* off: windows reach across the cut */
-    s->config.scene = 0.2f;
+    s->engine.config.scene = 0.2f;
     assert_int_equal(outputs_of(s, shots, 6, sums), 6);
     assert_memory_equal(sums, expected, sizeof(sums));
     sbv_close(&s);
@@ -427,12 +427,12 @@ static void test_limits(void **unused)
     assert_non_null(strstr(sbv_last_error(s), " MiB with tiles of 32, this machine has "));
     stream = small;
     assert_int_equal(sbv_describe(s, &stream), SBV_OK);
-    const size_t whole = s->ws.bytes;
+    const size_t whole = s->engine.ws.bytes;
     sbv_close(&s);
     config.max_memory = (int64_t)whole - 1;
     assert_int_equal(sbv_open(&s, &config), SBV_OK);
     assert_int_equal(sbv_describe(s, &stream), SBV_OK);
-    assert_true(s->ws.bytes < whole && s->ws.tile < 600);
+    assert_true(s->engine.ws.bytes < whole && s->engine.ws.tile < 600);
     stream.component[0].depth = 17;
     assert_int_equal(sbv_describe(s, &stream), SBV_ERROR_ARGUMENT);
     stream.component[0].depth = 8;

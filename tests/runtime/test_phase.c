@@ -79,7 +79,7 @@ static unsigned char edge(int x, int y, int c)
 /* The floats behind a frame of a still picture; to be freed. */
 static float *restored(sbv_session *s, unsigned char (*picture)(int x, int y, int c))
 {
-    const int w = s->stream.width, h = s->stream.height, scale = s->network.scale;
+    const int w = s->engine.stream.width, h = s->engine.stream.height, scale = s->engine.network.scale;
     const size_t values = (size_t)(w * h * 3 * scale * scale);
     unsigned char *in = malloc((size_t)(w * h * 3)), *out = malloc(values);
     float *copy = malloc(values * sizeof(*copy));
@@ -88,10 +88,10 @@ static float *restored(sbv_session *s, unsigned char (*picture)(int x, int y, in
     assert_true(in && out && copy);
     for (int i = 0; i < w * h * 3; i++)
         in[i] = picture(i / 3 % w, i / 3 / w, i % 3);
-    for (int n = 0; n <= s->network.sequence / 2; n++)
+    for (int n = 0; n <= s->engine.network.sequence / 2; n++)
         assert_int_equal(sbv_send(s, &frame), SBV_OK);
     assert_int_equal(sbv_receive(s, &result), SBV_OK);
-    memcpy(copy, s->ws.output.data, values * sizeof(*copy));
+    memcpy(copy, s->engine.ws.output.data, values * sizeof(*copy));
     free(in);
     free(out);
     return copy;
@@ -222,7 +222,7 @@ static void test_kernels_move(void **unused)
     tiny_write_as(model_path, &by_four, 1, "topleft");
     sbv_session *s = opened(SBV_PHASE_AUTO, 0, 13, 9);
     assert_null(sbv_kernel(s, &side));
-    s->config.kernel_interval = 1;
+    s->engine.config.kernel_interval = 1;
     for (int n = 0; n < 3; n++) {
         unsigned char pixels[13 * 9 * 3] = {0};
         sbv_frame frame = {.data = {pixels}, .linesize = {39}, .width = 13, .height = 9};

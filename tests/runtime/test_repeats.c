@@ -49,7 +49,7 @@ static sbv_session *open_session(sbv_config config, int off)
     config.log = fail_on_error;
     assert_int_equal(sbv_open(&s, &config), SBV_OK);
     assert_int_equal(sbv_describe(s, &stream), SBV_OK);
-    s->repeats.off = off;
+    s->engine.repeats.off = off;
     return s;
 }
 
@@ -83,9 +83,9 @@ static int compare(sbv_session *s, sbv_session *plain, int64_t *returned)
         assert_int_equal(out.tag, *returned);
     }
     assert_memory_equal(pixels[0], pixels[1], sizeof(pixels[0]));
-    assert_memory_equal(s->ws.output.data, plain->ws.output.data, sizeof(float) * 16 * W * H * 3);
+    assert_memory_equal(s->engine.ws.output.data, plain->engine.ws.output.data, sizeof(float) * 16 * W * H * 3);
     assert_int_equal(sbv_kernel_is_new(s), sbv_kernel_is_new(plain));
-    if (s->config.cycle)
+    if (s->engine.config.cycle)
         assert_true(sbv_cycle_psnr(s) == sbv_cycle_psnr(plain));
     ++*returned;
     return 1;
@@ -94,7 +94,7 @@ static int compare(sbv_session *s, sbv_session *plain, int64_t *returned)
 /* All frames of a clip through both. */
 static void run(sbv_session *s, sbv_session *plain, const char *clip)
 {
-    int64_t returned = s->config.border == SBV_BORDER_NONE ? 2 : 0;
+    int64_t returned = s->engine.config.border == SBV_BORDER_NONE ? 2 : 0;
     for (int64_t i = 0; clip[i]; i++) {
         send(s, clip[i], i);
         send(plain, clip[i], i);
@@ -114,7 +114,7 @@ static void run_all(sbv_config config)
     sbv_session *s = open_session(config, 0), *plain = open_session(config, 1);
     for (size_t i = 0; i < sizeof(clips) / sizeof(clips[0]); i++)
         run(s, plain, clips[i]);
-    assert_true(s->repeats.contents < plain->repeats.contents);
+    assert_true(s->engine.repeats.contents < plain->engine.repeats.contents);
     sbv_close(&s);
     sbv_close(&plain);
 }
@@ -145,10 +145,10 @@ static void check_work(const char *clip, int frames, int windows, sbv_config con
 {
     sbv_session *s = open_session(config, 0), *plain = open_session(config, 1);
     run(s, plain, clip);
-    assert_int_equal(s->repeats.contents, frames);
-    assert_int_equal(s->repeats.restored, windows);
-    assert_int_equal(plain->repeats.contents, strlen(clip));
-    assert_int_equal(plain->repeats.restored, strlen(clip));
+    assert_int_equal(s->engine.repeats.contents, frames);
+    assert_int_equal(s->engine.repeats.restored, windows);
+    assert_int_equal(plain->engine.repeats.contents, strlen(clip));
+    assert_int_equal(plain->engine.repeats.restored, strlen(clip));
     sbv_close(&s);
     sbv_close(&plain);
 }

@@ -1,0 +1,71 @@
+/*
+ * The engine: one model on one backend for one stream. It knows nothing of windows, cuts or failures: the session does.
+ *
+ * This file is part of Self-Blind-VSR for FFmpeg. SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#ifndef SBV_RUNTIME_ENGINE_H
+#define SBV_RUNTIME_ENGINE_H
+
+#include "model/runtime/repeats.h"
+#include "model/runtime/stages.h"
+
+typedef struct sbv_engine {
+    sbv_config config; /* checked; what the caller's pointers showed is copied, and they are NULL */
+    sbv_report report;
+    sbv_exec exec;
+    sbv_network network;
+    char *model_path;
+    char *name, *licence, *phase; /* of the model */
+    sbv_stream stream;            /* width 0: not described yet */
+    sbv_workspace ws;
+    sbv_repeats repeats;
+} sbv_engine;
+
+/* Between enter and leave the device's context is current. Errors: DEVICE, not reported. */
+int sbv_engine_enter(sbv_engine *e);
+void sbv_engine_leave(sbv_engine *e);
+
+/* What has become of the operations so far: SBV_OK, DEVICE, MEMORY, not reported. */
+int sbv_engine_status(const sbv_engine *e);
+
+/* Reads the model into e->network, packed for e->exec. Errors: FILE, MODEL, MEMORY, DEVICE, reported. */
+int sbv_engine_read_model(sbv_engine *e);
+
+/* What the model is; the strings live as long as the engine. */
+sbv_model_info sbv_engine_model_info(const sbv_engine *e);
+
+/* Allocates what e->stream needs. Errors: MEMORY, DEVICE, reported. */
+int sbv_engine_open_stream(sbv_engine *e);
+
+/* A frame -> colours, features and flow pyramid of its slot; before: the slot of the frame before it, which it may
+ * repeat, or NULL. */
+void sbv_engine_take_frame(sbv_engine *e, const sbv_frame *frame, sbv_slot *slot, const sbv_slot *before);
+
+/* The window -> the picture of its centre frame, in the caller's memory. blur_side, blur_frame: of the kernel in
+ * ws.refinement.kernel, and the frame that it was estimated for. */
+void sbv_engine_restore(sbv_engine *e, sbv_slot *const window[], int blur_side, int64_t blur_frame,
+                        const sbv_frame *out);
+
+/* Frees the network and the stream, and closes the backend. */
+void sbv_engine_close_backend(sbv_engine *e);
+void sbv_engine_close(sbv_engine *e);
+
+/* Frames on either side of the centre of a window. */
+static inline int sbv_radius(const sbv_engine *e)
+{
+    return e->network.sequence / 2;
+}
+
+/* The slot of frame number `frame` of the stream. */
+static inline sbv_slot *sbv_slot_of(sbv_engine *e, int64_t frame)
+{
+    return &e->ws.slot[frame % e->network.sequence];
+}
+
+/* Whether output frames are to be refined or compared with the input. */
+static inline int sbv_uses_blur(const sbv_config *c)
+{
+    return c->refine > 0 || c->cycle;
+}
+
+#endif /* SBV_RUNTIME_ENGINE_H */

@@ -1,0 +1,16 @@
+/*
+ * Scene cuts.
+ *
+ * This file is part of Self-Blind-VSR for FFmpeg. SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#ifndef SBV_RUNTIME_SCENE_H
+#define SBV_RUNTIME_SCENE_H
+
+#include "model/runtime/run_ops.h"
+
+/* Scene change between two frames of one size as FFmpeg's select filter scores it, on luma -> *score, 0 to 1: the mean
+ * absolute difference, or how much that differs from the one before, whichever is less. *change holds the mean absolute
+ * difference. sums: memory for one float per row. Errors: MEMORY, DEVICE, not reported. */
+int sbv_scene_score(const sbv_exec *exec, sbv_map before, sbv_map now, void *sums, float *change, float *score);
+
+#endif /* SBV_RUNTIME_SCENE_H */
