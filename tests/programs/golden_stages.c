@@ -181,7 +181,7 @@ static void compare_picture(sbv_session *s, const sbv_slot *centre, const char *
             exit(2);
         sbv_run_resize(&cpu, &base, out.h);
         sbv_run_pixel_shuffle(&cpu, &shuffle, out.h);
-        const sbv_session host = {.exec = cpu};
+        const sbv_session host = {.engine = {.exec = cpu}};
         report(how, "recons", difference(&host, out, golden.data, limit.measure), limit.most);
         npy_free(&golden);
     }
