@@ -60,6 +60,13 @@ $(B)/tests/%: %.c $(TEST_HELPERS) $(STATIC) $(TEST_HEADERS)
 	@echo "  TEST  $<"
 	@$(CC) $(TEST_CFLAGS) -O1 $< $(TEST_HELPERS) $(STATIC) -lcmocka $(LIBS) -o $@
 
+# As a user would: by the header and the shared library, as pkg-config says.
+$(B)/tests/example: tests/programs/example.c $(LIBRARY) $(HEADER) $(PKGCONFIG)
+	@mkdir -p $(@D)
+	@echo "  TEST  $<"
+	@$(CC) $(WARNINGS) $< $$(PKG_CONFIG_PATH=$(B)/lib/pkgconfig pkg-config --cflags --libs selfblindvsr) \
+	    -Wl,-rpath,$(abspath $(B)/lib) -o $@
+
 check-sanitize: $(UNIT_TESTS:%=$(B)/sanitize/%)
 	@echo "Unit tests under the address and undefined behaviour sanitizers"
 	$(call run_unit_tests,$(B)/sanitize,$(LOGS)/sanitize)

@@ -68,8 +68,12 @@ int main(int argc, char **argv)
             status = SBV_OK;
     if (status == SBV_OK && (status = sbv_send(session, NULL)) == SBV_OK)
         status = write_frames(session, &out);
+    if (fflush(stdout)) {
+        perror("standard output");
+        status = SBV_ERROR_FILE;
+    }
     free(in.data[0]);
     free(out.data[0]);
     sbv_close(&session);
-    return status == SBV_END && !fflush(stdout) ? 0 : 1;
+    return status == SBV_END ? 0 : 1;
 }
