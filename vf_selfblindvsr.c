@@ -54,6 +54,11 @@ typedef AVFilter FFFilter;
 #else
 #define PUBLIC(field) .p.field
 #endif
+#ifdef AVFILTER_FLAG_HWDEVICE /* else devices are given to all filters */
+#define FLAG_HWDEVICE AVFILTER_FLAG_HWDEVICE
+#else
+#define FLAG_HWDEVICE 0
+#endif
 #define HAVE_LINK_COLOUR    (LIBAVFILTER_VERSION_MAJOR >= 10)                       /* 7.0 */
 #define HAVE_ALPHA_MODE     (LIBAVFILTER_VERSION_INT >= AV_VERSION_INT(11, 8, 100)) /* 8.1 */
 #define HAVE_HINT_AND_LCEVC (LIBAVUTIL_VERSION_INT >= AV_VERSION_INT(59, 39, 100))  /* 7.1 */
@@ -64,6 +69,7 @@ typedef struct SelfBlindVSRContext {
     char *model;
     int backend;
     int precision;
+    int gpu;
     int border;
     int phase;
     float scene;
@@ -125,6 +131,8 @@ static const AVOption selfblindvsr_options[] = {
     CHOICE("precision", "fp32", SBV_PRECISION_FP32, "32-bit floating point"),
     CHOICE("precision", "fp16", SBV_PRECISION_FP16, "16-bit floating point, on a GPU only"),
     CHOICE("precision", "bf16", SBV_PRECISION_BF16, "bfloat16, on a CPU with AMX only"),
+    { "device", "number of the GPU that works on frames in ordinary memory, from 0; -1: that of -filter_hw_device, else the "
+      "first", OFFSET(gpu), AV_OPT_TYPE_INT, { .i64 = -1 }, -1, 255, FLAGS },
     { "border", "what stands in for the frames before the first and after the last one", OFFSET(border),
       AV_OPT_TYPE_INT, { .i64 = SBV_BORDER_REPLICATE }, SBV_BORDER_REPLICATE, SBV_BORDER_NONE, FLAGS,
       .unit = "border" },
@@ -255,7 +263,20 @@ static AVCUDADeviceContext *cuda_of(const AVBufferRef *device)
 }
 #endif
 
-/* Opens the session, in place of one that may be open. In s->device, where that is set. */
+#if CONFIG_CUDA
+/* The CUDA device to work in: of CUDA frames, or that which the caller gave the filter; NULL: the library makes its own. */
+static AVCUDADeviceContext *device_to_use(AVFilterContext *ctx)
+{
+    const SelfBlindVSRContext *s = ctx->priv;
+    const AVHWDeviceContext *given = ctx->hw_device_ctx ? (const AVHWDeviceContext *)ctx->hw_device_ctx->data : NULL;
+
+    if (s->device)
+        return cuda_of(s->device);
+    return s->gpu < 0 && given && given->type == AV_HWDEVICE_TYPE_CUDA ? given->hwctx : NULL;
+}
+#endif
+
+/* Opens the session, in place of one that may be open. */
 static int open_session(AVFilterContext *ctx, enum sbv_backend_choice backend, enum sbv_precision precision)
 {
     SelfBlindVSRContext *s = ctx->priv;
@@ -267,10 +288,11 @@ static int open_session(AVFilterContext *ctx, enum sbv_backend_choice backend, e
     config.model_path = s->model;
     config.backend = backend;
     config.precision = precision;
+    config.cuda_device = FFMAX(s->gpu, 0);
 #if CONFIG_CUDA
-    if (s->device) {
-        config.cuda_context = cuda_of(s->device)->cuda_ctx;
-        config.cuda_stream = cuda_of(s->device)->stream;
+    if (backend != SBV_BACKEND_CPU && device_to_use(ctx)) {
+        config.cuda_context = device_to_use(ctx)->cuda_ctx;
+        config.cuda_stream = device_to_use(ctx)->stream;
     }
 #endif
     config.border = s->border;
@@ -912,7 +934,7 @@ const FFFilter ff_vf_selfblindvsr = {
     PUBLIC(name) = "selfblindvsr",
     PUBLIC(description) = NULL_IF_CONFIG_SMALL("Restore and enlarge video, blur unknown, with a neural network."),
     PUBLIC(priv_class) = &selfblindvsr_class,
-    PUBLIC(flags) = AVFILTER_FLAG_SLICE_THREADS,
+    PUBLIC(flags) = AVFILTER_FLAG_SLICE_THREADS | FLAG_HWDEVICE,
     .priv_size = sizeof(SelfBlindVSRContext),
     .init = init,
     .uninit = uninit,

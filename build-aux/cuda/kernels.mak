@@ -45,12 +45,16 @@ $(CUDA_SETTINGS): FORCE
 	@echo '$(CUDA_COMPILER) $(PTXAS) $(PTXAS_BLACKWELL)' | cmp -s - $@ || \
 	    echo '$(CUDA_COMPILER) $(PTXAS) $(PTXAS_BLACKWELL)' > $@
 
+# PTX that comes out as it was keeps its time, so that a change of a comment assembles nothing anew.
 # $(1): architecture.
 define ptx_rule
-$(B)/obj/ptx/%.$(1).ptx: kernels/cuda/%.cu build-aux/cuda/ptx.py $$(CUDA_SETTINGS)
+$(B)/obj/ptx/%.$(1).stamp: kernels/cuda/%.cu build-aux/cuda/ptx.py $$(CUDA_SETTINGS)
 	@mkdir -p $$(@D)
 	@echo "  PTX   $$< ($(1))"
-	@$$(PYTHON) build-aux/cuda/ptx.py $$(CUDA_COMPILER) --arch $(1) --depend $$(@:.ptx=.d) $$< $$@
+	@$$(PYTHON) build-aux/cuda/ptx.py $$(CUDA_COMPILER) --arch $(1) --depend $$(@:.stamp=.d) --target $$@ $$< $$(@:.stamp=.ptx)
+	@touch $$@
+$(B)/obj/ptx/%.$(1).ptx: $(B)/obj/ptx/%.$(1).stamp
+	@:
 endef
 $(foreach a,75 80 90a,$(eval $(call ptx_rule,$(a))))
 -include $(wildcard $(B)/obj/ptx/*.d)

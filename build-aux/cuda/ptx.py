@@ -110,6 +110,7 @@ def main() -> int:
     parser.add_argument("--include", type=Path, action="append", default=[], metavar="DIR", help="more headers")
     parser.add_argument("--arch", required=True, help="75, 80 or 90a: the architecture whose instructions may be used")
     parser.add_argument("--depend", type=Path, metavar="FILE", help="writes what the PTX depends on, for make")
+    parser.add_argument("--target", metavar="FILE", help="what make is told that depends on them (the PTX)")
     parser.add_argument("source", type=Path)
     parser.add_argument("ptx", type=Path)
     options = parser.parse_args()
@@ -124,8 +125,9 @@ def main() -> int:
         return 1
     if options.depend:
         names = [str(path) for path in dependencies(options.source)]
-        options.depend.write_text(f"{options.ptx}: {' '.join(names)}\n" + "".join(f"{name}:\n" for name in names[1:]))
-    options.ptx.write_text(text)
+        options.depend.write_text(f"{options.target or options.ptx}: {' '.join(names)}\n" + "".join(f"{name}:\n" for name in names[1:]))
+    if not options.ptx.exists() or options.ptx.read_text() != text:
+        options.ptx.write_text(text)
     return 0
 
 

@@ -17,6 +17,7 @@ struct sbv_cuda_blas {
     sbv_cublas library;
     cublasHandle_t handle;
     CUdeviceptr memory; /* 0: cuBLAS cannot be loaded */
+    char message[256];  /* why it cannot */
 };
 
 /* A tile of the output and the sizes that follow from its own. */
@@ -77,10 +78,27 @@ static tile choose_tile(const sbv_conv_args *a, int rows, size_t bytes)
     }
 }
 
+/* The newest cuBLAS that works on the device: one of a later CUDA than the driver does not. Returns 0 if there is none. */
+static int find_blas(sbv_cuda *c, struct sbv_cuda_blas *blas)
+{
+    int next = 0;
+    while (!sbv_cublas_open_next(&blas->library, &next, blas->message, sizeof(blas->message))) {
+        cublasStatus_t status = blas->library.cublasCreate(&blas->handle);
+        if (!status)
+            return 1;
+        blas->handle = NULL;
+        sbv_cublas_close(&blas->library);
+        if (status == CUBLAS_STATUS_ALLOC_FAILED) {
+            sbv_cuda_fail(c, SBV_ERROR_MEMORY, "cublasCreate: out of memory");
+            return 0;
+        }
+    }
+    return 0;
+}
+
 /* Loads cuBLAS on the first call. Returns 0 where it cannot be used. */
 static int open_blas(sbv_cuda *c)
 {
-    char message[256];
     struct sbv_cuda_blas *blas = c->blas;
     if (blas)
         return blas->memory != 0;
@@ -89,21 +107,22 @@ static int open_blas(sbv_cuda *c)
         sbv_cuda_fail(c, SBV_ERROR_MEMORY, "%zu bytes for cuBLAS cannot be allocated", sizeof(*blas));
         return 0;
     }
-    if (sbv_cublas_open(&blas->library, message, sizeof(message)))
+    if (!find_blas(c, blas))
         return 0;
-    cublasStatus_t status = blas->library.cublasCreate(&blas->handle);
-    if (status == CUBLAS_STATUS_NOT_INITIALIZED || status == CUBLAS_STATUS_ARCH_MISMATCH)
-        return 0;
-    if (status) {
-        sbv_cuda_fail(c, status == CUBLAS_STATUS_ALLOC_FAILED ? SBV_ERROR_MEMORY : SBV_ERROR_DEVICE,
-                      "cublasCreate: status %d", status);
-        return 0;
-    }
     if (SBV_CUDA_CHECK(c, c->cu->cuMemAlloc(&blas->memory, SBV_CONV_BLAS_BYTES + WORKSPACE_BYTES)))
         return 0;
     /* Not needed for the results to be right. */
     blas->library.cublasSetMathMode(blas->handle, CUBLAS_MATH_DISALLOW_REDUCED_PRECISION_REDUCTION);
     return 1;
+}
+
+void sbv_cuda_need_blas(sbv_cuda *c)
+{
+    if (!open_blas(c))
+        sbv_cuda_fail(c, SBV_ERROR_ARGUMENT,
+                      "%s (compute capability %d.%d): convolutions in fp16 need cuBLAS there, and no version of it works: "
+                      "%s",
+                      c->device_name, c->sm / 10, c->sm % 10, c->blas ? c->blas->message : "out of memory");
 }
 
 void sbv_cuda_blas_close(sbv_cuda *c)

@@ -23,6 +23,9 @@ int sbv_cuda_conv_blas(sbv_cuda *c, const sbv_conv_args *a, int rows);
 /* The same in tiles that take at most so many bytes, or are one pixel. */
 int sbv_cuda_conv_blas_within(sbv_cuda *c, const sbv_conv_args *a, int rows, size_t bytes);
 
+/* Loads cuBLAS now. Fails, with status ARGUMENT, where there is none that works. */
+void sbv_cuda_need_blas(sbv_cuda *c);
+
 /* Releases what the cuBLAS convolution has allocated; the context is current. */
 void sbv_cuda_blas_close(sbv_cuda *c);
 

@@ -21,14 +21,22 @@ static const struct symbol {
 
 int sbv_cublas_open(sbv_cublas *blas, char *message, size_t size)
 {
+    int next = 0;
+    return sbv_cublas_open_next(blas, &next, message, size);
+}
+
+int sbv_cublas_open_next(sbv_cublas *blas, int *next, char *message, size_t size)
+{
     int found = -1;
     memset(blas, 0, sizeof(*blas));
-    for (int i = 0; i < LIBRARIES && !blas->library; i++) {
-        blas->library = dlopen(library_names[i], RTLD_NOW | RTLD_LOCAL);
-        found = i;
+    while (*next < LIBRARIES && !blas->library) {
+        found = (*next)++;
+        blas->library = dlopen(library_names[found], RTLD_NOW | RTLD_LOCAL);
     }
     if (!blas->library) {
-        snprintf(message, size, "cuBLAS (libcublas.so.13, .12 or .11) cannot be loaded: %s", dlerror());
+        const char *reason = dlerror();
+        snprintf(message, size, "cuBLAS (libcublas.so.13, .12 or .11) cannot be loaded: %s",
+                 reason ? reason : "no other is left to try");
         return SBV_ERROR_DEVICE;
     }
     for (size_t i = 0; i < sizeof(symbols) / sizeof(*symbols); i++) {

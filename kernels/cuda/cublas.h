@@ -67,6 +67,10 @@ typedef struct sbv_cublas {
  * bytes); there is nothing to close then. */
 int sbv_cublas_open(sbv_cublas *blas, char *message, size_t size);
 
+/* The same from number *next on, 0 at first; *next is the one after it then. For a caller that finds the newest of no
+ * use: one that is newer than the driver is loaded, but works on no device. */
+int sbv_cublas_open_next(sbv_cublas *blas, int *next, char *message, size_t size);
+
 /* A library that is all zeros, or closed, may be closed again. */
 void sbv_cublas_close(sbv_cublas *blas);
 

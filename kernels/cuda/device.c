@@ -92,20 +92,35 @@ void sbv_cuda_leave(sbv_backend *b)
     c->entered = 0;
 }
 
+/* Whether there is the device that was asked for. A driver that finds no GPU may say so at once. */
+static int find_devices(sbv_cuda *c)
+{
+    int devices = 0;
+    CUresult result = c->cu->cuInit(0);
+    if (c->options.found)
+        *c->options.found = result != CUDA_ERROR_NO_DEVICE && result != CUDA_ERROR_STUB_LIBRARY;
+    if (SBV_CUDA_CHECK(c, result) || SBV_CUDA_CHECK(c, c->cu->cuDeviceGetCount(&devices)))
+        return c->status;
+    if (c->options.found)
+        *c->options.found = devices > 0;
+    if (!devices)
+        sbv_cuda_fail(c, SBV_ERROR_DEVICE, "there is no NVIDIA GPU");
+    else if (!c->options.context && (c->options.device < 0 || c->options.device >= devices))
+        sbv_cuda_fail(c, SBV_ERROR_ARGUMENT, "device %d: there %s %d NVIDIA GPU%s, counted from 0", c->options.device,
+                      devices == 1 ? "is" : "are", devices, devices == 1 ? "" : "s");
+    return c->status;
+}
+
 /* The device, its context and what it can do. */
 static void open_context(sbv_cuda *c)
 {
-    int devices = 0, major = 0, minor = 0;
-    if (SBV_CUDA_CHECK(c, c->cu->cuInit(0)) || SBV_CUDA_CHECK(c, c->cu->cuDeviceGetCount(&devices)))
+    int major = 0, minor = 0;
+    if (find_devices(c) < 0)
         return;
-    if (!devices) {
-        sbv_cuda_fail(c, SBV_ERROR_DEVICE, "there is no NVIDIA GPU");
-        return;
-    }
     if (c->options.context) {
         c->context = c->options.context;
     } else {
-        if (SBV_CUDA_CHECK(c, c->cu->cuDeviceGet(&c->device, 0)) ||
+        if (SBV_CUDA_CHECK(c, c->cu->cuDeviceGet(&c->device, c->options.device)) ||
             SBV_CUDA_CHECK(c, c->cu->cuDevicePrimaryCtxRetain(&c->context, c->device)))
             return;
         c->own_context = 1;
@@ -146,14 +161,45 @@ static CUresult load_module(sbv_cuda *c, const sbv_cuda_image *image)
     return c->cu->cuModuleLoadData(module, image->code);
 }
 
+/* A driver that does not know the format of the code, or none for this GPU: says what it is, and what it should be. */
+static void fail_to_load(sbv_cuda *c, CUresult result)
+{
+    char driver[64] = "of unknown version", branch[32] = "";
+    const char *name = "?";
+    int version = 0;
+    if (c->cu->cuDriverGetVersion(&version) == CUDA_SUCCESS)
+        snprintf(driver, sizeof(driver), "of CUDA %d.%d", version / 1000, version % 1000 / 10);
+    if (sbv_cuda_driver_branch(version))
+        snprintf(branch, sizeof(branch), ", %d", sbv_cuda_driver_branch(version));
+    c->cu->cuGetErrorName(result, &name);
+    sbv_cuda_fail(c, SBV_ERROR_DEVICE,
+                  "%s (compute capability %d.%d): its driver (%s%s) does not load the kernels, which need driver %d or "
+                  "later%s (%s)",
+                  c->device_name, c->sm / 10, c->sm % 10, driver, branch, sbv_cuda_images_driver(),
+                  result == CUDA_ERROR_NO_BINARY_FOR_GPU ? " and a library compiled for this GPU" : "", name ? name : "?");
+}
+
+static int is_about_the_image(CUresult result)
+{
+    return result == CUDA_ERROR_INVALID_IMAGE || result == CUDA_ERROR_INVALID_PTX ||
+           result == CUDA_ERROR_UNSUPPORTED_PTX_VERSION || result == CUDA_ERROR_JIT_COMPILER_NOT_FOUND ||
+           result == CUDA_ERROR_NO_BINARY_FOR_GPU;
+}
+
 static void load_modules(sbv_cuda *c)
 {
     const sbv_cuda_image *image;
     for (int i = 0; c->status >= 0 && (image = sbv_cuda_get_image(i)); i++) {
         CUresult result = load_module(c, image);
-        if (result != CUDA_ERROR_NO_BINARY_FOR_GPU && !sbv_cuda_check(c, result, "cuModuleLoadData"))
+        if (result == CUDA_ERROR_NO_BINARY_FOR_GPU)
+            continue;
+        if (is_about_the_image(result))
+            fail_to_load(c, result);
+        else if (!sbv_cuda_check(c, result, "cuModuleLoadData"))
             c->modules++;
     }
+    if (c->status >= 0 && !c->modules)
+        fail_to_load(c, CUDA_ERROR_NO_BINARY_FOR_GPU);
 }
 
 static void load_kernels(sbv_cuda *c)
@@ -169,9 +215,9 @@ static void load_kernels(sbv_cuda *c)
         find_kernel(c, i, (size_t)shared);
         found += c->function[i] != NULL;
     }
-    if (!found)
+    if (c->status >= 0 && !found)
         sbv_cuda_fail(c, SBV_ERROR_DEVICE,
-                      "this library was built without kernels for GPUs: there was no CUDA compiler");
+                      "%s: this library was built without kernels for GPUs, there was no CUDA compiler", c->device_name);
 }
 
 void sbv_cuda_open_device(sbv_cuda *c)

@@ -42,6 +42,19 @@ int sbv_cuda_driver_open(sbv_cuda_driver *driver, char *message, size_t size)
     return SBV_OK;
 }
 
+int sbv_cuda_driver_branch(int cuda_version)
+{
+    static const struct {
+        int cuda, branch;
+    } drivers[] = {{13000, 580}, {12090, 575}, {12080, 570}, {12060, 560}, {12050, 555}, {12040, 550},
+                   {12030, 545}, {12020, 535}, {12010, 530}, {12000, 525}, {11080, 520}, {11070, 515},
+                   {11060, 510}, {11050, 495}, {11040, 470}};
+    for (size_t i = 0; i < sizeof(drivers) / sizeof(*drivers); i++)
+        if (drivers[i].cuda == cuda_version)
+            return drivers[i].branch;
+    return 0;
+}
+
 void sbv_cuda_driver_close(sbv_cuda_driver *driver)
 {
     if (driver->library)

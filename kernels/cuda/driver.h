@@ -18,12 +18,14 @@ enum {
     CUDA_ERROR_INVALID_VALUE = 1,
     CUDA_ERROR_OUT_OF_MEMORY = 2,
     CUDA_ERROR_NOT_INITIALIZED = 3,
+    CUDA_ERROR_STUB_LIBRARY = 34,
     CUDA_ERROR_NO_DEVICE = 100,
     CUDA_ERROR_INVALID_DEVICE = 101,
     CUDA_ERROR_INVALID_IMAGE = 200,
     CUDA_ERROR_INVALID_CONTEXT = 201,
     CUDA_ERROR_NO_BINARY_FOR_GPU = 209,
     CUDA_ERROR_INVALID_PTX = 218,
+    CUDA_ERROR_JIT_COMPILER_NOT_FOUND = 221,
     CUDA_ERROR_UNSUPPORTED_PTX_VERSION = 222,
     CUDA_ERROR_INVALID_HANDLE = 400,
     CUDA_ERROR_NOT_FOUND = 500,
@@ -218,6 +220,9 @@ typedef struct sbv_cuda_driver {
 /* Loads libcuda.so.1 and looks up its functions; optional ones that it lacks are NULL. It does not call cuInit. Errors:
  * DEVICE, with one line in message (size bytes) that says what is missing; there is nothing to close then. */
 int sbv_cuda_driver_open(sbv_cuda_driver *driver, char *message, size_t size);
+
+/* The driver that came with a version of CUDA, as cuDriverGetVersion gives it: 535 for 12020; 0 where it is not known. */
+int sbv_cuda_driver_branch(int cuda_version);
 
 /* A driver that is all zeros, or closed, may be closed again. */
 void sbv_cuda_driver_close(sbv_cuda_driver *driver);

@@ -9,7 +9,8 @@
 
 int sbv_cuda_open(sbv_backend **backend, const sbv_cuda_options *options, char *message, size_t size)
 {
-    (void)options;
+    if (options->found)
+        *options->found = 0;
     *backend = NULL;
     snprintf(message, size, "this library was configured without CUDA");
     return SBV_ERROR_DEVICE;

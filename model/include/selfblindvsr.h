@@ -133,7 +133,9 @@ typedef struct sbv_config {
     const char *model_path;          /* model file; NULL: the default.bin installed with the library */
     enum sbv_backend_choice backend; /* default SBV_BACKEND_AUTO */
     enum sbv_precision precision;    /* default SBV_PRECISION_AUTO */
-    void *cuda_context;              /* CUcontext to work in; NULL (default): the primary context of the first device */
+    int cuda_device;                 /* number of the GPU to work on, from 0, the default; an ARGUMENT error where
+                                        there are GPUs, but none of that number. Not used where cuda_context is set. */
+    void *cuda_context;              /* CUcontext to work in; NULL (default): the primary context of cuda_device */
     void *cuda_stream;    /* CUstream to work in, in cuda_context; NULL (default): the default stream of that context */
     enum sbv_phase phase; /* default SBV_PHASE_AUTO */
     enum sbv_border border;  /* default SBV_BORDER_REPLICATE */

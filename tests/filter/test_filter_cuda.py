@@ -194,6 +194,27 @@ def test_software_frames(gpu: FFmpeg, models: Models, report: Report, pix_fmt: s
     assert psnr(pix_fmt, out, on_cpu(gpu, pix_fmt, models.random, data)) >= LEAST_PSNR
 
 
+def test_device_for_software_frames(gpu: FFmpeg, models: Models, report: Report) -> None:
+    """The first GPU, or that of the option, or that of -filter_hw_device, in which case the option still decides."""
+    three = replace(gpu, environment={**gpu.environment, "FAKE_CUDA_DEVICES": "3"})
+    data = pattern("yuv420p", 3)
+    wanted = restore(three, "yuv420p", vsr(models.random, "precision=fp32"), data)
+    assert {line.split()[1] for line in report.lines("device")} == {"0"}
+    given = ("-init_hw_device", "cuda=cu:1", "-filter_hw_device", "cu")
+    for before, options, device in (((), "device=2", "2"), (given, "backend=cuda", "1"), (given, "device=0", "0")):
+        chain = vsr(models.random, f"precision=fp32:{options}")
+        out = three.output(*before, *raw("yuv420p", *SIZE), "-vf", chain, "-f", "rawvideo", "-", data=data)
+        assert out == wanted
+        assert report.lines("device")[-1].split()[1] == device, (before, options)
+
+
+@pytest.mark.parametrize("options", ["device=3", "device=3:backend=cuda"])
+def test_device_that_is_not_there(gpu: FFmpeg, models: Models, options: str) -> None:
+    three = replace(gpu, environment={**gpu.environment, "FAKE_CUDA_DEVICES": "3"})
+    done = three.run(*raw("yuv420p", *SIZE), "-vf", vsr(models.random, options), "-f", "null", "-", data=pattern("yuv420p", 3))
+    assert done.returncode != 0 and b"device 3: there are 3 NVIDIA GPUs, counted from 0" in done.stderr
+
+
 def test_cpu_leaves_the_gpu_alone(gpu: FFmpeg, models: Models, report: Report) -> None:
     restore(gpu, "nv12", "hwupload_cuda,hwdownload,format=nv12," + vsr(models.random, "backend=cpu"), pattern("nv12"))
     assert report.launches() == 0

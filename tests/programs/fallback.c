@@ -1,7 +1,7 @@
 /*
  * Restores a short clip on a backend and compares every frame with what the CPU makes of it:
  *
- *     fallback MODEL.bin auto|cuda [fp32|fp16] [tile] [refine]
+ *     fallback MODEL.bin auto|cuda [fp32|fp16|auto] [tile] [refine]
  *
  * Exit status 0: all frames are right, and a line says which backend made the last one and whether warnings were given;
  * 3: a call failed, as it should with one message, which is printed; 1: a wrong picture, or a failure without a
@@ -47,7 +47,10 @@ static void count(void *opaque, enum sbv_log_level level, const char *text)
         errors++;
         snprintf(message, sizeof(message), "%s", text);
     }
-    warnings += level == SBV_LOG_WARNING;
+    if (level == SBV_LOG_WARNING) {
+        warnings++;
+        fprintf(stderr, "warning: %s\n", text);
+    }
 }
 
 /* A pattern that moves, and a little noise. */
@@ -140,7 +143,7 @@ int main(int argc, char **argv)
     sbv_config config;
     sbv_config_default(&config);
     if (argc < 3) {
-        fprintf(stderr, "usage: fallback MODEL.bin auto|cuda [fp32|fp16] [tile] [refine]\n");
+        fprintf(stderr, "usage: fallback MODEL.bin auto|cuda [fp32|fp16|auto] [tile] [refine]\n");
         return 2;
     }
     draw_frames();
@@ -159,9 +162,9 @@ int main(int argc, char **argv)
     config.precision = SBV_PRECISION_FP32;
     if (run_clip(&config, -1) < 0)
         return 2;
-    const int half = argc > 3 && !strcmp(argv[3], "fp16");
+    const int automatic = argc > 3 && !strcmp(argv[3], "auto"), half = automatic || (argc > 3 && !strcmp(argv[3], "fp16"));
     config.backend = !strcmp(argv[2], "cuda") ? SBV_BACKEND_CUDA : SBV_BACKEND_AUTO;
-    config.precision = half ? SBV_PRECISION_FP16 : SBV_PRECISION_FP32;
+    config.precision = automatic ? SBV_PRECISION_AUTO : half ? SBV_PRECISION_FP16 : SBV_PRECISION_FP32;
     config.tile = argc > 4 ? atoi(argv[4]) : 0;
     int ret = run_clip(&config, half ? FP16_LIMIT : FP32_LIMIT);
     if (ret == SBV_OK)

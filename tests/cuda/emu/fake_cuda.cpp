@@ -37,8 +37,13 @@ struct Stack {
 };
 
 thread_local Stack stack;
-int retained;
-CUcontext primary; /* while it is retained */
+
+/* The primary context of a device, while it is retained. */
+struct Primary {
+    int retained;
+    CUcontext context;
+};
+Primary primaries[MAX_DEVICES]; /* no map, see calling */
 
 /* A thread that ends with a context on its stack has not popped what it pushed. */
 struct AtEnd {
@@ -68,10 +73,11 @@ void pop()
         stack.depth--;
 }
 
-CUcontext make_context(bool is_primary)
+CUcontext make_context(CUdevice device, bool is_primary)
 {
     CUcontext context = make<CUctx_st>(CONTEXT_OBJECT, nullptr);
     context->primary = is_primary;
+    context->device = device;
     context->returned = is_primary; /* counted by retained */
     context->default_stream = make_default_stream(context);
     return context;
@@ -89,7 +95,7 @@ void destroy(CUcontext context)
 
 CUresult use_device(CUdevice device)
 {
-    return device == 0 ? CUDA_SUCCESS : misuse(CUDA_ERROR_INVALID_DEVICE, "there is no device %d", device);
+    return device >= 0 && device < settings().devices ? CUDA_SUCCESS : misuse(CUDA_ERROR_INVALID_DEVICE, "there is no device %d", device);
 }
 
 bool is_context(CUcontext context)
@@ -98,13 +104,14 @@ bool is_context(CUcontext context)
     return object && object->live;
 }
 
-CUresult release_primary()
+CUresult release_primary(CUdevice device)
 {
-    if (!retained)
+    Primary &primary = primaries[device];
+    if (!primary.retained)
         return misuse(CUDA_ERROR_INVALID_CONTEXT, "the primary context is not retained");
-    if (--retained == 0) {
-        destroy(primary);
-        primary = nullptr;
+    if (--primary.retained == 0) {
+        destroy(primary.context);
+        primary.context = nullptr;
     }
     return CUDA_SUCCESS;
 }
@@ -198,6 +205,9 @@ CUcontext current_context()
 
 int retained_contexts()
 {
+    int retained = 0;
+    for (const Primary &primary : primaries)
+        retained += primary.retained;
     return retained;
 }
 
@@ -223,15 +233,15 @@ FAKE_EXPORT CUresult cuDriverGetVersion(int *version)
 FAKE_EXPORT CUresult cuDeviceGetCount(int *count)
 {
     FAKE_ENTER(INIT | SURVIVES_LOSS);
-    *count = 1;
+    *count = settings().devices;
     return CUDA_SUCCESS;
 }
 
 FAKE_EXPORT CUresult cuDeviceGet(CUdevice *device, int ordinal)
 {
     FAKE_ENTER(INIT | SURVIVES_LOSS);
-    *device = 0;
-    return ordinal == 0 ? CUDA_SUCCESS : CUDA_ERROR_INVALID_DEVICE;
+    *device = ordinal;
+    return ordinal >= 0 && ordinal < settings().devices ? CUDA_SUCCESS : CUDA_ERROR_INVALID_DEVICE;
 }
 
 FAKE_EXPORT CUresult cuDeviceGetName(char *name, int size, CUdevice device)
@@ -279,17 +289,18 @@ FAKE_EXPORT CUresult cuDevicePrimaryCtxRetain(CUcontext *context, CUdevice devic
     FAKE_ENTER(INIT);
     if (CUresult error = use_device(device))
         return error;
-    if (retained++ == 0)
-        primary = make_context(true);
-    *context = primary;
+    Primary &primary = primaries[device];
+    if (primary.retained++ == 0)
+        primary.context = make_context(device, true);
+    *context = primary.context;
     return CUDA_SUCCESS;
 }
 
 FAKE_EXPORT CUresult cuDevicePrimaryCtxRelease_v2(CUdevice device)
 {
-    FAKE_ENTER_RELEASE(INIT | SURVIVES_LOSS, release_primary());
+    FAKE_ENTER_RELEASE(INIT | SURVIVES_LOSS, release_primary(device));
     CUresult error = use_device(device);
-    return error ? error : release_primary();
+    return error ? error : release_primary(device);
 }
 
 FAKE_EXPORT CUresult cuDevicePrimaryCtxRelease(CUdevice device)
@@ -312,7 +323,7 @@ FAKE_EXPORT CUresult cuDevicePrimaryCtxGetState(CUdevice device, unsigned *flags
 {
     FAKE_ENTER(INIT);
     *flags = 0;
-    *active = retained > 0;
+    *active = primaries[device].retained > 0;
     return use_device(device);
 }
 
@@ -332,7 +343,7 @@ FAKE_EXPORT CUresult cuCtxCreate_v2(CUcontext *context, unsigned, CUdevice devic
     FAKE_ENTER(INIT);
     if (CUresult error = use_device(device))
         return error;
-    *context = make_context(false);
+    *context = make_context(device, false);
     return push(*context);
 }
 
@@ -376,7 +387,7 @@ FAKE_EXPORT CUresult cuCtxGetCurrent(CUcontext *context)
 FAKE_EXPORT CUresult cuCtxGetDevice(CUdevice *device)
 {
     FAKE_ENTER(CONTEXT | SURVIVES_LOSS);
-    *device = 0;
+    *device = current_context()->device;
     return CUDA_SUCCESS;
 }
 

@@ -11,12 +11,14 @@
  *   FAKE_CUDA_SM=80            compute capability; 75 to 120
  *   FAKE_CUDA_DRIVER=12.0      version of the driver as CUDA counts: 12.0 is 525 (the default up to sm_90), 12.2 is 535,
  *                              12.4 is 550, 12.8 is 570 (the default from sm_100 on), 13.0 is 580
+ *   FAKE_CUDA_DEVICES=1        how many of them
  *   FAKE_CUDA_MEMORY=bytes     memory of the device (16 GiB)
  *   FAKE_CUDA_STREAMS=eager
  *   FAKE_CUDA_FAIL=function:nth:code[:sticky]   call nth (from 1) of a function, named without _v2, gives this error
  *                              number; sticky: the device is lost, and later calls give it too
  *   FAKE_CUDA_REPORT=path      at the end of the process these lines are appended to the file: "misuse ...", "leak
- * ...", "calls FUNCTION COUNT", "launches KERNEL COUNT", "memory PEAK" and finally "end"
+ * ...", "calls FUNCTION COUNT", "launches KERNEL COUNT", "device NUMBER LAUNCHES", "memory PEAK" and finally
+ *                              "end"
  *
  * One lock guards everything; device work runs while it is held, in the thread that waits.
  *
@@ -77,10 +79,12 @@ CUresult enter(const char *function, int need);
 /* Keeps and prints a mistake of the caller, and returns `error`. */
 CUresult misuse(CUresult error, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-void count_launch(const char *kernel);
+void count_launch(const char *kernel, CUdevice device);
+
+const int MAX_DEVICES = 16;
 
 struct Settings {
-    int sm;
+    int sm, devices;
     int driver; /* 12020 for CUDA 12.2 */
     size_t memory;
     bool eager;
@@ -194,6 +198,7 @@ extern const char *running_kernel;
 /* Handles of the API. */
 struct CUctx_st : fake::Object {
     bool primary = false;
+    CUdevice device = 0;
     CUstream default_stream = nullptr;
 };
 

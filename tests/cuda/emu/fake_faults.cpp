@@ -30,6 +30,7 @@ struct Fault {
 /* Never destroyed, as everything that the report and late calls need. */
 struct Book {
     std::map<std::string, long> calls, launches;
+    std::map<CUdevice, long> devices; /* launches on each */
     std::vector<std::string> misuses;
     std::unordered_map<const void *, Object *> objects;
     std::map<Kind, unsigned> numbers;
@@ -93,6 +94,9 @@ Book *read_book()
         bad_setting("FAKE_CUDA_STREAMS", streams);
     book->settings.eager = streams && strcmp(streams, "eager") == 0;
     book->settings.sm = (int)number_of("FAKE_CUDA_SM", 80, 30);
+    book->settings.devices = (int)number_of("FAKE_CUDA_DEVICES", 1, 0);
+    if (book->settings.devices > MAX_DEVICES)
+        bad_setting("FAKE_CUDA_DEVICES", getenv("FAKE_CUDA_DEVICES"));
     book->settings.driver = read_driver(book->settings.sm);
     book->settings.memory = (size_t)number_of("FAKE_CUDA_MEMORY", 16LL << 30, 0);
     book->fault = read_fault();
@@ -159,8 +163,9 @@ CUresult misuse(CUresult error, const char *format, ...)
     return error;
 }
 
-void count_launch(const char *kernel)
+void count_launch(const char *kernel, CUdevice device)
 {
+    book().devices[device]++;
     book().launches[kernel]++;
 }
 
@@ -251,6 +256,8 @@ __attribute__((destructor)) void write_report()
         fprintf(file, "calls %s %ld\n", entry.first.c_str(), entry.second);
     for (auto &entry : book().launches)
         fprintf(file, "launches %s %ld\n", entry.first.c_str(), entry.second);
+    for (auto &entry : book().devices)
+        fprintf(file, "device %d %ld\n", entry.first, entry.second);
     fprintf(file, "memory %zu\nend\n", peak_memory());
     fclose(file);
 }

@@ -116,7 +116,7 @@ CUresult run_kernel(const CUfunc_st *function, const Launch &l, const Parameters
     if (!function->module->live)
         return misuse(CUDA_ERROR_LAUNCH_FAILED, "%s runs after its module was unloaded", function->name.c_str());
     running_kernel = function->kernel->name;
-    count_launch(running_kernel);
+    count_launch(running_kernel, function->context->device);
     std::vector<void *> pointers = parameters.pointers;
     int error = emu::launch(function->kernel, l.grid, l.block, l.shared, pointers.data());
     running_kernel = nullptr;
