@@ -175,11 +175,12 @@ typedef struct sbv_attention_args {
     const float *gain;
 } sbv_attention_args;
 
-/* out[y] = sum over row y of |luma(now) - luma(before)|, luma 0.299 R + 0.587 G + 0.114 B of maps of colours.
- * Jobs: rows. */
+/* out[y] = sum over row y of |luma(now) - luma(before)|, luma the sum of the colours times their weights. Jobs: rows.
+ */
 typedef struct sbv_difference_args {
     sbv_map before, now;
     float *out;
+    float weight[3];
 } sbv_difference_args;
 
 /* Blur and reduction, D: out(x, y) = sum over i, j of kernel[i * side + j] * in(factor * x + j - side / 2,

@@ -11,9 +11,9 @@
 namespace
 {
 
-__device__ __forceinline__ float luma(const sbv_map &map, int64_t at)
+__device__ __forceinline__ float luma(const sbv_map &map, int64_t at, const float weight[3])
 {
-    return 0.299f * load_sample(map, at) + 0.587f * load_sample(map, at + 1) + 0.114f * load_sample(map, at + 2);
+    return weight[0] * load_sample(map, at) + weight[1] * load_sample(map, at + 1) + weight[2] * load_sample(map, at + 2);
 }
 
 } // namespace
@@ -26,7 +26,8 @@ KERNEL(LAUNCH_BOUNDS(SBV_REDUCE_THREADS, 2) sbv_difference, const sbv_difference
     const int y = blockIdx.x;
     float sum = 0.0f;
     for (int x = threadIdx.x; x < a.now.w; x += SBV_REDUCE_THREADS)
-        sum += fabsf(luma(a.now, sample_offset(a.now, x, y)) - luma(a.before, sample_offset(a.before, x, y)));
+        sum += fabsf(luma(a.now, sample_offset(a.now, x, y), a.weight) -
+                     luma(a.before, sample_offset(a.before, x, y), a.weight));
     sum = sum_of_block(sum, scratch);
     if (threadIdx.x == 0)
         a.out[y] = sum;

@@ -7,9 +7,9 @@
 
 #include "kernels/samples.h"
 
-static float luma(const float *rgb)
+static float luma(const float weight[3], const float *rgb)
 {
-    return 0.299f * rgb[0] + 0.587f * rgb[1] + 0.114f * rgb[2];
+    return weight[0] * rgb[0] + weight[1] * rgb[1] + weight[2] * rgb[2];
 }
 
 void sbv_difference_c(const sbv_difference_args *a, int begin, int end)
@@ -17,7 +17,7 @@ void sbv_difference_c(const sbv_difference_args *a, int begin, int end)
     for (int y = begin; y < end; y++) {
         double sum = 0;
         for (int x = 0; x < a->now.w; x++)
-            sum += fabsf(luma(sbv_at(&a->now, x, y)) - luma(sbv_at(&a->before, x, y)));
+            sum += fabsf(luma(a->weight, sbv_at(&a->now, x, y)) - luma(a->weight, sbv_at(&a->before, x, y)));
         a->out[y] = (float)sum;
     }
 }

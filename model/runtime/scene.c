@@ -8,9 +8,25 @@
 #include <math.h>
 #include <stdlib.h>
 
-int sbv_scene_score(const sbv_exec *exec, sbv_map before, sbv_map now, void *sums, float *change, float *score)
+#include "kernels/colour_codes.h"
+
+/* Codes of 8 bits from black to white. */
+static float luma_codes(const sbv_stream *stream)
 {
-    sbv_difference_args difference = {before, now, sums};
+    return stream->rgb || stream->full_range ? 255 : 219;
+}
+
+int sbv_scene_score(const sbv_exec *exec, const sbv_stream *stream, sbv_map before, sbv_map now, void *sums,
+                    float *change, float *score)
+{
+    const sbv_luma_weights k = sbv_luma_weights_of(stream->rgb ? SBV_MATRIX_BT601 : stream->matrix);
+    const float codes = luma_codes(stream);
+    sbv_difference_args difference = {
+        .before = before,
+        .now = now,
+        .out = sums,
+        .weight = {codes * k.r, codes * k.g, codes * k.b},
+    };
     const size_t size = (size_t)now.h * sizeof(float);
     float *row = malloc(size);
     double sum = 0;
@@ -19,9 +35,9 @@ int sbv_scene_score(const sbv_exec *exec, sbv_map before, sbv_map now, void *sum
     if (ret >= 0 && (ret = sbv_download(exec, row, sums, size)) >= 0) {
         for (int y = 0; y < now.h; y++)
             sum += row[y];
-        float mean = (float)(sum / ((double)now.w * now.h)), jump = fabsf(mean - *change);
+        const float mean = (float)(sum / ((double)now.w * now.h)), jump = fabsf(mean - *change);
         *change = mean;
-        *score = mean < jump ? mean : jump;
+        *score = fminf(fminf(mean, jump) / 100, 1);
     }
     free(row);
     return ret;

@@ -8,9 +8,11 @@
 
 #include "model/runtime/run_ops.h"
 
-/* Scene change between two frames of one size as FFmpeg's select filter scores it, on luma -> *score, 0 to 1: the mean
- * absolute difference, or how much that differs from the one before, whichever is less. *change holds the mean absolute
- * difference. sums: memory for one float per row. Errors: MEMORY, DEVICE, not reported. */
-int sbv_scene_score(const sbv_exec *exec, sbv_map before, sbv_map now, void *sums, float *change, float *score);
+/* Scene change between two frames of a stream as FFmpeg's select filter scores it -> *score, 0 to 1: the mean absolute
+ * difference of luma in codes of 8 bits, or how much that differs from the one before, whichever is less, divided by
+ * 100. *change holds the mean absolute difference. sums: memory for one float per row. Errors: MEMORY, DEVICE, not
+ * reported. */
+int sbv_scene_score(const sbv_exec *exec, const sbv_stream *stream, sbv_map before, sbv_map now, void *sums,
+                    float *change, float *score);
 
 #endif /* SBV_RUNTIME_SCENE_H */

@@ -23,7 +23,7 @@ const char *sbv_version(void)
 
 void sbv_config_default(sbv_config *config)
 {
-    *config = (sbv_config){.border = SBV_BORDER_REPLICATE};
+    *config = (sbv_config){.border = SBV_BORDER_REPLICATE, .scene = SBV_SCENE_DEFAULT};
 }
 
 /* Begins a call: the device's context is current until sbv_engine_leave. */

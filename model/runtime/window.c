@@ -26,8 +26,8 @@ int sbv_window_detect_cut(sbv_engine *e, sbv_timeline *t, sbv_slot *slot)
     int ret = SBV_OK;
     slot->first_of_shot = t->received == 0;
     if (e->config.scene > 0 && t->received > 0)
-        ret = sbv_scene_score(&e->exec, sbv_slot_of(e, t->received - 1)->rgb, slot->rgb, e->ws.row_sums, &t->change,
-                              &score);
+        ret = sbv_scene_score(&e->exec, &e->stream, sbv_slot_of(e, t->received - 1)->rgb, slot->rgb, e->ws.row_sums,
+                              &t->change, &score);
     if (ret == SBV_ERROR_MEMORY)
         sbv_fail(&e->report, ret, "out of memory: differences between two frames");
     if (score > e->config.scene)

@@ -24,7 +24,7 @@ import random_model  # noqa: E402
 
 PUBLISHED = "published size"
 # Options of the filter that cost time, where it has them.
-OPTIONS = ("scene=0.3", "refine=5")
+OPTIONS = ("scene=0", "refine=5")
 
 
 def sections_of(text: str) -> tuple[str, ...]:

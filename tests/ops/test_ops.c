@@ -384,7 +384,7 @@ static void test_difference(void **unused)
     (void)unused;
     for (size_t i = 0; i < sizeof(sums) / sizeof(sums[0]); i++)
         sums[i] = PATTERN;
-    sbv_difference_args a = {before.map, now.map, sums + 2};
+    sbv_difference_args a = {before.map, now.map, sums + 2, {0.3f, 2, 0.1f}};
     RUN(difference, &a, 5);
     for (int y = 0; y < 5; y++) {
         double sum = 0;
@@ -392,7 +392,7 @@ static void test_difference(void **unused)
             double d[3];
             for (int c = 0; c < 3; c++)
                 d[c] = (double)*at(now.map, x, y, c) - *at(before.map, x, y, c);
-            sum += fabs(0.299 * d[0] + 0.587 * d[1] + 0.114 * d[2]);
+            sum += fabs((double)a.weight[0] * d[0] + (double)a.weight[1] * d[1] + (double)a.weight[2] * d[2]);
         }
         check(sums[2 + y], sum, 7 * 6);
     }

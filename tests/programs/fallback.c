@@ -148,6 +148,7 @@ int main(int argc, char **argv)
     }
     draw_frames();
     config.model_path = argv[1];
+    config.scene = 0;
     config.log = count;
     config.threads = 1;
     config.refine = argc > 5 ? atoi(argv[5]) : 0;

@@ -292,7 +292,8 @@ int main(int argc, char **argv)
     npy frames;
     sbv_config_default(&config);
     config.log = print_error;
-    config.phase = SBV_PHASE_MODEL; /* as the definition of the network has it */
+    config.scene = 0; /* as the definition of the network has it, and phase too */
+    config.phase = SBV_PHASE_MODEL;
     if (choose(&config, argc, argv) < 0) {
         fprintf(stderr, "usage: golden_stages MODEL.bin PREFIX [cpu|cuda [fp32|fp16|bf16]]\n");
         return 2;

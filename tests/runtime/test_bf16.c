@@ -54,6 +54,7 @@ static sbv_session *open_session(const char *model, enum sbv_precision precision
     config.model_path = model;
     config.backend = SBV_BACKEND_CPU;
     config.precision = precision;
+    config.scene = 0;
     config.tile = tile;
     config.threads = threads;
     config.log = keep_message;

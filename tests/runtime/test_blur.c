@@ -41,6 +41,7 @@ static sbv_config configuration(void)
     sbv_config_default(&config);
     config.model_path = model_path;
     config.backend = SBV_BACKEND_CPU;
+    config.scene = 0;
     config.threads = 1;
     config.log = keep_message;
     return config;
@@ -459,7 +460,7 @@ static void test_interval(void **unused)
         assert_true(at[0] == 0 && at[1] == 3 && at[2] == 6);
         sbv_flush(s);
     }
-    s->engine.config.scene = 0.2f;
+    s->engine.config.scene = SBV_SCENE_DEFAULT;
     assert_int_equal(estimates(s, at), 3);
     assert_true(at[0] == 0 && at[1] == 3 && at[2] == CUT);
     sbv_close(&s);

@@ -44,6 +44,7 @@ static sbv_session *open_session(enum sbv_border border, int tile, int threads)
     config.model_path = model_path;
     config.precision = SBV_PRECISION_FP32;
     config.border = border;
+    config.scene = 0; /* windows of frames that have nothing in common */
     config.tile = tile;
     config.threads = threads;
     config.log = fail_on_error;
@@ -382,7 +383,7 @@ static void test_scene_cut(void **unused)
     assert_int_equal(outputs_of(s, second, 3, expected + 3), 3);
     assert_int_equal(outputs_of(s, shots, 6, sums), 6);
     assert_true(sums[2] != expected[2] && sums[3] != expected[3]); /* off: windows reach across the cut */
-    s->engine.config.scene = 0.2f;
+    s->engine.config.scene = SBV_SCENE_DEFAULT;
     assert_int_equal(outputs_of(s, shots, 6, sums), 6);
     assert_memory_equal(sums, expected, sizeof(sums));
     sbv_close(&s);

@@ -48,6 +48,7 @@ static sbv_session *opened(enum sbv_phase phase, int tile, int w, int h)
     config.backend = SBV_BACKEND_CPU;
     config.precision = precision;
     config.threads = 1;
+    config.scene = 0;
     config.phase = phase;
     config.tile = tile;
     config.log = fail_on_error;

@@ -235,8 +235,8 @@ static void run_difference(cuda_test *t, int w, int h, int jobs_left)
     layout.row_gap = 1;
     test_map *before = test_map_new(t, TEST_IN, layout), *now = test_map_new(t, TEST_IN, layout);
     test_map *out = test_map_new(t, TEST_OUT, vector(h));
-    const sbv_difference_args host = {before->host, now->host, out->host.data};
-    const sbv_difference_args device = {before->device, now->device, out->device.data};
+    const sbv_difference_args host = {before->host, now->host, out->host.data, {0.25f, 0.5f, 0.125f}};
+    const sbv_difference_args device = {before->device, now->device, out->device.data, {0.25f, 0.5f, 0.125f}};
     test_upload(t);
     sbv_difference_c(&host, 0, h - jobs_left);
     TEST_RUN(t, t->backend->difference(t->backend, &device, h - jobs_left));
