@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
+#include <locale.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -33,6 +34,7 @@ struct reader {
     const char *path;
     FILE *file;
     sbv_report *report;
+    locale_t c; /* in which numbers have a point */
 };
 
 __attribute__((format(printf, 2, 3))) static int refuse(const struct reader *r, const char *format, ...)
@@ -159,6 +161,15 @@ static int read_npy(const struct reader *r, float *kernel, int *rows, int *colum
     return SBV_OK;
 }
 
+/* As strtof, whatever the program's locale says of decimal points. */
+static float parse(const struct reader *r, const char *word, char **end)
+{
+    const locale_t host = uselocale(r->c);
+    const float value = strtof(word, end);
+    uselocale(host);
+    return value;
+}
+
 /* Adds the numbers of a line of text to the kernel. *columns is 0 before the first row. */
 static int read_row(const struct reader *r, char *line, int number, float *kernel, int *rows, int *columns)
 {
@@ -171,7 +182,7 @@ static int read_row(const struct reader *r, char *line, int number, float *kerne
         if (count == most || *rows == SBV_BLUR_SIDE_MAX)
             return refuse(r, "line %d: more than %d %s", number, count == most ? most : SBV_BLUR_SIDE_MAX,
                           count == most ? "columns" : "rows");
-        kernel[*rows * *columns + count++] = strtof(word, &end);
+        kernel[*rows * *columns + count++] = parse(r, word, &end);
         if (end != word + length)
             return refuse(r, "line %d: '%.*s' is not a number", number, length < 40 ? length : 40, word);
     }
@@ -239,12 +250,14 @@ static int read_either(const struct reader *r, float *kernel, int *side)
 int sbv_read_kernel(const char *path, float *kernel, int *side, sbv_log_fn *log, void *log_opaque)
 {
     sbv_report report = {.log = log, .opaque = log_opaque};
-    struct reader r = {path, NULL, &report};
+    struct reader r = {path, NULL, &report, newlocale(LC_NUMERIC_MASK, "C", (locale_t)0)};
     struct stat info;
     int ret, fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC); /* a FIFO must not make it wait for a writer */
     if (fd >= 0 && !(r.file = fdopen(fd, "rb")))
         close(fd);
-    if (!r.file || fstat(fileno(r.file), &info) < 0)
+    if (!r.c)
+        ret = sbv_fail(&report, SBV_ERROR_MEMORY, "out of memory: kernel file");
+    else if (!r.file || fstat(fileno(r.file), &info) < 0)
         ret = refuse(&r, "%s", strerror(errno));
     else if (!S_ISREG(info.st_mode))
         ret = refuse(&r, "not a regular file");
@@ -252,6 +265,8 @@ int sbv_read_kernel(const char *path, float *kernel, int *side, sbv_log_fn *log,
         ret = read_either(&r, kernel, side);
     if (r.file)
         fclose(r.file);
+    if (r.c)
+        freelocale(r.c);
     return ret;
 }
 
@@ -282,9 +297,8 @@ static int write_at(sbv_kernel_writer *w, const void *data, size_t size, off_t p
 }
 
 /* The header, of one length whatever the number of kernels is. */
-static int write_header(sbv_kernel_writer *w)
+static void make_header(const sbv_kernel_writer *w, unsigned char header[WRITTEN])
 {
-    unsigned char header[WRITTEN];
     const int start = MAGIC_SIZE + 4, length = WRITTEN - start;
     char text[WRITTEN];
     snprintf(text, sizeof(text), "{'descr': '<f4', 'fortran_order': False, 'shape': (%10" PRId64 ", %d, %d), }",
@@ -295,10 +309,38 @@ static int write_header(sbv_kernel_writer *w)
     memset(header + start, ' ', (size_t)length);
     memcpy(header + start, text, strlen(text));
     header[WRITTEN - 1] = '\n';
+}
+
+static int write_header(sbv_kernel_writer *w)
+{
+    unsigned char header[WRITTEN];
+    make_header(w, header);
     return write_at(w, header, sizeof(header), 0);
 }
 
-int sbv_kernel_writer_open(sbv_kernel_writer **writer, const char *path, int size, sbv_log_fn *log, void *log_opaque)
+/* Sets w->kernels to what the file says, if it is one that a writer of kernels of this size left. */
+static int read_written(sbv_kernel_writer *w)
+{
+    unsigned char found[WRITTEN], header[WRITTEN];
+    char text[WRITTEN + 1] = "";
+    const char *shape;
+    struct stat info;
+    if (pread(w->fd, found, WRITTEN, 0) == WRITTEN && !fstat(w->fd, &info)) {
+        memcpy(text, found, WRITTEN);
+        shape = strstr(text + MAGIC_SIZE + 4, "'shape': (");
+        w->kernels = shape ? strtoll(shape + strlen("'shape': ("), NULL, 10) : -1;
+        make_header(w, header);
+        if (w->kernels >= 0 && !memcmp(found, header, WRITTEN) &&
+            w->kernels <= (info.st_size - WRITTEN) / (w->size * w->size * (int64_t)sizeof(uint32_t)))
+            return SBV_OK;
+    }
+    return sbv_fail(&w->report, SBV_ERROR_FILE,
+                    "kernel file '%s': cannot go on: not one of kernels of %dx%d, written here", w->path, w->size,
+                    w->size);
+}
+
+static int open_writer(sbv_kernel_writer **writer, const char *path, int size, int append, sbv_log_fn *log,
+                       void *log_opaque)
 {
     sbv_report report = {.log = log, .opaque = log_opaque};
     sbv_kernel_writer *w;
@@ -312,16 +354,33 @@ int sbv_kernel_writer_open(sbv_kernel_writer **writer, const char *path, int siz
     w->report = report;
     w->size = size;
     strcpy(w->path, path);
-    w->fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_NONBLOCK | O_CLOEXEC, 0666);
-    ret = w->fd >= 0
-              ? write_header(w)
-              : sbv_fail(&w->report, SBV_ERROR_FILE, "kernel file '%s': cannot be created: %s", path, strerror(errno));
+    w->fd = append ? open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC)
+                   : open(path, O_WRONLY | O_CREAT | O_TRUNC | O_NONBLOCK | O_CLOEXEC, 0666);
+    if (w->fd < 0)
+        ret = sbv_fail(&w->report, SBV_ERROR_FILE, "kernel file '%s': cannot be %s: %s", path,
+                       append ? "opened" : "created", strerror(errno));
+    else
+        ret = append ? read_written(w) : write_header(w);
     if (ret < 0) {
         sbv_kernel_writer_close(&w);
         return ret;
     }
     *writer = w;
     return SBV_OK;
+}
+
+int sbv_kernel_writer_open(sbv_kernel_writer **writer, const char *path, int size, sbv_log_fn *log, void *log_opaque)
+{
+    return open_writer(writer, path, size, 0, log, log_opaque);
+}
+
+int sbv_kernel_writer_append(sbv_kernel_writer **writer, const char *path, int size, sbv_log_fn *log, void *log_opaque)
+{
+    const int ret = open_writer(writer, path, size, 1, log, log_opaque);
+    if (ret >= 0)
+        sbv_say(&(*writer)->report, SBV_LOG_INFO, "kernel file '%s': goes on after %" PRId64 " kernels", path,
+                (*writer)->kernels);
+    return ret;
 }
 
 /* First the values, then the header that counts them: at no time does it promise what is not there. */

@@ -5,6 +5,7 @@
  * This file is part of Self-Blind-VSR for FFmpeg. SPDX-License-Identifier: LGPL-2.1-or-later
  */
 #define _GNU_SOURCE
+#include <locale.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -286,6 +287,76 @@ static void test_not_written(void **state)
         assert_int_equal(sbv_kernel_writer_open(&writer, path, side, keep_message, NULL), SBV_ERROR_ARGUMENT);
 }
 
+static float third_of_written(int number)
+{
+    return (float)number / 3;
+}
+
+/* A second writer goes on where the first ended, and refuses what the first did not write. */
+static void test_appended(void **state)
+{
+    sbv_kernel_writer *writer;
+    char saved[128 + 4 * 4 * 3];
+    (void)state;
+    assert_int_equal(sbv_kernel_writer_open(&writer, path, 2, keep_message, NULL), SBV_OK);
+    for (int number = 0; number < 3; number++) {
+        const float value = third_of_written(number), written[4] = {value, value, value, value};
+        assert_int_equal(sbv_kernel_writer_add(writer, written), SBV_OK);
+        assert_int_equal(sbv_kernel_writer_close(&writer), SBV_OK);
+        messages = 0;
+        assert_int_equal(sbv_kernel_writer_append(&writer, path, 2, keep_message, NULL), SBV_OK);
+        assert_int_equal(messages, 1);
+        assert_non_null(strstr(message, "goes on after"));
+    }
+    assert_int_equal(sbv_kernel_writer_close(&writer), SBV_OK);
+    FILE *file = fopen(path, "rb");
+    assert_int_equal(fread(saved, 1, sizeof(saved), file), sizeof(saved));
+    assert_int_equal(getc(file), EOF);
+    fclose(file);
+    assert_non_null(strstr(saved + 10, "(         3, 2, 2)"));
+    for (int i = 0; i < 12; i++) {
+        float value;
+        memcpy(&value, saved + 128 + 4 * i, 4);
+        assert_true(value == third_of_written(i / 4));
+    }
+    assert_int_equal(sbv_kernel_writer_append(&writer, path, 3, keep_message, NULL), SBV_ERROR_FILE);
+    assert_null(writer);
+    assert_non_null(strstr(message, "cannot go on"));
+    put(saved, sizeof(saved) - 1); /* the last value is cut */
+    assert_int_equal(sbv_kernel_writer_append(&writer, path, 2, keep_message, NULL), SBV_ERROR_FILE);
+    put("# rows\n1\n", 9);
+    assert_int_equal(sbv_kernel_writer_append(&writer, path, 2, keep_message, NULL), SBV_ERROR_FILE);
+    assert_int_equal(sbv_kernel_writer_append(&writer, "/tmp/no/such", 2, keep_message, NULL), SBV_ERROR_FILE);
+}
+
+/* Numbers of text have points where the program's locale has commas. */
+static void test_locale(void **state)
+{
+    char folder[] = "/tmp/sbv-locale-XXXXXX", command[128];
+    static const char text[] = "0.0 0.125 0.0\n0.125,0.5,0.125\n0.0 1.25e-1 0.0\n";
+    (void)state;
+    assert_non_null(mkdtemp(folder));
+    snprintf(command, sizeof(command), "localedef -i de_DE -f UTF-8 %s/de_DE.UTF-8 2>/dev/null", folder);
+    const int made = system(command);
+    setenv("LOCPATH", folder, 1);
+    const int comma = setlocale(LC_ALL, "de_DE.UTF-8") && *localeconv()->decimal_point == ',';
+    put(text, sizeof(text) - 1);
+    const int ret = comma ? get() : SBV_OK;
+    const int kept = !comma || *localeconv()->decimal_point == ',';
+    setlocale(LC_ALL, "C");
+    unsetenv("LOCPATH");
+    snprintf(command, sizeof(command), "rm -r %s", folder);
+    assert_int_equal(system(command), 0);
+    if (!comma) {
+        print_message("no locale with a decimal comma: localedef ended with %d\n", made);
+        skip();
+    }
+    assert_int_equal(ret, SBV_OK);
+    assert_true(kept);
+    assert_int_equal(side, 3);
+    assert_true(kernel[4] == 0.5f && kernel[1] == 0.125f && kernel[7] == 0.125f);
+}
+
 static int make_file(void **state)
 {
     (void)state;
@@ -301,9 +372,10 @@ static int remove_file(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_npy),     cmocka_unit_test(test_text),       cmocka_unit_test(test_sides),
-        cmocka_unit_test(test_refused), cmocka_unit_test(test_not_a_text), cmocka_unit_test(test_read_error),
-        cmocka_unit_test(test_damaged), cmocka_unit_test(test_written),    cmocka_unit_test(test_not_written),
+        cmocka_unit_test(test_npy),     cmocka_unit_test(test_text),        cmocka_unit_test(test_sides),
+        cmocka_unit_test(test_refused), cmocka_unit_test(test_not_a_text),  cmocka_unit_test(test_read_error),
+        cmocka_unit_test(test_damaged), cmocka_unit_test(test_written),     cmocka_unit_test(test_appended),
+        cmocka_unit_test(test_locale),  cmocka_unit_test(test_not_written),
     };
     return cmocka_run_group_tests(tests, make_file, remove_file);
 }
