@@ -27,8 +27,10 @@
 #include "libavutil/frame.h"
 #include "libavutil/hwcontext.h"
 #include "libavutil/imgutils.h"
+#include "libavutil/mem.h"
 #include "libavutil/opt.h"
 #include "libavutil/pixdesc.h"
+#include "libavutil/thread.h"
 #include "libavutil/version.h"
 #if CONFIG_CUDA
 #include "libavutil/hwcontext_cuda_internal.h"
@@ -62,6 +64,11 @@ typedef AVFilter FFFilter;
 #define HAVE_LINK_COLOUR    (LIBAVFILTER_VERSION_MAJOR >= 10)                       /* 7.0 */
 #define HAVE_ALPHA_MODE     (LIBAVFILTER_VERSION_INT >= AV_VERSION_INT(11, 8, 100)) /* 8.1 */
 #define HAVE_HINT_AND_LCEVC (LIBAVUTIL_VERSION_INT >= AV_VERSION_INT(59, 39, 100))  /* 7.1 */
+#ifdef AV_FRAME_FLAG_INTERLACED
+#define IS_INTERLACED(frame) ((frame)->flags & AV_FRAME_FLAG_INTERLACED)
+#else
+#define IS_INTERLACED(frame) ((frame)->interlaced_frame)
+#endif
 
 typedef struct SelfBlindVSRContext {
     const AVClass *class;
@@ -84,6 +91,7 @@ typedef struct SelfBlindVSRContext {
     float blur[SBV_BLUR_SIDE_MAX * SBV_BLUR_SIDE_MAX]; /* the kernel of the option of that name */
     int blur_side;                                     /* 0: not known */
     sbv_kernel_writer *kernels;                        /* of kernel_file */
+    struct KernelFile *file;                           /* and what all filters know of it */
 
     sbv_session *session;
     AVBufferRef *device; /* of CUDA frames; the session works in its context and stream */
@@ -107,6 +115,8 @@ typedef struct SelfBlindVSRContext {
     int64_t returned;   /* frames received */
     int status;         /* of the input, once it ended */
     int64_t status_pts;
+    int waiting; /* somebody asked for a frame, and what is held does not make one yet */
+    int told_interlaced;
     int told_matrix[2]; /* that it is guessed: not supported, not specified */
 } SelfBlindVSRContext;
 
@@ -145,7 +155,7 @@ static const AVOption selfblindvsr_options[] = {
     CHOICE("phase", "auto", SBV_PHASE_AUTO, "in its place, as that of a scaler"),
     CHOICE("phase", "model", SBV_PHASE_MODEL, "where the model makes it, further up and left"),
     { "scene", "scene cut threshold, 0 to 1, on the scene score of the select filter, of luma; 0: no detection",
-      OFFSET(scene), AV_OPT_TYPE_FLOAT, { .dbl = 0 }, 0, 1, FLAGS },
+      OFFSET(scene), AV_OPT_TYPE_FLOAT, { .dbl = SBV_SCENE_DEFAULT }, 0, 1, FLAGS },
     { "tile", "side of the tiles worked on, 16 or more input pixels; 0: as large as max_memory allows", OFFSET(tile),
       AV_OPT_TYPE_INT, { .i64 = 0 }, 0, 8192, FLAGS },
     { "max_memory", "most memory to work with, MiB; 0: what the machine has", OFFSET(max_memory), AV_OPT_TYPE_INT,
@@ -328,13 +338,105 @@ static av_cold int init(AVFilterContext *ctx)
     return open_session(ctx, SBV_BACKEND_CPU, s->backend == SBV_BACKEND_CPU ? s->precision : SBV_PRECISION_AUTO);
 }
 
+/* The files that filters of this process write kernels to, or have. */
+typedef struct KernelFile {
+    struct KernelFile *next;
+    int busy;
+    char path[];
+} KernelFile;
+
+static KernelFile *kernel_files;
+static AVMutex kernel_files_lock = AV_MUTEX_INITIALIZER;
+
+/* The entry of this path, made where there is none; NULL without memory. *begun: whether it was there. */
+static KernelFile *find_kernel_file(const char *path, int *begun)
+{
+    const size_t size = strlen(path) + 1;
+    KernelFile *file = kernel_files;
+
+    while (file && strcmp(file->path, path))
+        file = file->next;
+    *begun = !!file;
+    if (!file && (file = av_mallocz(sizeof(*file) + size))) {
+        memcpy(file->path, path, size);
+        file->next = kernel_files;
+        kernel_files = file;
+    }
+    return file;
+}
+
+/* Opens kernel_file. The ffmpeg program makes its filters anew where the size of the pictures changes, say: they go on
+ * where those before them ended. */
+static int open_kernel_file(AVFilterContext *ctx, int side)
+{
+    SelfBlindVSRContext *s = ctx->priv;
+    int begun, ret;
+    KernelFile *file = find_kernel_file(s->kernel_file, &begun);
+
+    if (!file)
+        return AVERROR(ENOMEM);
+    if (file->busy) {
+        av_log(ctx, AV_LOG_ERROR, "kernel_file '%s' is being written by another filter\n", s->kernel_file);
+        return AVERROR(EINVAL);
+    }
+    if (begun && sbv_kernel_writer_append(&s->kernels, s->kernel_file, side, log_message, ctx) < 0) {
+        av_log(ctx, AV_LOG_WARNING, "kernel_file '%s' begins anew\n", s->kernel_file);
+        begun = 0;
+    }
+    if (!begun && (ret = sbv_kernel_writer_open(&s->kernels, s->kernel_file, side, log_message, ctx)) < 0)
+        return averror(ret);
+    file->busy = 1;
+    s->file = file;
+    return 0;
+}
+
+static int close_kernels(SelfBlindVSRContext *s)
+{
+    const int ret = averror(sbv_kernel_writer_close(&s->kernels));
+
+    ff_mutex_lock(&kernel_files_lock);
+    if (s->file)
+        s->file->busy = 0;
+    s->file = NULL;
+    ff_mutex_unlock(&kernel_files_lock);
+    return ret;
+}
+
+static int open_kernels(AVFilterContext *ctx)
+{
+    SelfBlindVSRContext *s = ctx->priv;
+    int ret;
+
+    close_kernels(s);
+    if (!s->kernel_file)
+        return 0;
+    ff_mutex_lock(&kernel_files_lock);
+    ret = open_kernel_file(ctx, s->blur_side ? s->blur_side : sbv_model(s->session)->kernel_size);
+    ff_mutex_unlock(&kernel_files_lock);
+    return ret;
+}
+
+/* A program may free the filters without telling them that their stream ended: where it makes new ones for pictures of
+ * another size, say. */
+static void tell_lost(AVFilterContext *ctx)
+{
+    const SelfBlindVSRContext *s = ctx->priv;
+    const int lost = s->waiting && s->border != SBV_BORDER_NONE ? av_fifo_can_read(s->held) : 0;
+
+    if (lost > 0)
+        av_log(ctx, AV_LOG_WARNING,
+               "The filters were freed before their stream ended: the last %d frame%s of %" PRId64 " %s lost\n", lost,
+               lost > 1 ? "s" : "", s->sent, lost > 1 ? "are" : "is");
+}
+
 static av_cold void uninit(AVFilterContext *ctx)
 {
     SelfBlindVSRContext *s = ctx->priv;
     AVFrame *frame;
 
+    tell_lost(ctx);
     sbv_close(&s->session);
-    sbv_kernel_writer_close(&s->kernels);
+    close_kernels(s);
     avfilter_graph_free(&s->scaler);
     av_frame_free(&s->next);
     while (s->held && av_fifo_read(s->held, &frame, 1) >= 0)
@@ -413,16 +515,6 @@ static int make_frames_context(AVFilterLink *outlink)
     frames->width = FFALIGN(outlink->w, 32);
     frames->height = FFALIGN(outlink->h, 32);
     return av_hwframe_ctx_init(link->hw_frames_ctx);
-}
-
-/* Opens kernel_file, if there is one. */
-static int open_kernels(AVFilterContext *ctx)
-{
-    SelfBlindVSRContext *s = ctx->priv;
-    const int side = s->blur_side ? s->blur_side : sbv_model(s->session)->kernel_size;
-
-    sbv_kernel_writer_close(&s->kernels);
-    return s->kernel_file ? averror(sbv_kernel_writer_open(&s->kernels, s->kernel_file, side, log_message, ctx)) : 0;
 }
 
 static int config_output(AVFilterLink *outlink)
@@ -699,6 +791,18 @@ static int scale_frame(AVFilterContext *ctx, AVFrame *frame)
     return ret;
 }
 
+static void check_interlaced(AVFilterContext *ctx, const AVFrame *frame)
+{
+    SelfBlindVSRContext *s = ctx->priv;
+
+    if (!s->told_interlaced && IS_INTERLACED(frame)) {
+        av_log(ctx, AV_LOG_WARNING,
+               "Frames are flagged as interlaced: restored as they are, two fields woven together; put bwdif or yadif "
+               "before the filter\n");
+        s->told_interlaced = 1;
+    }
+}
+
 /* Takes a frame from the input. Where it looks different, those before it must come out first. */
 static int take_frame(AVFilterContext *ctx, AVFrame *frame)
 {
@@ -710,6 +814,7 @@ static int take_frame(AVFilterContext *ctx, AVFrame *frame)
         av_frame_free(&frame);
         return ret;
     }
+    check_interlaced(ctx, frame);
     if (!s->described)
         return describe_and_send(ctx, frame);
     stream = stream_of(ctx, frame);
@@ -756,12 +861,15 @@ static void fill_padding(const SelfBlindVSRContext *s, AVFrame *frame)
             memset(frame->data[0] + (ptrdiff_t)y * frame->linesize[0], 0xFF, 4 * (size_t)frame->width);
 }
 
+/* With four decimals and a point before them, whatever the locale of the program is. */
 static void set_metadata(AVFrame *frame, const char *name, double value)
 {
-    char key[64], text[32];
+    char key[64], text[32] = "nan";
+    const long long units = isnan(value) ? 0 : llrint(fabs(value) * 10000);
 
     snprintf(key, sizeof(key), "lavfi.selfblindvsr.%s", name);
-    snprintf(text, sizeof(text), "%.4f", value);
+    if (!isnan(value))
+        snprintf(text, sizeof(text), "%s%lld.%04lld", value < 0 && units ? "-" : "", units / 10000, units % 10000);
     av_dict_set(&frame->metadata, key, text, 0);
 }
 
@@ -860,7 +968,7 @@ static int finish(AVFilterContext *ctx)
     if (s->status == AVERROR_EOF && s->sent && !s->returned)
         av_log(ctx, AV_LOG_WARNING, "No frame came out: border=none needs at least %d frames, there were %" PRId64 "\n",
                sbv_model(s->session)->sequence, s->sent);
-    if ((ret = wait_for_device(ctx)) < 0 || (ret = averror(sbv_kernel_writer_close(&s->kernels))) < 0)
+    if ((ret = wait_for_device(ctx)) < 0 || (ret = close_kernels(s)) < 0)
         return ret;
     ff_outlink_set_status(ctx->outputs[0], s->status, s->status_pts);
     return 0;
@@ -880,7 +988,8 @@ static int feed(AVFilterContext *ctx)
         return take_frame(ctx, frame);
     if (ff_inlink_acknowledge_status(inlink, &s->status, &s->status_pts))
         return end_stream(s);
-    if (ff_outlink_frame_wanted(outlink))
+    s->waiting = ff_outlink_frame_wanted(outlink);
+    if (s->waiting)
         ff_inlink_request_frame(inlink);
     return FFERROR_NOT_READY;
 }
@@ -892,6 +1001,7 @@ static int activate(AVFilterContext *ctx)
     int64_t tag;
     int ret;
 
+    s->waiting = 0;
     FF_FILTER_FORWARD_STATUS_BACK(outlink, inlink);
 
     do {
@@ -904,6 +1014,9 @@ static int activate(AVFilterContext *ctx)
             ret = feed(ctx);
         } else if (ret == SBV_END) {
             const int ended = !s->next;
+            /* Not together with the last frame: filters that look for the end first, as xfade does, would drop it. */
+            if (ended && !ff_outlink_frame_wanted(outlink))
+                return FFERROR_NOT_READY;
             ret = finish(ctx);
             if (ended)
                 return ret;

@@ -112,7 +112,7 @@ def test_scene_cut_begins_anew(ffmpeg: FFmpeg, models: Models, tmp_path: Path) -
     changes = [i for i in range(1, 8) if frames[i] != frames[i - 1]]
     assert changes and 4 <= changes[0] <= 5
     assert len(np.load(path)) == 1 + len(changes)
-    frames = metadata(ffmpeg, vsr(models.kernel, "kernel_interval=100", f"kernel_file={path}"), data)
+    frames = metadata(ffmpeg, vsr(models.kernel, "kernel_interval=100", "scene=0", f"kernel_file={path}"), data)
     assert frames == [frames[0]] * 8 and len(np.load(path)) == 1
 
 

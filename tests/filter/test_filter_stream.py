@@ -5,7 +5,9 @@ SPDX-License-Identifier: LGPL-2.1-or-later
 from __future__ import annotations
 
 import re
+import signal
 import struct
+import subprocess
 import zlib
 from pathlib import Path
 
@@ -122,9 +124,64 @@ def test_scene_cut(ffmpeg: FFmpeg, models: Models) -> None:
         return checksums(ffmpeg.packets(*INPUT, "-vf", vsr(models.random, options), data=clip))
 
     alone = run(dark) + run(bright)
-    assert run(dark + bright, "scene=0.3") == alone
-    blind = run(dark + bright)
+    assert run(dark + bright) == run(dark + bright, "scene=0.3") == alone
+    blind = run(dark + bright, "scene=0")
     assert [i for i in range(9) if blind[i] != alone[i]] == [2, 3, 4, 5]
+
+
+# Of what a clip is made of, and how much of its second shot is that of another clip.
+SCORED = [("yuv420p", "", 0.3), ("yuv420p", "", 0.7), ("yuvj420p", "", 0.6), ("yuv420p10", "", 0.5), ("gray", "", 0.6),
+          ("yuv444p", ",setparams=colorspace=bt709", 0.8)]
+
+
+@pytest.mark.parametrize("pix_fmt, tags, share", SCORED)
+def test_scene_score_is_that_of_select(ffmpeg: FFmpeg, models: Models, pix_fmt: str, tags: str, share: float) -> None:
+    """A cut is found up to the score that the select filter gives it, within 0.004."""
+    graph = (f"mandelbrot=s=64x48:r=25,format=yuv444p,trim=end_frame=10,setsar=1,split[a][b];"
+             f"testsrc2=s=64x48:r=25,format=yuv444p,trim=end_frame=10[c];[b][c]blend=all_mode=normal:all_opacity={share}[d];"
+             f"[a]trim=end_frame=5[e];[d]trim=start_frame=5,setpts=PTS-STARTPTS[f];[e][f]concat,format={pix_fmt}{tags}")
+    source = ("-f", "lavfi", "-i", graph)
+    text = ffmpeg.output(*source, "-vf", "select='gt(scene,-1)',metadata=print:key=lavfi.scene_score:file=-", "-f", "null",
+                         "-").decode()
+    scores = [float(score) for score in re.findall(r"scene_score=([0-9.]+)", text)]
+    assert len(scores) == 10 and scores[5] == max(scores) and 0.1 < scores[5] < 0.9
+    blind, below, above = (checksums(ffmpeg.packets(*source, "-vf", vsr(models.random, f"scene={threshold:.4f}")))
+                           for threshold in (1, scores[5] - 0.004, scores[5] + 0.004))
+    assert above == blind
+    assert [i for i in range(10) if below[i] != blind[i]] == [3, 4, 5, 6]
+
+
+def test_xfade_behind(ffmpeg: FFmpeg, models: Models) -> None:
+    """The last frame is there when the end is: an xfade up to it has no hole, as behind a scaler."""
+    runs = []
+    for chain in ("scale=4*iw:4*ih", vsr(models.plain)):
+        graph = f"[0:v]{chain}[a];[a][1:v]xfade=duration=0.2:offset=0.2"
+        runs.append(ffmpeg.packets("-f", "lavfi", "-i", "testsrc2=s=24x16:d=0.4:r=25", "-f", "lavfi", "-i",
+                                   "color=red:s=96x64:d=0.4:r=25", "-filter_complex", graph))
+    assert [packet.pts for packet in runs[0]] == [packet.pts for packet in runs[1]]
+    assert len(runs[1]) >= 10
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv"])
+def test_an_interrupted_run_leaves_a_playable_file(ffmpeg: FFmpeg, models: Models, tmp_path: Path, name: str) -> None:
+    command = [ffmpeg.folder / "ffmpeg", "-v", "error", "-nostdin", "-f", "lavfi", "-i", "testsrc2=s=32x24:r=25", "-vf",
+               vsr(models.random), "-c:v", "mpeg4", "-progress", "-", "-stats_period", "0.1", tmp_path / name]
+    with subprocess.Popen([str(word) for word in command], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        frames = (int(line.split("=")[1]) for line in process.stdout if line.startswith("frame="))
+        seen = next(count for count in frames if count >= 50)
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=30)
+    packets = ffmpeg.packets("-i", tmp_path / name)
+    assert len(packets) >= seen
+    assert [packet.pts for packet in packets] == list(range(len(packets)))
+
+
+def test_interlaced_frames_are_told_once(ffmpeg: FFmpeg, models: Models) -> None:
+    for field, count in (("prog", 0), ("tff", 1)):
+        log = ffmpeg.log(*INPUT, "-vf", f"setfield={field},{vsr(models.plain)}", data=texture(6, *SIZE),
+                         level="warning")
+        assert log.count("interlaced") == count
 
 
 def test_thread_count_changes_nothing(ffmpeg: FFmpeg, models: Models) -> None:
