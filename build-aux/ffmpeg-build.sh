@@ -58,7 +58,7 @@ lean_filters=format,null,scale,testsrc,testsrc2,color,mandelbrot,sine,anullsrc,s
 lean_filters=$lean_filters,psnr,ssim,showinfo,crop,aresample,aformat,anull,atrim,concat,tpad,setsar,setfield,setdar,copy,geq
 lean_filters=$lean_filters,hflip,vflip,noise,metadata,signalstats,asetpts,buffer,buffersink,hwupload,hwdownload,hwupload_cuda
 lean_filters=$lean_filters,selfblindvsr,scale_cuda,reverse,loop,overlay,xfade,hstack,apad
-lean_filters=$lean_filters,pad,transpose,sendcmd
+lean_filters=$lean_filters,pad,transpose,sendcmd,blend
 
 # One option a line.
 options() {

@@ -1,9 +1,10 @@
 #!/bin/sh
 # An FFmpeg source tree with the filter in it: build/src/ffmpeg-SERIES.
 #
-# The sources come from the Debian archive or from a directory of the user's, which is copied and not changed. One patch
-# per FFmpeg version adds the library to configure and the filter to the lists; vf_selfblindvsr.c is linked in, so that
-# a change of it is seen by the next make.
+# The sources come from the Debian archive or from a directory of the user's, which is copied and not changed. Two patches
+# per FFmpeg version: patches/ffmpeg-SERIES.patch adds the library to configure and the filter to the lists,
+# patches/fftools-SERIES.patch keeps the ffmpeg program from losing frames where it configures its filters anew.
+# vf_selfblindvsr.c is linked in, so that a change of it is seen by the next make.
 #
 # This file is part of Self-Blind-VSR for FFmpeg. SPDX-License-Identifier: LGPL-2.1-or-later
 set -eu
@@ -13,7 +14,7 @@ usage() {
 Usage: build-aux/ffmpeg-source.sh SERIES        prepare FFmpeg SERIES (5.1, 7.1, 8.1 or 9.0) from the Debian archive
        build-aux/ffmpeg-source.sh --src=DIR     prepare a copy of the sources in DIR, as series "custom"
 
-Does nothing where the tree is there and its patch is unchanged. Exit status 3: the archive has no such series.
+Does nothing where the tree is there and its patches are unchanged. Exit status 3: the archive has no such series.
 EOT
 }
 
@@ -27,37 +28,58 @@ build=$top/build
 SBV_BUILD=$build
 export SBV_BUILD
 
-# The patch whose hunks all fit the tree in $1: that of its own series first, then the newest.
+# The patch patches/$2-*.patch whose hunks all fit the tree in $1: that of its own series first, then the newest.
 choose_patch() {
-    release=$(cat "$1/RELEASE" 2>/dev/null || :)
-    for candidate in "$top/patches/ffmpeg-$(echo "$release" | cut -d . -f 1,2).patch" \
-        $(find "$top/patches" -name 'ffmpeg-*.patch' | sort -rV); do
+    for candidate in "$top/patches/$2-$(release_of "$1" | cut -d . -f 1,2).patch" \
+        $(find "$top/patches" -name "$2-*.patch" | sort -rV); do
         if [ -e "$candidate" ] && patch --dry-run -s -f -d "$1" -p1 <"$candidate" >/dev/null 2>&1; then
             echo "$candidate"
             return
         fi
     done
-    die "none of the patches in patches/ fits FFmpeg '${release:-of unknown version}'; supported: 5.1, 7.1, 8.1, 9.0"
+    return 1
 }
 
-# Patches the fresh tree $1, unless the user has, and moves it to $2, whole or not at all.
+release_of() {
+    cat "$1/RELEASE" 2>/dev/null || echo 'of unknown version'
+}
+
+# Adds the filter to the tree $1, unless the user has.
+add_filter() {
+    ! grep -q ' ff_vf_selfblindvsr;' "$1/libavfilter/allfilters.c" || return 0
+    patch=$(choose_patch "$1" ffmpeg) ||
+        die "none of the patches in patches/ fits FFmpeg '$(release_of "$1")'; supported: 5.1, 7.1, 8.1, 9.0"
+    patch -s -f -d "$1" -p1 <"$patch"
+    cat "$patch" >>"$1/.selfblindvsr.patch"
+}
+
+# Makes the ffmpeg program of the tree $1 drain its filters, unless the user has. FFmpeg can do without, at a price.
+add_draining() {
+    ! grep -q drain_filtergraph "$1"/fftools/ffmpeg*.c || return 0
+    patch=$(choose_patch "$1" fftools) || {
+        echo "ffmpeg-source: warning: none of patches/fftools-*.patch fits FFmpeg '$(release_of "$1")': where the size of the" \
+            "pictures changes in a stream, its ffmpeg loses two frames" >&2
+        return 0
+    }
+    patch -s -f -d "$1" -p1 <"$patch"
+    cat "$patch" >>"$1/.selfblindvsr.patch"
+}
+
+# Patches the fresh tree $1 and moves it to $2, whole or not at all.
 finish() {
-    if grep -q ' ff_vf_selfblindvsr;' "$1/libavfilter/allfilters.c"; then
-        patch=/dev/null
-    else
-        patch=$(choose_patch "$1")
-        patch -s -f -d "$1" -p1 <"$patch"
-    fi
+    : >"$1/.selfblindvsr.patch"
+    add_filter "$1"
+    add_draining "$1"
     ln -sf ../../../../vf_selfblindvsr.c "$1/libavfilter/vf_selfblindvsr.c"
-    cat "$patch" >"$1/.selfblindvsr.patch"
     rm -rf "$2"
     mv "$1" "$2"
-    echo "FFmpeg $(cat "$2/RELEASE" 2>/dev/null || :) is ready in ${2#"$top"/}" >&2
+    echo "FFmpeg $(release_of "$2") is ready in ${2#"$top"/}" >&2
 }
 
-# Whether the tree $1 was made with today's patch of the series $2.
+# Whether the tree $1 was made with today's patches of the series $2.
 up_to_date() {
-    [ -e "$1/.selfblindvsr.patch" ] && cmp -s "$1/.selfblindvsr.patch" "$top/patches/ffmpeg-$2.patch"
+    [ -e "$1/.selfblindvsr.patch" ] &&
+        cat "$top/patches/ffmpeg-$2.patch" "$top/patches/fftools-$2.patch" | cmp -s "$1/.selfblindvsr.patch" -
 }
 
 from_archive() {
