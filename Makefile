@@ -37,7 +37,7 @@ all: library $(if $(filter none,$(FFMPEG_SERIES)),,$(B)/bin/ffmpeg)
 help:
 	@echo 'make                   the library and FFmpeg: build/lib, build/bin/ffmpeg, build/bin/ffprobe'
 	@echo 'make demo              restores a scene it renders itself and measures the result; build/demo.png'
-	@echo 'make demo INPUT=a OUTPUT=b   restores a clip, four times as wide and high'
+	@echo 'make demo INPUT=a OUTPUT=b   restores a clip, a picture or a folder of pictures'
 	@echo 'make library           the library alone'
 	@echo 'make install           library, header, pkg-config file and default model under PREFIX, DESTDIR'
 	@echo 'make install-ffmpeg    ffmpeg and ffprobe under PREFIX'
@@ -202,8 +202,11 @@ uninstall:
 
 # ---- Demo ----
 
+# Names as they were given: neither make nor the shell looks for quotes and dollars in them.
+unexport INPUT OUTPUT
+given = $(if $(value $(2)),$(1) '$(subst ','\'',$(value $(2)))')
 demo: all
-	@$(PYTHON) model/tools/demo.py --ffmpeg $(B)/bin/ffmpeg $(if $(INPUT),--input '$(INPUT)') $(if $(OUTPUT),--output '$(OUTPUT)')
+	@$(PYTHON) model/tools/demo.py --ffmpeg $(B)/bin/ffmpeg $(call given,--input,INPUT) $(call given,--output,OUTPUT)
 .PHONY: demo
 
 include build-aux/check.mak

@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """Shows what the filter does, with the ffmpeg of the build folder.
 
-With --input, a clip is restored, its sound kept. Without, a moving scene is drawn, blurred and reduced to a quarter of
-its width and height, restored, and compared with the original; a picture of it all is written.
+With --input, a clip, a picture or a folder of pictures is restored, sound and subtitles kept. Without, a moving scene is
+drawn, blurred and reduced to a quarter of its width and height, restored, and compared with the original; a picture of
+it all is written.
 
 SPDX-License-Identifier: LGPL-2.1-or-later
 """
@@ -10,7 +11,6 @@ SPDX-License-Identifier: LGPL-2.1-or-later
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import subprocess
 import sys
@@ -22,6 +22,7 @@ import numpy as np
 from lib.blur import gaussian_degrade
 from lib.clips import ClipError
 from evaluate import evaluate, print_table
+from lib.restoring import restore
 from lib.scalers import filter_argument, through_filter
 
 SCALE = 4
@@ -163,56 +164,13 @@ def restore_scene(ffmpeg: Path, filters: str, path: Path) -> None:
     print(f"Side by side: {os.path.relpath(path)}")
 
 
-def probe(ffmpeg: Path, path: Path) -> tuple[dict, list[str]]:
-    """The first video stream of a file, its packets counted, and the names of its audio codecs."""
-    command = [ffmpeg.with_name("ffprobe"), "-v", "error", "-count_packets", "-of", "json", "-show_entries",
-               "stream=codec_type,codec_name,width,height,nb_read_packets", path]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        reason = done.stderr.strip().splitlines()
-        raise ClipError(reason[-1] if reason else f"{path} cannot be read")
-    streams = json.loads(done.stdout).get("streams", [])
-    video = [stream for stream in streams if stream.get("codec_type") == "video"]
-    if not video:
-        raise ClipError(f"{path} has no video")
-    return video[0], [stream["codec_name"] for stream in streams if stream.get("codec_type") == "audio"]
-
-
-def restore_clip(ffmpeg: Path, filters: str, source: Path, target: Path) -> None:
-    if not source.is_file():
-        raise ClipError(f"no such file: {source}")
-    if target.exists() and target.samefile(source):
-        raise ClipError(f"input and output are the same file: {source}")
-    if not target.parent.is_dir():
-        raise ClipError(f"no such folder: {target.parent}")
-    before, sounds = probe(ffmpeg, source)
-    print(f"{source}: {before['width']}x{before['height']}, {before['nb_read_packets']} frames")
-    new = target.with_name(target.stem + ".part" + target.suffix)
-    command = [ffmpeg, "-v", "warning", "-stats", "-nostdin", "-y", "-i", source, "-map", "0:v:0", "-map", "0:a?",
-               "-vf", filters, "-c:v", "libx264", "-crf", "18", "-c:a", "copy", new]
-    begin = time.monotonic()
-    try:
-        status = subprocess.run(command, check=False).returncode
-        if status != 0:
-            raise ClipError(f"ffmpeg failed with status {status}")
-        os.replace(new, target)
-    finally:
-        new.unlink(missing_ok=True)
-    seconds = time.monotonic() - begin
-    after, kept = probe(ffmpeg, target)
-    count = int(after["nb_read_packets"])
-    sound = f"sound kept ({', '.join(kept)})" if kept else "no sound in it" if not sounds else "without its sound"
-    print(f"{target}: {after['width']}x{after['height']}, {count} frames, {sound}, "
-          f"{target.stat().st_size / 1e6:.1f} MB, in {seconds:.1f} s ({count / seconds:.1f} frames/s)")
-
-
 def main() -> int:
     build = Path(__file__).resolve().parents[2] / "build"
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0],
                                      epilog="Without --input a scene is drawn, degraded, restored and measured.")
-    parser.add_argument("--input", type=Path, metavar="CLIP", help="clip to restore")
+    parser.add_argument("--input", type=Path, metavar="CLIP", help="clip, picture or folder of pictures to restore")
     parser.add_argument("--output", type=Path, metavar="FILE",
-                        help="restored clip (default: CLIP's name with -x4 in it, in the current folder), "
+                        help="what is restored (default: CLIP's name with -x4 in it, in the current folder), "
                              "or the picture of the drawn scene (default: build/demo.png)")
     parser.add_argument("--model", type=Path, metavar="FILE", help="model file (default: the installed one)")
     parser.add_argument("--ffmpeg", type=Path, default=build / "bin/ffmpeg", help="ffmpeg with the filter in it")
@@ -222,12 +180,10 @@ def main() -> int:
         if not arguments.ffmpeg.is_file():
             raise ClipError(f"there is no {arguments.ffmpeg}: run make first")
         if arguments.input:
-            source = arguments.input
-            target = arguments.output or Path(f"{source.stem}-x4{source.suffix}")
-            restore_clip(arguments.ffmpeg, filters, source, target)
+            restore(arguments.ffmpeg.resolve(), filters, arguments.input, arguments.output)
         else:
             restore_scene(arguments.ffmpeg, filters, arguments.output or build / "demo.png")
-    except ClipError as error:
+    except (ClipError, OSError) as error:
         print(f"demo: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
