@@ -290,7 +290,8 @@ def test_bundle_is_whole(bundle: Path) -> None:
     for name in ("ffmpeg_9.0", "nv-codec-headers_12.1", "jansson_2"):
         assert any(path.startswith(f"archives/{name}") and not path.endswith(".sha256") for path in files), name
     assert {"run.sh", "ffmpeg/configure", "ffmpeg/libavfilter/allfilters.c"} <= set(files)
-    assert (bundle / "ffmpeg/.selfblindvsr.patch").read_bytes() == (TOP / "patches/ffmpeg-9.0.patch").read_bytes()
+    patches = b"".join((TOP / f"patches/{name}-9.0.patch").read_bytes() for name in ("ffmpeg", "fftools"))
+    assert (bundle / "ffmpeg/.selfblindvsr.patch").read_bytes() == patches
 
 
 def write_nvcc(folder: Path) -> None:

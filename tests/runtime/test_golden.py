@@ -35,9 +35,9 @@ def check_stages(model: Path, prefix: Path, precision: str = "fp32") -> str:
 def upscale(ffmpeg: FFmpeg, model: Path, frames: np.ndarray) -> np.ndarray:
     """Runs the filter on one window of RGB frames without borders; returns the one frame that comes out."""
     count, height, width, _ = frames.shape
+    chain = f"selfblindvsr=model={model}:border=none:scene=0:precision=fp32:phase=model"
     command = [ffmpeg.folder / "ffmpeg", "-v", "error", "-f", "rawvideo", "-pix_fmt", "gbrp", "-s", f"{width}x{height}",
-               "-i", "-", "-vf", f"selfblindvsr=model={model}:border=none:precision=fp32:phase=model", "-f", "rawvideo",
-               "-pix_fmt", "gbrp", "-"]
+               "-i", "-", "-vf", chain, "-f", "rawvideo", "-pix_fmt", "gbrp", "-"]
     planes = frames[..., [1, 2, 0]].transpose(0, 3, 1, 2)
     done = subprocess.run(command, input=planes.tobytes(), capture_output=True, timeout=TIMEOUT, check=False)
     assert done.returncode == 0 and not done.stderr, done.stderr.decode()

@@ -302,8 +302,8 @@ def test_the_filter_computes_the_definition(program, ffmpeg, supervised, materia
     net = reference.SelfBlindVSR.from_state_dict(model_file.read(output)[0])
     clip = clips.read_clip(str(material / "low.mkv"), program, limit=5)[:, :40, :48]
     raw = ffmpeg.output("-f", "rawvideo", "-pix_fmt", "rgb24", "-s", "48x40", "-i", "-", "-vf",
-                        f"format=gbrp,selfblindvsr=model={output}:precision=fp32", "-f", "rawvideo", "-pix_fmt", "rgb24",
-                        "-", data=np.ascontiguousarray(clip).tobytes())
+                        f"format=gbrp,selfblindvsr=model={output}:precision=fp32:scene=0", "-f", "rawvideo", "-pix_fmt",
+                        "rgb24", "-", data=np.ascontiguousarray(clip).tobytes())
     filtered = np.frombuffer(raw, np.uint8).reshape(5, 160, 192, 3)[2]
     window = torch.from_numpy(clip.astype(np.float32) / 255).permute(0, 3, 1, 2)[None]
     with torch.no_grad():
