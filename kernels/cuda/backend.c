@@ -90,6 +90,7 @@ static void cuda_pack_conv(const sbv_backend *b, const float *raw, int out, int 
 static int cuda_describe(sbv_backend *b, const sbv_stream *stream, int scale)
 {
     sbv_cuda *c = (sbv_cuda *)b;
+    sbv_cuda_forget(b);
     sbv_staging_close(c->staging);
     if (c->status >= 0 && stream->memory == SBV_MEMORY_HOST)
         return sbv_staging_open(c->staging, c, stream, scale);

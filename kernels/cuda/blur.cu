@@ -39,12 +39,12 @@ __device__ __forceinline__ float total(const float *sums, int count, float *scra
 
 } // namespace
 
-/* A thread for a pixel; blockIdx.y is the row. */
+/* A thread for a pixel. */
 KERNEL(LAUNCH_BOUNDS(SBV_IMAGE_THREADS, 4) sbv_blur_down, const sbv_blur_down_args a)
 {
-    const int x = blockIdx.x * SBV_IMAGE_THREADS + threadIdx.x, y = blockIdx.y, half = a.side / 2;
+    const int x = blockIdx.x * SBV_IMAGE_THREADS + threadIdx.x, y = row_of_block(), half = a.side / 2;
     float sum[CHANNELS] = {};
-    if (x >= a.out.w)
+    if (x >= a.out.w || y >= a.out.h)
         return;
     for (int i = 0; i < a.side; i++) {
         const float *row =
@@ -66,14 +66,14 @@ KERNEL(LAUNCH_BOUNDS(SBV_IMAGE_THREADS, 4) sbv_blur_down, const sbv_blur_down_ar
             out[c] = a.from.data ? from[c] - sum[c] : sum[c];
 }
 
-/* A thread for a pixel; blockIdx.y is the row. */
+/* A thread for a pixel. */
 KERNEL(LAUNCH_BOUNDS(SBV_IMAGE_THREADS, 4) sbv_blur_up, const sbv_blur_up_args a)
 {
-    const int x = blockIdx.x * SBV_IMAGE_THREADS + threadIdx.x, y = blockIdx.y;
+    const int x = blockIdx.x * SBV_IMAGE_THREADS + threadIdx.x, y = row_of_block();
     const int reach = (a.side / 2 + a.factor - 1) / a.factor; /* in samples of in */
     float sum[CHANNELS] = {};
     int top, bottom, left, right;
-    if (x >= a.out.w)
+    if (x >= a.out.w || y >= a.out.h)
         return;
     const int u0 = clamped(x / a.factor - reach, a.in.w), u1 = clamped(x / a.factor + reach, a.in.w);
     const int v0 = clamped(y / a.factor - reach, a.in.h), v1 = clamped(y / a.factor + reach, a.in.h);
@@ -126,12 +126,12 @@ KERNEL(LAUNCH_BOUNDS(SBV_REDUCE_THREADS, 2) sbv_step, const sbv_step_args a)
         *a.step = residual > a.enough && lowered > 0.0f ? fminf(gradient / lowered, a.most) : 0.0f;
 }
 
-/* A thread for a pixel; blockIdx.y is the row. */
+/* A thread for a pixel. */
 KERNEL(LAUNCH_BOUNDS(SBV_IMAGE_THREADS, 4) sbv_advance, const sbv_advance_args a)
 {
-    const int x = blockIdx.x * SBV_IMAGE_THREADS + threadIdx.x, y = blockIdx.y;
+    const int x = blockIdx.x * SBV_IMAGE_THREADS + threadIdx.x, y = row_of_block();
     const float factor = a.sign * *a.step;
-    if (x >= a.out.w)
+    if (x >= a.out.w || y >= a.out.h)
         return;
     float *out = static_cast<float *>(a.out.data) + sample_offset(a.out, x, y);
     const float *in = static_cast<const float *>(a.in.data) + sample_offset(a.in, x, y);

@@ -9,6 +9,7 @@
 #include "kernels/frame.h"
 #include "kernels/cuda/colour_params.h"
 #include "kernels/cuda/device.h"
+#include "kernels/cuda/launch.h"
 #include "kernels/cuda/staging.h"
 
 _Static_assert(SBV_COLOUR_SHARED == 19008, "kernels.h says how much shared memory the colour kernels take");
@@ -89,8 +90,8 @@ void sbv_colour_in_cuda(sbv_backend *b, const sbv_colour_in_args *a, int jobs)
         return;
     sbv_colour_in_params p = in_params(a, frame, jobs);
     void *params[] = {&p};
-    sbv_cuda_launch(c, SBV_KERNEL_COLOUR_IN, blocks(p.w, SBV_COLOUR_THREADS), (unsigned)p.h, 1, SBV_COLOUR_THREADS, 0,
-                    params);
+    sbv_cuda_launch(c, SBV_KERNEL_COLOUR_IN, blocks(p.w, SBV_COLOUR_THREADS), SBV_ROWS_Y(p.h), SBV_ROWS_Z(p.h),
+                    SBV_COLOUR_THREADS, 0, params);
     if (host)
         sbv_staging_consumed(c->staging);
 }

@@ -385,8 +385,8 @@ __device__ __forceinline__ void convert_tile(const sbv_colour_out_params &p, con
 /* Grid: groups of threads in a row, rows. */
 KERNEL(LAUNCH_BOUNDS(SBV_COLOUR_THREADS, 4) sbv_colour_in, const sbv_colour_in_params a)
 {
-    const int x = blockIdx.x * SBV_COLOUR_THREADS + threadIdx.x, y = blockIdx.y;
-    if (x >= a.w)
+    const int x = blockIdx.x * SBV_COLOUR_THREADS + threadIdx.x, y = blockIdx.z * gridDim.y + blockIdx.y;
+    if (x >= a.w || y >= a.h)
         return;
     float *out = static_cast<float *>(a.out.data) + y * a.out.row + x * a.out.pixel;
     const float first = load(a.source[0], x, y);

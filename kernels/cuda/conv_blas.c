@@ -78,7 +78,8 @@ static tile choose_tile(const sbv_conv_args *a, int rows, size_t bytes)
     }
 }
 
-/* The newest cuBLAS that works on the device: one of a later CUDA than the driver does not. Returns 0 if there is none. */
+/* The newest cuBLAS that works on the device: one of a later CUDA than the driver does not. Returns 0 if there is none.
+ */
 static int find_blas(sbv_cuda *c, struct sbv_cuda_blas *blas)
 {
     int next = 0;
@@ -119,10 +120,11 @@ static int open_blas(sbv_cuda *c)
 void sbv_cuda_need_blas(sbv_cuda *c)
 {
     if (!open_blas(c))
-        sbv_cuda_fail(c, SBV_ERROR_ARGUMENT,
-                      "%s (compute capability %d.%d): convolutions in fp16 need cuBLAS there, and no version of it works: "
-                      "%s",
-                      c->device_name, c->sm / 10, c->sm % 10, c->blas ? c->blas->message : "out of memory");
+        sbv_cuda_fail(
+            c, SBV_ERROR_ARGUMENT,
+            "%s (compute capability %d.%d): convolutions in fp16 need cuBLAS there, and no version of it works: "
+            "%s",
+            c->device_name, c->sm / 10, c->sm % 10, c->blas ? c->blas->message : "out of memory");
 }
 
 void sbv_cuda_blas_close(sbv_cuda *c)

@@ -222,6 +222,7 @@ static __device__ __forceinline__ void compute(const sbv_conv_wgmma_args &a, con
 #pragma unroll
         for (int i = 0; i < SUMS; i++)
             sum[i] = 0;
+        wgmma_hold(sum);
         for (int step = 0; step < a.chunks * 3; step++) {
             mbar_wait(&block.box_full[box.place], box.parity);
 #pragma unroll
@@ -256,6 +257,7 @@ static __device__ __forceinline__ void compute(const sbv_conv_wgmma_args &a, con
         if (a.residual.data)
             load_residual(a, o, 0, residual);
         wgmma_wait<0>();
+        wgmma_hold(sum);
         __syncwarp();
         if (lane == 0) {
             mbar_arrive(&block.tap_empty[last_tap]);

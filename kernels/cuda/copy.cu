@@ -6,14 +6,14 @@
 #include "kernels/cuda/params.h"
 #include "kernels/cuda/samples.h"
 
-/* A thread for `group` channels of one pixel; blockIdx.y is the row. */
+/* A thread for `group` channels of one pixel. */
 KERNEL(LAUNCH_BOUNDS(SBV_IMAGE_THREADS, 4) sbv_copy, const sbv_copy_params p)
 {
     const int groups = (p.a.in.c + p.group - 1) / p.group, unit = blockIdx.x * SBV_IMAGE_THREADS + threadIdx.x;
-    const int x = unit / groups, y = blockIdx.y, channel = unit % groups * p.group;
+    const int x = unit / groups, y = row_of_block(), channel = unit % groups * p.group;
     const int n = min(p.a.in.c - channel, p.group);
     float value[GROUP];
-    if (x >= p.a.in.w)
+    if (x >= p.a.in.w || y >= p.a.in.h)
         return;
     load_group(p.a.in, sample_offset(p.a.in, x, y) + channel, n, p.wide, value);
     store_group(p.a.out, sample_offset(p.a.out, x, y) + channel, n, p.wide, value);

@@ -58,14 +58,14 @@ KERNEL(LAUNCH_BOUNDS(SBV_REDUCE_THREADS, 2) sbv_softmax, const sbv_softmax_args 
         a.data[i] = expf(a.data[i] - largest) / sum;
 }
 
-/* A thread for `group` channels of one pixel; blockIdx.y is the row. */
+/* A thread for `group` channels of one pixel. */
 KERNEL(LAUNCH_BOUNDS(SBV_IMAGE_THREADS, 4) sbv_attention, const sbv_attention_params p)
 {
     const int groups = (p.a.out.c + p.group - 1) / p.group, unit = blockIdx.x * SBV_IMAGE_THREADS + threadIdx.x;
-    const int x = unit / groups, y = blockIdx.y, channel = unit % groups * p.group;
+    const int x = unit / groups, y = row_of_block(), channel = unit % groups * p.group;
     const int n = min(p.a.out.c - channel, p.group);
     float value[GROUP], branch[GROUP];
-    if (x >= p.a.out.w)
+    if (x >= p.a.out.w || y >= p.a.out.h)
         return;
     load_group(p.a.in, sample_offset(p.a.in, x, y) + channel, n, p.wide, value);
     load_group(p.a.branch, sample_offset(p.a.branch, x, y) + channel, n, p.wide, branch);

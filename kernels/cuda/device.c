@@ -176,7 +176,8 @@ static void fail_to_load(sbv_cuda *c, CUresult result)
                   "%s (compute capability %d.%d): its driver (%s%s) does not load the kernels, which need driver %d or "
                   "later%s (%s)",
                   c->device_name, c->sm / 10, c->sm % 10, driver, branch, sbv_cuda_images_driver(),
-                  result == CUDA_ERROR_NO_BINARY_FOR_GPU ? " and a library compiled for this GPU" : "", name ? name : "?");
+                  result == CUDA_ERROR_NO_BINARY_FOR_GPU ? " and a library compiled for this GPU" : "",
+                  name ? name : "?");
 }
 
 static int is_about_the_image(CUresult result)
@@ -217,7 +218,8 @@ static void load_kernels(sbv_cuda *c)
     }
     if (c->status >= 0 && !found)
         sbv_cuda_fail(c, SBV_ERROR_DEVICE,
-                      "%s: this library was built without kernels for GPUs, there was no CUDA compiler", c->device_name);
+                      "%s: this library was built without kernels for GPUs, there was no CUDA compiler",
+                      c->device_name);
 }
 
 void sbv_cuda_open_device(sbv_cuda *c)

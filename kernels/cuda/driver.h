@@ -221,7 +221,8 @@ typedef struct sbv_cuda_driver {
  * DEVICE, with one line in message (size bytes) that says what is missing; there is nothing to close then. */
 int sbv_cuda_driver_open(sbv_cuda_driver *driver, char *message, size_t size);
 
-/* The driver that came with a version of CUDA, as cuDriverGetVersion gives it: 535 for 12020; 0 where it is not known. */
+/* The driver that came with a version of CUDA, as cuDriverGetVersion gives it: 535 for 12020; 0 where it is not known.
+ */
 int sbv_cuda_driver_branch(int cuda_version);
 
 /* A driver that is all zeros, or closed, may be closed again. */

@@ -11,8 +11,8 @@ void sbv_cuda_launch_rows(sbv_backend *b, enum sbv_kernel_id kernel, int64_t thr
 {
     void *params[] = {(void *)args};
     if (threads > 0 && rows > 0)
-        sbv_cuda_launch((sbv_cuda *)b, kernel, sbv_blocks(threads, SBV_IMAGE_THREADS), (unsigned)rows, 1,
-                        SBV_IMAGE_THREADS, 0, params);
+        sbv_cuda_launch((sbv_cuda *)b, kernel, sbv_blocks(threads, SBV_IMAGE_THREADS), SBV_ROWS_Y(rows),
+                        SBV_ROWS_Z(rows), SBV_IMAGE_THREADS, 0, params);
 }
 
 void sbv_cuda_launch_sums(sbv_backend *b, enum sbv_kernel_id kernel, int x, int y, unsigned z, const void *args)

@@ -9,7 +9,14 @@
 #include "kernels/cuda/device.h"
 #include "kernels/cuda/params.h"
 
-/* `rows` rows of `threads` threads each, in blocks of SBV_IMAGE_THREADS. */
+/* A grid has at most 65535 blocks along y and z: the sides of one with a block for each row and, below the last one,
+ * perhaps some more. */
+#define SBV_ROWS_MOST    65535
+#define SBV_ROWS_Z(rows) (((unsigned)(rows) + SBV_ROWS_MOST - 1) / SBV_ROWS_MOST)
+#define SBV_ROWS_Y(rows) (((unsigned)(rows) + SBV_ROWS_Z(rows) - 1) / SBV_ROWS_Z(rows))
+
+/* `rows` rows of `threads` threads each, in blocks of SBV_IMAGE_THREADS. All rows of the map where
+ * there are more than SBV_ROWS_MOST: a kernel leaves out those that are below the map. */
 void sbv_cuda_launch_rows(sbv_backend *b, enum sbv_kernel_id kernel, int64_t threads, int rows, const void *args);
 
 /* A block of SBV_REDUCE_THREADS, which compute a sum, for every x, y and z. */

@@ -6,11 +6,11 @@
 #include "kernels/cuda/params.h"
 #include "kernels/cuda/samples.h"
 
-/* A thread for a pixel of the output; blockIdx.y is the row. */
+/* A thread for a pixel of the output. */
 KERNEL(LAUNCH_BOUNDS(SBV_IMAGE_THREADS, 4) sbv_pixel_shuffle, const sbv_shuffle_args a)
 {
-    const int s = a.factor, x = blockIdx.x * SBV_IMAGE_THREADS + threadIdx.x, y = blockIdx.y;
-    if (x >= a.out.w)
+    const int s = a.factor, x = blockIdx.x * SBV_IMAGE_THREADS + threadIdx.x, y = row_of_block();
+    if (x >= a.out.w || y >= a.out.h)
         return;
     const int64_t in = sample_offset(a.in, x / s, y / s) + y % s * s + x % s, out = sample_offset(a.out, x, y);
     for (int c = 0; c < a.out.c; c++)

@@ -49,13 +49,13 @@ __device__ __forceinline__ Neighbours moved_source(int at, int in, int out, int 
 
 } // namespace
 
-/* A thread for a pixel; blockIdx.y is the row. */
+/* A thread for a pixel. */
 KERNEL(LAUNCH_BOUNDS(SBV_IMAGE_THREADS, 4) sbv_resize, const sbv_resize_args a)
 {
-    const int x = blockIdx.x * SBV_IMAGE_THREADS + threadIdx.x, y = blockIdx.y;
+    const int x = blockIdx.x * SBV_IMAGE_THREADS + threadIdx.x, y = row_of_block();
     int y0, y1, x0, x1;
     float fy, fx;
-    if (x >= a.out.w)
+    if (x >= a.out.w || y >= a.out.h)
         return;
     source(a.y0 + y, a.in.h, a.full_h, &y0, &y1, &fy);
     source(a.x0 + x, a.in.w, a.full_w, &x0, &x1, &fx);
@@ -76,8 +76,8 @@ KERNEL(LAUNCH_BOUNDS(SBV_IMAGE_THREADS, 4) sbv_resize, const sbv_resize_args a)
 /* The same of the moved result. */
 KERNEL(LAUNCH_BOUNDS(SBV_IMAGE_THREADS, 4) sbv_resize_moved, const sbv_resize_args a)
 {
-    const int x = blockIdx.x * SBV_IMAGE_THREADS + threadIdx.x, y = blockIdx.y;
-    if (x >= a.out.w)
+    const int x = blockIdx.x * SBV_IMAGE_THREADS + threadIdx.x, y = row_of_block();
+    if (x >= a.out.w || y >= a.out.h)
         return;
     const Neighbours v = moved_source(a.y0 + y, a.in.h, a.full_h, a.move);
     const Neighbours h = moved_source(a.x0 + x, a.in.w, a.full_w, a.move);

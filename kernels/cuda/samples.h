@@ -18,6 +18,12 @@ union eight_halves {
     __half half[8];
 };
 
+/* The row of a block of sbv_cuda_launch_rows(); there may be blocks below the last one. */
+__device__ __forceinline__ int row_of_block()
+{
+    return static_cast<int>(blockIdx.z * gridDim.y + blockIdx.y);
+}
+
 __device__ __forceinline__ int64_t sample_offset(const sbv_map &map, int x, int y)
 {
     return static_cast<int64_t>(y) * map.row + static_cast<int64_t>(x) * map.pixel;

@@ -62,13 +62,13 @@ __device__ __forceinline__ void sample(const sbv_map &in, const Taps &h, const T
 
 } // namespace
 
-/* A thread for `group` channels of one pixel; blockIdx.y is the row. */
+/* A thread for `group` channels of one pixel. */
 KERNEL(LAUNCH_BOUNDS(SBV_IMAGE_THREADS, 4) sbv_warp, const sbv_warp_params p)
 {
     const int groups = (p.a.in.c + p.group - 1) / p.group, unit = blockIdx.x * SBV_IMAGE_THREADS + threadIdx.x;
-    const int x = unit / groups, y = blockIdx.y, channel = unit % groups * p.group;
+    const int x = unit / groups, y = row_of_block(), channel = unit % groups * p.group;
     const int n = min(p.a.in.c - channel, p.group);
-    if (x >= p.a.out.w)
+    if (x >= p.a.out.w || y >= p.a.out.h)
         return;
     const int64_t flow = sample_offset(p.a.flow, p.a.x0 + x, p.a.y0 + y);
     const float at_x = position(p.a.x0 + x, p.a.scale, load_sample(p.a.flow, flow));

@@ -10,7 +10,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from conftest import TOP, no_gpu_code
+from conftest import TOP, Models, no_gpu_code
 from golden_cases import GOLDEN
 
 if no_gpu_code():
@@ -18,6 +18,7 @@ if no_gpu_code():
 
 EMULATOR = TOP / "build/emu"
 FALLBACK = TOP / "build/tests/fallback"
+DEPTHS = TOP / "build/tests/depths"
 MODEL = GOLDEN / "three.bin"
 TIMEOUT = 300
 RIGHT, REFUSED = 0, 3  # how tests/programs/fallback.c ends
@@ -106,3 +107,13 @@ def test_cublas_that_does_not_work(status: int, tmp_path: Path) -> None:
     (library / "libcublas.so.12").unlink()
     done = run("cuda", "auto", library=library, **fault)
     assert done.returncode == RIGHT and done.stdout == "ok on cuda, 1 warnings\n", done.stdout + done.stderr
+
+
+def test_depth_is_not_recorded(models: Models) -> None:
+    """A clip of 10 bits after one of 8 bits in one session: where refinement stops depends on the depth, and what was
+    recorded for the first clip must not be used for the second."""
+    env = os.environ | {"LD_LIBRARY_PATH": str(EMULATOR)}
+    for backend in ("cpu", "cuda"):
+        done = subprocess.run([DEPTHS, models.plain, backend], env=env, capture_output=True, text=True, timeout=TIMEOUT,
+                              check=False)
+        assert done.returncode == 0, (backend, done.stdout + done.stderr)

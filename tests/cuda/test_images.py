@@ -146,3 +146,14 @@ def test_errors_name_the_line(tmp_path: Path) -> None:
                           check=False)
     assert done.returncode == 1 and "wrong.cu(3): error: identifier \"nothing\" is undefined" in done.stderr
     assert not (tmp_path / "wrong.ptx").exists()
+
+
+def test_accumulators_are_held() -> None:
+    """Nothing that the compiler does with the sums of wgmma can be moved before the wait: after it come 128 empty
+    instructions, one for each sum, that may change it."""
+    if "90a" not in KNOWN:
+        pytest.skip("the compiler that was chosen makes no code for 90a")
+    text = re.sub(r"\s*\n\s*", "\n", (TOP / "build/obj/ptx/conv_wgmma.90a.ptx").read_text())
+    waits = text.count("\nwgmma.wait_group.sync.aligned 0;\n")
+    held = re.findall(r"\nwgmma\.wait_group\.sync\.aligned 0;\n// end inline asm\n(?:// begin inline asm\n// end inline asm\n){128}", text)
+    assert waits == len(held) == 2  # of the kernels for 64 and for 128 outputs

@@ -163,7 +163,8 @@ int main(int argc, char **argv)
     config.precision = SBV_PRECISION_FP32;
     if (run_clip(&config, -1) < 0)
         return 2;
-    const int automatic = argc > 3 && !strcmp(argv[3], "auto"), half = automatic || (argc > 3 && !strcmp(argv[3], "fp16"));
+    const int automatic = argc > 3 && !strcmp(argv[3], "auto"),
+              half = automatic || (argc > 3 && !strcmp(argv[3], "fp16"));
     config.backend = !strcmp(argv[2], "cuda") ? SBV_BACKEND_CUDA : SBV_BACKEND_AUTO;
     config.precision = automatic ? SBV_PRECISION_AUTO : half ? SBV_PRECISION_FP16 : SBV_PRECISION_FP32;
     config.tile = argc > 4 ? atoi(argv[4]) : 0;

@@ -26,9 +26,10 @@ static const struct blur_case {
     enum test_size size;
     int w, h, c, side, factor, from, clamp;
 } blur_cases[] = {
-    {TEST_SMALL, 1, 1, 3, 13, 4, 1, 0},  {TEST_SMALL, 3, 2, 3, 13, 4, 0, 1},  {TEST_SMALL, 67, 5, 3, 13, 4, 1, 1},
-    {TEST_SMALL, 2, 19, 3, 13, 2, 0, 0}, {TEST_SMALL, 11, 1, 3, 1, 4, 1, 0},  {TEST_SMALL, 5, 4, 1, 5, 2, 0, 0},
-    {TEST_SMALL, 9, 7, 2, 21, 4, 1, 0},  {TEST_SMALL, 300, 2, 3, 9, 4, 0, 0}, {TEST_TIMED, 960, 540, 3, 13, 4, 1, 0},
+    {TEST_SMALL, 1, 1, 3, 13, 4, 1, 0},     {TEST_SMALL, 3, 2, 3, 13, 4, 0, 1},  {TEST_SMALL, 67, 5, 3, 13, 4, 1, 1},
+    {TEST_SMALL, 2, 19, 3, 13, 2, 0, 0},    {TEST_SMALL, 11, 1, 3, 1, 4, 1, 0},  {TEST_SMALL, 5, 4, 1, 5, 2, 0, 0},
+    {TEST_SMALL, 9, 7, 2, 21, 4, 1, 0},     {TEST_SMALL, 300, 2, 3, 9, 4, 0, 0}, {TEST_SMALL, 1, 16390, 1, 1, 4, 0, 0},
+    {TEST_TIMED, 960, 540, 3, 13, 4, 1, 0},
 };
 
 /* Values that sum to about 1, so that the limits are those of pictures. */
@@ -131,7 +132,7 @@ static void run_advance(cuda_test *t, int w, int h, int c, int jobs_left)
 
 static void descent_cases(cuda_test *t)
 {
-    static const int sizes[][4] = {{1, 1, 3, 0}, {513, 3, 3, 1}, {7, 20, 2, 5}, {1200, 2, 1, 0}};
+    static const int sizes[][4] = {{1, 1, 3, 0}, {513, 3, 3, 1}, {7, 20, 2, 5}, {1200, 2, 1, 0}, {1, 65560, 1, 0}};
     static const int rows[] = {1, 13, 700};
     for (size_t n = 0; n < COUNT(sizes); n++) {
         const int *s = sizes[n];

@@ -42,6 +42,7 @@ static const struct resize_case {
     {TEST_SMALL, 64, 61, 13, 9, 3, 0, 0, 0, {0}, 0},        {TEST_SMALL, 301, 3, 1204, 12, 3, 700, 5, 1, {0}, 0},
     {TEST_SMALL, 21, 13, 84, 52, 2, 0, 0, 0, {4, 4, 0}, 0}, {TEST_SMALL, 6, 6, 6, 6, 3, 2, 3, 1, {1, 2, 3}, 0},
     {TEST_SMALL, 1, 1, 4, 4, 3, 0, 0, 0, {0}, 4},           {TEST_SMALL, 67, 3, 268, 12, 3, 0, 0, 0, {0}, 4},
+    {TEST_SMALL, 1, 16390, 1, 65560, 1, 0, 0, 0, {0}, 0}, /* more rows than a grid has */
     {TEST_SMALL, 5, 9, 10, 18, 2, 0, 0, 0, {2, 1, 0}, 2},   {TEST_SMALL, 9, 2, 36, 8, 3, 7, 3, 1, {0}, 4},
     {TEST_TIMED, 960, 540, 3840, 2160, 3, 0, 0, 0, {0}, 0}, {TEST_TIMED, 960, 540, 3840, 2160, 3, 0, 0, 0, {0}, 4},
 };
@@ -78,8 +79,8 @@ static const struct shuffle_case {
     enum test_size size;
     int w, h, c, factor, add;
 } shuffle_cases[] = {
-    {TEST_SMALL, 1, 1, 3, 4, 1},  {TEST_SMALL, 5, 3, 3, 2, 0},     {TEST_SMALL, 67, 2, 3, 4, 1},
-    {TEST_SMALL, 1, 11, 1, 3, 0}, {TEST_TIMED, 960, 540, 3, 4, 1},
+    {TEST_SMALL, 1, 1, 3, 4, 1},     {TEST_SMALL, 5, 3, 3, 2, 0},  {TEST_SMALL, 67, 2, 3, 4, 1},
+    {TEST_SMALL, 1, 32780, 1, 2, 0}, {TEST_SMALL, 1, 11, 1, 3, 0}, {TEST_TIMED, 960, 540, 3, 4, 1},
 };
 
 static void run_shuffle(cuda_test *t, const struct shuffle_case *k)

@@ -177,6 +177,9 @@ inline void wgmma_fence()
 {
     emu::wgmma_fence();
 }
+template <int N> inline void wgmma_hold(float (&)[N])
+{
+}
 inline void wgmma_commit()
 {
     emu::wgmma_commit();

@@ -95,7 +95,9 @@ void destroy(CUcontext context)
 
 CUresult use_device(CUdevice device)
 {
-    return device >= 0 && device < settings().devices ? CUDA_SUCCESS : misuse(CUDA_ERROR_INVALID_DEVICE, "there is no device %d", device);
+    return device >= 0 && device < settings().devices
+               ? CUDA_SUCCESS
+               : misuse(CUDA_ERROR_INVALID_DEVICE, "there is no device %d", device);
 }
 
 bool is_context(CUcontext context)

@@ -9,9 +9,8 @@
  *
  * Environment, read at the first call:
  *   FAKE_CUDA_SM=80            compute capability; 75 to 120
- *   FAKE_CUDA_DRIVER=12.0      version of the driver as CUDA counts: 12.0 is 525 (the default up to sm_90), 12.2 is 535,
- *                              12.4 is 550, 12.8 is 570 (the default from sm_100 on), 13.0 is 580
- *   FAKE_CUDA_DEVICES=1        how many of them
+ *   FAKE_CUDA_DRIVER=12.0      version of the driver as CUDA counts: 12.0 is 525 (the default up to sm_90), 12.2 is
+ * 535, 12.4 is 550, 12.8 is 570 (the default from sm_100 on), 13.0 is 580 FAKE_CUDA_DEVICES=1        how many of them
  *   FAKE_CUDA_MEMORY=bytes     memory of the device (16 GiB)
  *   FAKE_CUDA_STREAMS=eager
  *   FAKE_CUDA_FAIL=function:nth:code[:sticky]   call nth (from 1) of a function, named without _v2, gives this error

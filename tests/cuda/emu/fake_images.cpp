@@ -1,9 +1,9 @@
 /*
  * The fake driver: what is in an image, and which of it a device and a driver take.
  *
- * An image is PTX, machine code (an ELF file of NVIDIA's), or several of both in the format of fatbinary. Machine code is
- * for one architecture and the later ones of its generation; that of sm_90a and the like for one alone. What has no machine
- * code is compiled from PTX, if that is not newer than the driver.
+ * An image is PTX, machine code (an ELF file of NVIDIA's), or several of both in the format of fatbinary. Machine code
+ * is for one architecture and the later ones of its generation; that of sm_90a and the like for one alone. What has no
+ * machine code is compiled from PTX, if that is not newer than the driver.
  *
  * This file is part of Self-Blind-VSR for FFmpeg. SPDX-License-Identifier: LGPL-2.1-or-later
  */
@@ -149,9 +149,8 @@ const Code *choose(const std::vector<Code> &pieces)
 {
     const Code *best = nullptr;
     for (const Code &code : pieces)
-        if (fits(code, settings().sm) &&
-            (!best || std::make_tuple(!code.is_ptx, code.arch, code.is_specific) >
-                          std::make_tuple(!best->is_ptx, best->arch, best->is_specific)))
+        if (fits(code, settings().sm) && (!best || std::make_tuple(!code.is_ptx, code.arch, code.is_specific) >
+                                                       std::make_tuple(!best->is_ptx, best->arch, best->is_specific)))
             best = &code;
     return best;
 }

@@ -1,8 +1,8 @@
 /*
  * The fake driver: modules, functions, launches and tensor maps.
  *
- * A module has the kernels of the image that it was loaded from (fake_images.cpp). What is launched is the code of the same
- * name that was linked with the emulator; kernels of others, FFmpeg's say, cannot be launched.
+ * A module has the kernels of the image that it was loaded from (fake_images.cpp). What is launched is the code of the
+ * same name that was linked with the emulator; kernels of others, FFmpeg's say, cannot be launched.
  *
  * This file is part of Self-Blind-VSR for FFmpeg. SPDX-License-Identifier: LGPL-2.1-or-later
  */

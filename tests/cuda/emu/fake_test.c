@@ -12,7 +12,8 @@
 #include "kernels/cuda/cublas.h"
 #include "model/include/selfblindvsr.h"
 
-static const fake_case *const case_lists[] = {fake_memory_cases, fake_stream_cases, fake_image_cases, fake_module_cases};
+static const fake_case *const case_lists[] = {fake_memory_cases, fake_stream_cases, fake_image_cases,
+                                              fake_module_cases};
 enum { LISTS = sizeof(case_lists) / sizeof(*case_lists) };
 
 #define ENTRY(name) ".visible .entry " #name "(\n)\n{\nret;\n}\n"

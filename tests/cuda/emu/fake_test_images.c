@@ -75,7 +75,11 @@ static const void *build(image *i, const piece *pieces)
     append(i, &size, 8);
     for (const piece *p = pieces; p->kernels[0]; p++) {
         const size_t begin = i->size;
-        uint64_t header[8] = {(uint64_t)(p->is_ptx ? 1 : 2) | (uint64_t)64 << 32, 0, 0, (uint64_t)p->arch << 32, 0,
+        uint64_t header[8] = {(uint64_t)(p->is_ptx ? 1 : 2) | (uint64_t)64 << 32,
+                              0,
+                              0,
+                              (uint64_t)p->arch << 32,
+                              0,
                               (uint64_t)p->flags | 0x11};
         append(i, header, sizeof(header));
         if (p->is_ptx)
@@ -198,7 +202,8 @@ static void kernels_of_others(const sbv_cuda_driver *cu)
     CUmodule module;
     CUfunction function;
     fake_begin(cu);
-    CHECK_OK(cu->cuModuleLoadData(&module, "//\n.version 7.0\n.target sm_60\n.visible .entry somebody_elses(\n)\n{\nret;\n}\n"));
+    CHECK_OK(cu->cuModuleLoadData(&module,
+                                  "//\n.version 7.0\n.target sm_60\n.visible .entry somebody_elses(\n)\n{\nret;\n}\n"));
     CHECK_OK(cu->cuModuleGetFunction(&function, module, "somebody_elses"));
     CHECK_CODE(fake_launch(cu, function, NULL, 0, 32, 0), CUDA_ERROR_NOT_SUPPORTED);
     CHECK_CODE(cu->cuModuleGetFunction(&function, module, "fake_add"), CUDA_ERROR_NOT_FOUND);
