@@ -287,17 +287,15 @@ static AVCUDADeviceContext *device_to_use(AVFilterContext *ctx)
 #endif
 
 /* Opens the session, in place of one that may be open. */
-static int open_session(AVFilterContext *ctx, enum sbv_backend_choice backend, enum sbv_precision precision)
+static sbv_config make_config(AVFilterContext *ctx, enum sbv_backend_choice backend)
 {
     SelfBlindVSRContext *s = ctx->priv;
     sbv_config config;
-    int ret;
 
-    sbv_close(&s->session);
     sbv_config_default(&config);
     config.model_path = s->model;
     config.backend = backend;
-    config.precision = precision;
+    config.precision = s->precision;
     config.cuda_device = FFMAX(s->gpu, 0);
 #if CONFIG_CUDA
     if (backend != SBV_BACKEND_CPU && device_to_use(ctx)) {
@@ -320,9 +318,7 @@ static int open_session(AVFilterContext *ctx, enum sbv_backend_choice backend, e
     config.execute_opaque = ctx;
     config.log = log_message;
     config.log_opaque = ctx;
-    if ((ret = sbv_open(&s->session, &config)) < 0)
-        return averror(ret);
-    return 0;
+    return config;
 }
 
 /* On what device to work is known when the frames are: until then a session on the CPU checks the model and the other
@@ -330,12 +326,15 @@ static int open_session(AVFilterContext *ctx, enum sbv_backend_choice backend, e
 static av_cold int init(AVFilterContext *ctx)
 {
     SelfBlindVSRContext *s = ctx->priv;
+    sbv_config config;
 
     if (s->kernel && sbv_read_kernel(s->kernel, s->blur, &s->blur_side, log_message, ctx) < 0)
         return AVERROR(EINVAL);
     if (!(s->held = av_fifo_alloc2(8, sizeof(AVFrame *), AV_FIFO_FLAG_AUTO_GROW)))
         return AVERROR(ENOMEM);
-    return open_session(ctx, SBV_BACKEND_CPU, s->backend == SBV_BACKEND_CPU ? s->precision : SBV_PRECISION_AUTO);
+    /* The model is read once, when the frames are known; what can be wrong without them is said now. */
+    config = make_config(ctx, s->backend);
+    return averror(sbv_check(&config));
 }
 
 /* The files that filters of this process write kernels to, or have. */
@@ -487,6 +486,7 @@ static int config_input(AVFilterLink *inlink)
     AVFilterContext *ctx = inlink->dst;
     SelfBlindVSRContext *s = ctx->priv;
     const int cuda = inlink->format == AV_PIX_FMT_CUDA;
+    sbv_config config;
     int ret;
 
     s->format = s->link_format = inlink->format;
@@ -494,9 +494,9 @@ static int config_input(AVFilterLink *inlink)
     s->height = inlink->h;
     if (cuda && (ret = use_frames(ctx, ff_filter_link(inlink)->hw_frames_ctx)) < 0)
         return ret;
-    if (s->backend == SBV_BACKEND_CPU)
-        return 0;
-    return open_session(ctx, cuda ? SBV_BACKEND_CUDA : s->backend, s->precision);
+    sbv_close(&s->session);
+    config = make_config(ctx, cuda ? SBV_BACKEND_CUDA : s->backend);
+    return averror(sbv_open(&s->session, &config));
 }
 
 /* Where output frames come from if they are CUDA frames. Sides are multiples of 32, as scale_cuda makes them. */

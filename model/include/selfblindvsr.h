@@ -20,8 +20,18 @@
  *     while (sbv_receive(session, &out) == SBV_OK) ...
  *     sbv_close(&session);
  *
- * There is no global state: sessions are independent, and two threads may use two sessions. One session must be used
- * by one thread at a time. Nothing is printed; messages go to the log callback.
+ * There is no global state: sessions are independent, and two threads may use two sessions. All functions that take a
+ * session must be called by one thread at a time, functions that take none by any. Nothing is printed; messages go to
+ * the log callback, which is called by the thread that made the call.
+ *
+ * After an error a session can be closed, and used on where the function says so; after DEVICE, and after MEMORY in
+ * sbv_send or sbv_receive, it can only be closed.
+ *
+ * Programs go on working with every library of the same SONAME, which is the major version: structures grow into their
+ * reserved members alone, so set up each with sbv_config_default or = {0}. Before version 1 the minor version counts.
+ *
+ * SBV_CPU in the environment names the instruction set to compute by: c, sse2, avx2, avx512, amx, neon. It is for
+ * tests.
  *
  * This file is part of Self-Blind-VSR for FFmpeg. SPDX-License-Identifier: LGPL-2.1-or-later
  */
@@ -168,6 +178,10 @@ typedef struct sbv_config {
     void *execute_opaque;
     sbv_log_fn *log; /* NULL (default): messages are dropped */
     void *log_opaque;
+    char *error; /* where sbv_open and sbv_check write their error, one line of at most error_size bytes with
+                    its final zero; NULL (default): nowhere */
+    size_t error_size;
+    int64_t reserved[16]; /* zero */
 } sbv_config;
 
 #define SBV_STEP_MAX 64
@@ -223,16 +237,22 @@ typedef struct sbv_model_info {
 /* Fills *config with the defaults named above. */
 SBV_API void sbv_config_default(sbv_config *config);
 
-/* Opens a session: reads and checks the model, prepares the weights. On failure *session is NULL and the message
- * has gone to config->log. Errors: ARGUMENT (a kernel is to be estimated by a model that cannot, for one), MEMORY,
- * FILE, MODEL. */
+/* Opens a session: reads and checks the model, prepares the weights. What the pointers in *config show is copied, but
+ * for execute and log, which are called until sbv_close. On failure *session is NULL and the message has gone to
+ * config->log and config->error. Errors: ARGUMENT (a kernel is to be estimated by a model that cannot, for one),
+ * MEMORY, FILE, MODEL, DEVICE. */
 SBV_API int sbv_open(sbv_session **session, const sbv_config *config);
+
+/* Checks a configuration as sbv_open does, but reads the header of the model file alone and looks for no GPU: for
+ * programs that learn what frames there are long after their options. Errors: ARGUMENT, MEMORY, FILE, MODEL. */
+SBV_API int sbv_check(const sbv_config *config);
 
 /* What the model is. Valid from sbv_open to sbv_close. */
 SBV_API const sbv_model_info *sbv_model(const sbv_session *session);
 
 /* Sets, or changes, what the frames look like, and allocates all memory the stream needs. Must come before the first
- * sbv_send; later it drops the frames held, as sbv_flush does. Errors: ARGUMENT, MEMORY. */
+ * sbv_send; later it drops the frames held, as sbv_flush does. Errors: ARGUMENT (the last description stays), MEMORY,
+ * DEVICE, and those of sbv_open where the CPU takes over (the stream must be described again). */
 SBV_API int sbv_describe(sbv_session *session, const sbv_stream *stream);
 
 /* Takes the next frame; its pixels are read before the call returns. NULL says that no more frames come (until

@@ -30,6 +30,11 @@ int sbv_check_config(sbv_engine *e)
     if (c->kernel_interval < 0 || c->kernel_interval > SBV_KERNEL_INTERVAL_MAX)
         return sbv_fail(&e->report, SBV_ERROR_ARGUMENT, "kernel_interval %d: out of range 0 to %d", c->kernel_interval,
                         SBV_KERNEL_INTERVAL_MAX);
+    for (size_t i = 0; i < sizeof(c->reserved) / sizeof(*c->reserved); i++)
+        if (c->reserved[i])
+            return sbv_fail(&e->report, SBV_ERROR_ARGUMENT,
+                            "reserved[%zu] of the configuration is %lld, not 0: see sbv_config_default", i,
+                            (long long)c->reserved[i]);
     return SBV_OK;
 }
 

@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "model/runtime/architecture.h"
+
 int sbv_engine_enter(sbv_engine *e)
 {
     return e->exec.backend ? e->exec.backend->enter(e->exec.backend) : SBV_OK;
@@ -44,6 +46,19 @@ int sbv_engine_read_model(sbv_engine *e)
         e->phase = weights.phase;
         weights.name = weights.licence = weights.phase = NULL;
     }
+    sbv_weights_close(&weights);
+    return ret;
+}
+
+int sbv_engine_read_header(sbv_engine *e)
+{
+    sbv_layer **layer = NULL;
+    sbv_weights weights;
+    int layers, ret;
+    if ((ret = sbv_weights_open(&weights, e->model_path, &e->report)) < 0)
+        return ret;
+    ret = sbv_architecture_read(&e->network, &weights, &e->report, &layer, &layers);
+    free(layer);
     sbv_weights_close(&weights);
     return ret;
 }

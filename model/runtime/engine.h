@@ -31,6 +31,10 @@ int sbv_engine_status(const sbv_engine *e);
 /* Reads the model into e->network, packed for e->exec. Errors: FILE, MODEL, MEMORY, DEVICE, reported. */
 int sbv_engine_read_model(sbv_engine *e);
 
+/* The same of the header alone: sizes and layers are known then, and there are no weights. Errors: FILE, MODEL, MEMORY,
+ * reported. */
+int sbv_engine_read_header(sbv_engine *e);
+
 /* What the model is; the strings live as long as the engine. */
 sbv_model_info sbv_engine_model_info(const sbv_engine *e);
 

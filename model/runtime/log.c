@@ -26,6 +26,8 @@ int sbv_fail(sbv_report *report, int code, const char *format, ...)
     vsnprintf(report->last_error, sizeof(report->last_error), format, args);
     va_end(args);
     sbv_make_printable(report->last_error);
+    if (report->error && report->error_size)
+        snprintf(report->error, report->error_size, "%s", report->last_error);
     if (report->log && !(report->can_fall_back && (code == SBV_ERROR_MEMORY || code == SBV_ERROR_DEVICE)))
         report->log(report->opaque, SBV_LOG_ERROR, report->last_error);
     return code;

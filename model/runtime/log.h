@@ -11,6 +11,8 @@
 typedef struct sbv_report {
     sbv_log_fn *log; /* may be NULL */
     void *opaque;
+    char *error; /* of the caller, gets errors too; NULL: none */
+    size_t error_size;
     int can_fall_back; /* lack of memory and failures of the device are not logged: another device is tried */
     int reported;      /* code of the last error; a call of the public API begins with 0 */
     char last_error[1024];

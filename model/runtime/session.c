@@ -35,16 +35,19 @@ static int enter(sbv_session *s)
     return SBV_OK;
 }
 
-/* The part of opening that needs the backend to be entered. */
-static int open_model(sbv_session *s)
+/* The path of the model, which the engine keeps. */
+static int find_model(sbv_engine *e)
 {
-    sbv_engine *e = &s->engine;
-    int ret;
     e->model_path = e->config.model_path ? strdup(e->config.model_path) : sbv_default_model();
     e->config.model_path = NULL; /* the caller's string need not live on */
-    if (!e->model_path)
-        return sbv_fail(&e->report, SBV_ERROR_MEMORY, "out of memory: path of the model");
-    ret = sbv_engine_enter(e);
+    return e->model_path ? SBV_OK : sbv_fail(&e->report, SBV_ERROR_MEMORY, "out of memory: path of the model");
+}
+
+/* The part of opening that needs the backend to be entered. */
+static int read_model(sbv_session *s)
+{
+    sbv_engine *e = &s->engine;
+    int ret = sbv_engine_enter(e);
     if (ret >= 0)
         ret = sbv_engine_read_model(e);
     if (ret == SBV_ERROR_DEVICE || (ret == SBV_ERROR_MEMORY && s->fallback.possible))
@@ -53,29 +56,49 @@ static int open_model(sbv_session *s)
     return ret;
 }
 
+/* A session with its configuration checked and threads to compute by. */
+static int begin(sbv_session **session, const sbv_config *config, int threads)
+{
+    sbv_session *s = *session = calloc(1, sizeof(*s));
+    sbv_report report = {
+        .log = config->log, .opaque = config->log_opaque, .error = config->error, .error_size = config->error_size};
+    int ret;
+    if (!s)
+        return sbv_fail(&report, SBV_ERROR_MEMORY, "out of memory: session");
+    s->engine.config = *config;
+    s->engine.report = report;
+    if ((ret = sbv_check_config(&s->engine)) < 0 || (ret = find_model(&s->engine)) < 0)
+        return ret;
+    return sbv_exec_open(&s->engine.exec, threads, config->execute, config->execute_opaque, &s->engine.report);
+}
+
 int sbv_open(sbv_session **session, const sbv_config *config)
 {
-    sbv_session *s = calloc(1, sizeof(*s));
+    sbv_session *s;
     int ret;
     *session = NULL;
-    if (!s) {
-        sbv_report report = {.log = config->log, .opaque = config->log_opaque};
-        return sbv_fail(&report, SBV_ERROR_MEMORY, "out of memory: session");
-    }
-    sbv_engine *e = &s->engine;
-    e->config = *config;
-    e->report.log = config->log;
-    e->report.opaque = config->log_opaque;
-    if ((ret = sbv_check_config(e)) < 0 ||
-        (ret = sbv_exec_open(&e->exec, config->threads, config->execute, config->execute_opaque, &e->report)) < 0 ||
-        (ret = sbv_select_backend(e, &s->fallback.possible)) < 0 || (ret = open_model(s)) < 0 ||
-        (ret = sbv_blur_open(e, &s->blur)) < 0) {
+    if ((ret = begin(&s, config, config->threads)) < 0 ||
+        (ret = sbv_select_backend(&s->engine, &s->fallback.possible)) < 0 || (ret = read_model(s)) < 0 ||
+        (ret = sbv_blur_open(&s->engine, &s->blur)) < 0) {
         sbv_close(&s);
         return ret;
     }
-    s->info = sbv_engine_model_info(e);
+    s->engine.report.error = NULL; /* the caller's memory need not live on */
+    s->info = sbv_engine_model_info(&s->engine);
     *session = s;
     return SBV_OK;
+}
+
+int sbv_check(const sbv_config *config)
+{
+    sbv_session *s;
+    int ret;
+    if ((ret = begin(&s, config, 1)) >= 0 && config->backend == SBV_BACKEND_CPU)
+        ret = sbv_select_backend(&s->engine, &s->fallback.possible);
+    if (ret >= 0 && (ret = sbv_engine_read_header(&s->engine)) >= 0)
+        ret = sbv_blur_open(&s->engine, &s->blur);
+    sbv_close(&s);
+    return ret;
 }
 
 const sbv_model_info *sbv_model(const sbv_session *session)
