@@ -49,8 +49,8 @@ help:
 	@echo 'make check-gpu         checks and measures the CUDA backend, on a machine with an NVIDIA GPU'
 	@echo 'make gpu-bundle        all that takes, to be built on that machine with nvcc, gcc, make and python3: build/gpu-bundle'
 	@echo 'make bench             measures the speed on this machine; BENCH=quick takes a minute; build/bench.json'
-	@echo 'make lean-5.1          a small FFmpeg for the tests, build/lean-5.1/ffmpeg; also 7.1, 8.1, 9.0'
-	@echo 'make compile-7.1       compiles the filter alone against an FFmpeg, without warnings'
+	@echo 'make lean-SERIES       a small FFmpeg for the tests, build/lean-SERIES/ffmpeg; series: $(shell build-aux/series.sh)'
+	@echo 'make compile-SERIES    compiles the filter alone against an FFmpeg, without warnings'
 	@echo 'make clean             removes what was compiled; make distclean removes sources and settings too'
 .PHONY: help
 

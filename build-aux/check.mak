@@ -6,8 +6,9 @@
 # This file is part of Self-Blind-VSR for FFmpeg. SPDX-License-Identifier: LGPL-2.1-or-later
 
 # The oldest and the newest FFmpeg run the filter; the others compile it.
-RUN_SERIES     := 5.1 9.0
-COMPILE_SERIES := 7.1 8.1
+SERIES         := $(shell build-aux/series.sh)
+RUN_SERIES     := $(firstword $(SERIES)) $(lastword $(SERIES))
+COMPILE_SERIES := $(filter-out $(RUN_SERIES),$(SERIES))
 
 UNIT_TESTS  := $(notdir $(basename $(sort $(wildcard tests/ops/test_*.c tests/runtime/test_*.c))))
 TEST_HELPERS := $(wildcard tests/support/*.c)

@@ -11,7 +11,7 @@ set -eu
 
 usage() {
     cat <<'EOT'
-Usage: build-aux/ffmpeg-source.sh SERIES        prepare FFmpeg SERIES (5.1, 7.1, 8.1 or 9.0) from the Debian archive
+Usage: build-aux/ffmpeg-source.sh SERIES        prepare FFmpeg SERIES, 9.0 say, from the Debian archive
        build-aux/ffmpeg-source.sh --src=DIR     prepare a copy of the sources in DIR, as series "custom"
 
 Does nothing where the tree is there and its patches are unchanged. Exit status 3: the archive has no such series.
@@ -48,7 +48,7 @@ release_of() {
 add_filter() {
     ! grep -q ' ff_vf_selfblindvsr;' "$1/libavfilter/allfilters.c" || return 0
     patch=$(choose_patch "$1" ffmpeg) ||
-        die "none of the patches in patches/ fits FFmpeg '$(release_of "$1")'; supported: 5.1, 7.1, 8.1, 9.0"
+        die "none of the patches in patches/ fits FFmpeg '$(release_of "$1")'; supported: $("$top/build-aux/series.sh")"
     patch -s -f -d "$1" -p1 <"$patch"
     cat "$patch" >>"$1/.selfblindvsr.patch"
 }
@@ -85,7 +85,8 @@ up_to_date() {
 from_archive() {
     series=$1
     tree=$build/src/ffmpeg-$series
-    [ -e "$top/patches/ffmpeg-$series.patch" ] || die "no patch for FFmpeg '$series'; there are patches for 5.1, 7.1, 8.1, 9.0"
+    "$top/build-aux/series.sh" "$series" ||
+        die "no patch for FFmpeg '$series'; there are patches for $("$top/build-aux/series.sh")"
     up_to_date "$tree" "$series" && return
     tarball=$("$top/build-aux/apt-source.sh" fetch ffmpeg "$series") || exit $?
     rm -rf "$tree.new"

@@ -19,7 +19,7 @@ check-gpu: gpu-programs $(if $(filter none,$(FFMPEG_SERIES)),,$(B)/bin/ffmpeg)
 	@$(PYTHON) tests/cuda/gpu/check_gpu.py $(CHECK_GPU)
 
 # The FFmpeg of the bundle: one whose CUDA frames have every format that the filter takes.
-GPU_SERIES := 9.0
+GPU_SERIES := $(lastword $(SERIES))
 
 # MATERIAL: folders with photographs and clips, to train with where the bundle is run.
 gpu-bundle:

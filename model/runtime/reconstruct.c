@@ -97,28 +97,6 @@ static void collapsed_tail(const sbv_stages *s, const sbv_tile *tile, sbv_map ou
         }
 }
 
-/* The enlarged centre frame, and what the network adds to it. */
-struct picture {
-    const sbv_ops *ops;
-    sbv_resize_args base;
-    sbv_shuffle_args detail;
-};
-
-#define STRIP_BYTES (256 << 10) /* of the picture: a part of a core's second cache */
-
-/* One after the other for a few rows at a time, which are still in the cache when they are added to. */
-static void make_rows(void *arg, int begin, int end)
-{
-    const struct picture *p = arg;
-    const ptrdiff_t row_bytes = p->base.out.w * p->base.out.pixel * (ptrdiff_t)sizeof(float);
-    const int strip = row_bytes < STRIP_BYTES ? (int)(STRIP_BYTES / row_bytes) : 1;
-    for (int y = begin, stop; y < end; y = stop) {
-        stop = end - y < strip ? end : y + strip;
-        p->ops->resize(&p->base, y, stop);
-        p->ops->pixel_shuffle(&p->detail, y, stop);
-    }
-}
-
 void sbv_run_tail(const sbv_stages *s, const sbv_slot *centre, const sbv_tile *tile)
 {
     const int scale = s->network->scale, x0 = tile->core_x0 - tile->x0, y0 = tile->core_y0 - tile->y0;
@@ -127,24 +105,8 @@ void sbv_run_tail(const sbv_stages *s, const sbv_slot *centre, const sbv_tile *t
         return;
     }
     sbv_map outputs = sbv_map_of(s->ws->part.outputs, tile->w, tile->h, SBV_COLOURS * scale * scale);
-    sbv_map picture = sbv_window(s->ws->output, scale * tile->core_x0, scale * tile->core_y0, scale * tile->core_w,
-                                 scale * tile->core_h);
     collapsed_tail(s, tile, outputs);
-    struct picture rows = {
-        .ops = &s->exec->ops,
-        .base = {.in = centre->rgb,
-                 .out = picture,
-                 .full_w = s->ws->output.w,
-                 .full_h = s->ws->output.h,
-                 .x0 = scale * tile->core_x0,
-                 .y0 = scale * tile->core_y0,
-                 .move = s->network->moved ? scale : 0},
-        .detail = {.in = sbv_window(outputs, x0, y0, tile->core_w, tile->core_h),
-                   .out = picture,
-                   .factor = scale,
-                   .add = 1},
-    };
-    sbv_parallel(s->exec, make_rows, &rows, picture.h);
+    sbv_put_picture(s, centre, tile, sbv_window(outputs, x0, y0, tile->core_w, tile->core_h));
 }
 
 /* One axis of a tile: the core that begins at `at`, and the core with its halo, which begins and ends on the grid of

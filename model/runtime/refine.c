@@ -14,19 +14,6 @@
  */
 #include "model/runtime/stages.h"
 
-void sbv_make_picture(const sbv_stages *s, const sbv_slot *centre)
-{
-    const sbv_map picture = s->ws->output;
-    const sbv_resize_args base = {.in = centre->rgb,
-                                  .out = picture,
-                                  .full_w = picture.w,
-                                  .full_h = picture.h,
-                                  .move = s->network->moved ? s->network->scale : 0};
-    const sbv_shuffle_args shuffle = {.in = s->ws->outputs, .out = picture, .factor = s->network->scale, .add = 1};
-    sbv_run_resize(s->exec, &base, picture.h);
-    sbv_run_pixel_shuffle(s->exec, &shuffle, picture.h);
-}
-
 /* out = in blurred and reduced, or what `from` has more than that. */
 static void blur_down(const sbv_stages *s, sbv_map in, sbv_map out, sbv_map from, int side, int clamp)
 {

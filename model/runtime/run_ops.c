@@ -10,106 +10,15 @@
 #include "kernels/cpu/denormals.h"
 #include "kernels/cpu/scratch.h"
 
-#include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#define MAX_THREADS 256
-
 /* Ranges per thread: more than one, so that a thread that is late does not hold up the others for long; but each range
  * of a convolution reads all of its weights, and rows around its own, so that it should have some of its own. */
 #define RANGES_PER_THREAD 4
 #define LEAST_ROWS        8
-
-struct sbv_pool {
-    pthread_mutex_t lock;
-    pthread_cond_t work, done;
-    pthread_t thread[MAX_THREADS];
-    int threads;    /* workers; the calling thread works too */
-    unsigned round; /* counts the batches given out */
-    int busy, quit;
-    sbv_job_fn *job;
-    void *arg;
-    int jobs;
-    atomic_int next;
-};
-
-static void take_jobs(sbv_pool *pool)
-{
-    int job;
-    while ((job = atomic_fetch_add(&pool->next, 1)) < pool->jobs)
-        pool->job(pool->arg, job, pool->jobs);
-}
-
-static void *worker(void *arg)
-{
-    sbv_pool *pool = arg;
-    unsigned seen = 0;
-    pthread_mutex_lock(&pool->lock);
-    for (;;) {
-        while (!pool->quit && pool->round == seen)
-            pthread_cond_wait(&pool->work, &pool->lock);
-        if (pool->quit)
-            break;
-        seen = pool->round;
-        pthread_mutex_unlock(&pool->lock);
-        take_jobs(pool);
-        pthread_mutex_lock(&pool->lock);
-        if (--pool->busy == 0)
-            pthread_cond_signal(&pool->done);
-    }
-    pthread_mutex_unlock(&pool->lock);
-    return NULL;
-}
-
-static void pool_execute(void *opaque, sbv_job_fn *job, void *arg, int jobs)
-{
-    sbv_pool *pool = opaque;
-    pthread_mutex_lock(&pool->lock);
-    pool->job = job;
-    pool->arg = arg;
-    pool->jobs = jobs;
-    atomic_store(&pool->next, 0);
-    pool->busy = pool->threads;
-    pool->round++;
-    pthread_cond_broadcast(&pool->work);
-    pthread_mutex_unlock(&pool->lock);
-    take_jobs(pool);
-    pthread_mutex_lock(&pool->lock);
-    while (pool->busy)
-        pthread_cond_wait(&pool->done, &pool->lock);
-    pthread_mutex_unlock(&pool->lock);
-}
-
-static void pool_close(sbv_pool *pool)
-{
-    pthread_mutex_lock(&pool->lock);
-    pool->quit = 1;
-    pthread_cond_broadcast(&pool->work);
-    pthread_mutex_unlock(&pool->lock);
-    for (int i = 0; i < pool->threads; i++)
-        pthread_join(pool->thread[i], NULL);
-    pthread_cond_destroy(&pool->work);
-    pthread_cond_destroy(&pool->done);
-    pthread_mutex_destroy(&pool->lock);
-    free(pool);
-}
-
-/* A pool of as many workers as could be started; with none the calling thread does everything. */
-static sbv_pool *pool_open(int workers)
-{
-    sbv_pool *pool = calloc(1, sizeof(*pool));
-    if (!pool)
-        return NULL;
-    pthread_mutex_init(&pool->lock, NULL);
-    pthread_cond_init(&pool->work, NULL);
-    pthread_cond_init(&pool->done, NULL);
-    while (pool->threads < workers && !pthread_create(&pool->thread[pool->threads], NULL, worker, pool))
-        pool->threads++;
-    return pool;
-}
 
 static void set_isa(sbv_exec *exec, enum sbv_isa isa)
 {
@@ -183,11 +92,11 @@ int sbv_exec_open(sbv_exec *exec, int threads, sbv_execute_fn *execute, void *op
     memset(exec, 0, sizeof(*exec));
     if ((ret = choose_isa(exec, report)) < 0)
         return ret;
-    if (threads < 0 || threads > MAX_THREADS)
-        return sbv_fail(report, SBV_ERROR_ARGUMENT, "threads %d: out of range 0 to %d", threads, MAX_THREADS);
+    if (threads < 0 || threads > SBV_MAX_THREADS)
+        return sbv_fail(report, SBV_ERROR_ARGUMENT, "threads %d: out of range 0 to %d", threads, SBV_MAX_THREADS);
     if (threads == 0) {
         long processors = sysconf(_SC_NPROCESSORS_ONLN);
-        threads = processors < 1 ? 1 : processors > MAX_THREADS ? MAX_THREADS : (int)processors;
+        threads = processors < 1 ? 1 : processors > SBV_MAX_THREADS ? SBV_MAX_THREADS : (int)processors;
     }
     exec->threads = threads;
     exec->execute = execute;
@@ -195,12 +104,12 @@ int sbv_exec_open(sbv_exec *exec, int threads, sbv_execute_fn *execute, void *op
     if ((ret = make_scratch(exec, report)) < 0)
         return ret;
     if (!execute) {
-        exec->pool = pool_open(threads - 1);
+        exec->pool = sbv_pool_open(threads - 1);
         if (!exec->pool) {
             sbv_exec_close(exec);
             return sbv_fail(report, SBV_ERROR_MEMORY, "out of memory: thread pool");
         }
-        exec->execute = pool_execute;
+        exec->execute = sbv_pool_execute;
         exec->opaque = exec->pool;
     }
     return SBV_OK;
@@ -209,7 +118,7 @@ int sbv_exec_open(sbv_exec *exec, int threads, sbv_execute_fn *execute, void *op
 void sbv_exec_close(sbv_exec *exec)
 {
     if (exec->pool)
-        pool_close(exec->pool);
+        sbv_pool_close(exec->pool);
     scratch_close(exec->scratch);
     memset(exec, 0, sizeof(*exec));
 }
@@ -257,6 +166,7 @@ void sbv_parallel_jobs(const sbv_exec *exec, sbv_body_fn *body, void *arg, int j
     execute(exec, &call, jobs);
 }
 
+/* sbv_run_conv, sbv_run_deconv, sbv_run_cost_volume, sbv_run_warp, sbv_run_resize, and so on for each of SBV_OPS. */
 #define SBV_RUN_DEFINITION(op, args)                                                                                   \
     struct op##_call {                                                                                                 \
         const sbv_exec *exec;                                                                                          \

@@ -8,8 +8,7 @@
 
 #include "kernels/backend.h"
 #include "model/runtime/log.h"
-
-typedef struct sbv_pool sbv_pool;
+#include "model/runtime/threads.h"
 
 typedef struct sbv_exec {
     sbv_ops ops;

@@ -47,7 +47,10 @@ int sbv_tile_at(const sbv_stages *s, int i, sbv_tile *tile);
 /* Blur kernel of the window -> kernel, size * size values. Errors: MEMORY, reported. (kernel_net.c) */
 int sbv_run_kernel_net(const sbv_stages *s, sbv_slot *const window[], float *kernel, sbv_report *report);
 
-/* With a backend ws->outputs and the centre frame -> ws->output. (refine.c) */
+/* On the CPU the outputs of a tile's core and the centre frame -> its part of ws->output. (picture.c) */
+void sbv_put_picture(const sbv_stages *s, const sbv_slot *centre, const sbv_tile *tile, sbv_map outputs);
+
+/* With a backend ws->outputs and the centre frame -> ws->output. (picture.c) */
 void sbv_make_picture(const sbv_stages *s, const sbv_slot *centre);
 
 /* `steps` steps of descent on the difference of the centre frame and ws->output blurred by the kernel of `side` and

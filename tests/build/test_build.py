@@ -14,9 +14,9 @@ from typing import Callable
 
 import pytest
 
-TOP = Path(__file__).resolve().parents[2]
+from conftest import ALL_SERIES, SERIES, TOP
+
 BUILD = TOP / "build"
-SERIES = ("5.1", "7.1", "8.1", "9.0")
 # Nothing of the make that runs the tests, and nothing that would help a program to find its libraries.
 CLEAN = {name: value for name, value in os.environ.items()
          if name not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS", "LD_LIBRARY_PATH", "PKG_CONFIG_PATH")}
@@ -135,7 +135,7 @@ def test_archive_entries_of_both_formats(tmp_path: Path) -> None:
     assert "Suites: newer bookworm trixie forky sid\n" in stanzas[2]
 
 
-@pytest.mark.parametrize("series", SERIES)
+@pytest.mark.parametrize("series", ALL_SERIES)
 def test_patch_adds_what_the_filter_needs(series: str) -> None:
     lines = (TOP / f"patches/ffmpeg-{series}.patch").read_text().splitlines()
     added = [line for line in lines if re.match(r"\+[^+]", line)]
@@ -191,7 +191,7 @@ def test_no_codec_headers(headers: Callable[..., subprocess.CompletedProcess]) -
     assert done.stderr.count("\n") == 1 and "no nv-codec-headers" in done.stderr and "no apt-get" in done.stderr
 
 
-@pytest.mark.parametrize("series", SERIES)
+@pytest.mark.parametrize("series", ALL_SERIES)
 def test_filter_is_in_the_source_tree(series: str) -> None:
     tree = BUILD / f"src/ffmpeg-{series}"
     if not tree.exists():
@@ -275,7 +275,7 @@ def test_nothing_is_built_twice() -> None:
     assert [path.stat().st_mtime_ns for path in products] == before
 
 
-PROGRAMS = [BUILD / f"lean-{series}/ffmpeg" for series in ("5.1", "9.0")] + [BUILD / "bin/ffmpeg"]
+PROGRAMS = [BUILD / f"lean-{series}/ffmpeg" for series in SERIES] + [BUILD / "bin/ffmpeg"]
 
 
 @pytest.mark.parametrize("ffmpeg", PROGRAMS, ids=lambda path: path.parent.name)

@@ -9,7 +9,7 @@ usage() {
     cat <<'EOT'
 Usage: tests/cuda/gpu/bundle.sh SERIES [FOLDER]
 
-Packs FFmpeg SERIES (7.1, 8.1 or 9.0) and the project's files, as they are, into FOLDER (build/gpu-bundle), which is
+Packs FFmpeg SERIES (any but the oldest) and the project's files, as they are, into FOLDER (build/gpu-bundle), which is
 replaced. Environment: SBV_CACHE, as for configure; SBV_MATERIAL, folders with photographs and clips: what there is room
 for is packed too (pack_material.py, which needs PyTorch, Pillow and an ffmpeg with x264), and run.sh trains with it.
 EOT
@@ -25,11 +25,16 @@ case ${1:-} in
         usage
         exit
         ;;
-    7.1 | 8.1 | 9.0) ;;
-    *) die "series '$1': must be 7.1, 8.1 or 9.0" ;;
 esac
 series=$1
 top=$(cd "$(dirname "$0")/../../.." && pwd)
+# The oldest takes codec headers and CUDA frames that others do not.
+newer=$("$top/build-aux/series.sh")
+newer=${newer#* }
+case " $newer " in
+    *" $series "*) ;;
+    *) die "series '$series': must be one of $newer" ;;
+esac
 build=$top/build
 folder=${2:-$build/gpu-bundle}
 most=$((64 << 20))       # bytes
