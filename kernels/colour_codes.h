@@ -30,13 +30,16 @@ static inline sbv_luma_weights sbv_luma_weights_of(enum sbv_matrix matrix)
     }
 }
 
+/* Component 3 is alpha. */
 static inline sbv_code_range sbv_code_range_of(const sbv_stream *s, int component)
 {
-    const int extra = s->component[component].depth - 8;
-    const int chroma = !s->rgb && component > 0;
-    const float zero = (float)(128 << extra), full = (float)((256 << extra) - 1);
+    const int depth = s->component[component].depth, extra = depth - 8;
+    const int chroma = !s->rgb && component > 0 && component < 3;
 
-    if (s->rgb || s->full_range)
+    if (depth == 32)
+        return (sbv_code_range){0.0f, 1.0f};
+    const float zero = (float)(128 << extra), full = (float)((256 << extra) - 1);
+    if (s->rgb || s->full_range || component == 3)
         return (sbv_code_range){chroma ? zero : 0.0f, full};
     if (chroma)
         return (sbv_code_range){zero, (float)(224 << extra)};

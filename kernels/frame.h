@@ -8,6 +8,18 @@
 
 #include "model/include/selfblindvsr.h"
 
+/* Whether a frame has component i: those of colour from 0 on, 3 for alpha. */
+static inline int sbv_has_component(const sbv_stream *stream, int i)
+{
+    return i < stream->components || (i == 3 && stream->alpha);
+}
+
+/* Bytes of a sample where it is stored. */
+static inline int sbv_sample_bytes(const sbv_component *c)
+{
+    return c->depth == 32 ? 4 : c->depth > 8 ? 2 : 1;
+}
+
 /* Bytes of a row, whole steps, and rows of a plane of a frame of width x height; zero rows where no component lies in
  * that plane. */
 static inline void sbv_plane_size(const sbv_stream *stream, int width, int height, int plane, size_t *row_bytes,
@@ -15,13 +27,13 @@ static inline void sbv_plane_size(const sbv_stream *stream, int width, int heigh
 {
     *row_bytes = 0;
     *rows = 0;
-    for (int i = 0; i < stream->components; i++) {
+    for (int i = 0; i < 4; i++) {
         const sbv_component *c = &stream->component[i];
-        const int chroma = i > 0 && !stream->rgb;
+        const int chroma = i > 0 && i < 3 && !stream->rgb;
         const int w = chroma ? (width + stream->chroma_w_log2) >> stream->chroma_w_log2 : width;
         const int h = chroma ? (height + stream->chroma_h_log2) >> stream->chroma_h_log2 : height;
         const size_t bytes = (size_t)w * (size_t)c->step;
-        if (c->plane != plane)
+        if (c->plane != plane || !sbv_has_component(stream, i))
             continue;
         *row_bytes = bytes > *row_bytes ? bytes : *row_bytes;
         *rows = h > *rows ? h : *rows;

@@ -23,11 +23,6 @@ static unsigned blocks(int n, int per_block)
     return (unsigned)((n + per_block - 1) / per_block);
 }
 
-static int sample_bytes(const sbv_component *c)
-{
-    return c->depth > 8 ? 2 : 1;
-}
-
 /* ---- Into the network ---- */
 
 static void describe_sources(sbv_colour_in_params *p, const sbv_stream *s, const sbv_frame *frame)
@@ -39,7 +34,7 @@ static void describe_sources(sbv_colour_in_params *p, const sbv_stream *s, const
                                            .linesize = frame->linesize[k->plane],
                                            .step = k->step,
                                            .shift = k->shift,
-                                           .wide = k->depth > 8,
+                                           .bytes = sbv_sample_bytes(k),
                                            .zero = range.zero,
                                            .gain = 1.0f / range.unit};
     }
@@ -107,9 +102,9 @@ static int together(const sbv_stream *s, int first, int last)
     for (int c = first; c <= last; c++) {
         if (k[c].plane != k[first].plane || k[c].step != k[first].step)
             return 0;
-        bytes += sample_bytes(&k[c]);
+        bytes += sbv_sample_bytes(&k[c]);
         begin = k[c].offset < begin ? k[c].offset : begin;
-        end = k[c].offset + sample_bytes(&k[c]) > end ? k[c].offset + sample_bytes(&k[c]) : end;
+        end = k[c].offset + sbv_sample_bytes(&k[c]) > end ? k[c].offset + sbv_sample_bytes(&k[c]) : end;
     }
     return bytes <= 4 && bytes == k[first].step && end - begin == bytes;
 }
@@ -132,19 +127,19 @@ static void describe_targets(sbv_colour_out_params *p, const sbv_stream *s, cons
         const sbv_code_range range = sbv_code_range_of(s, c);
         const int start = merged ? base : k->offset;
         const int bit = 8 * (k->offset - start) + k->shift;
-        const uint32_t mask = (uint32_t)((1u << 8 * sample_bytes(k)) - 1) << 8 * (k->offset - start);
+        const uint32_t mask = padded ? 0xFFu << 8 * (k->offset - start) : 0;
         sbv_colour_target *t = &p->target[merged ? first : c];
         if (!t->bytes)
             *t = (sbv_colour_target){.data = frame->data[k->plane] + start,
                                      .linesize = frame->linesize[k->plane],
                                      .step = k->step,
-                                     .bytes = merged ? k->step : sample_bytes(k),
+                                     .bytes = merged ? k->step : sbv_sample_bytes(k),
                                      .padding = padded ? 0xFFFFFFFF : 0};
         t->padding &= ~mask;
         t->aligned = aligned(t);
         p->code[c] = (sbv_colour_code){.zero = range.zero,
                                        .unit = range.unit,
-                                       .top = (float)((1 << k->depth) - 1),
+                                       .top = k->depth == 32 ? 0.0f : (float)((1 << k->depth) - 1),
                                        .target = merged ? first : c,
                                        .bit = bit};
     }

@@ -34,11 +34,23 @@ __device__ __forceinline__ const float *pixel_of(const sbv_map &map, int x, int 
 
 /* ---- Into the network ---- */
 
+/* A sample that is a float, as the network can take it. */
+__device__ __forceinline__ float finite(float v)
+{
+    const float most = 65504.0f;
+    v = v == v ? v : 0.0f;
+    v = v < most ? v : most;
+    return v > -most ? v : -most;
+}
+
 __device__ __forceinline__ float load(const sbv_colour_source &s, int x, int y)
 {
     const uint8_t *at = s.data + y * s.linesize + static_cast<ptrdiff_t>(x) * s.step;
-    /* Planes may begin anywhere: two bytes, not a 16-bit load that must be aligned. */
-    const unsigned stored = s.wide ? at[0] | static_cast<unsigned>(at[1]) << 8 : at[0];
+    /* Planes may begin anywhere: single bytes, not a load that must be aligned. */
+    if (s.bytes == 4)
+        return finite(__uint_as_float(at[0] | static_cast<unsigned>(at[1]) << 8 | static_cast<unsigned>(at[2]) << 16 |
+                                      static_cast<unsigned>(at[3]) << 24));
+    const unsigned stored = s.bytes == 2 ? at[0] | static_cast<unsigned>(at[1]) << 8 : at[0];
     return product(static_cast<float>(stored >> s.shift) - s.zero, s.gain);
 }
 
@@ -170,9 +182,11 @@ template <int FACTOR> struct enlarged_pixels {
 
 /* ---- Out of the network: codes into frames ---- */
 
-/* NaN becomes the lowest code. */
+/* NaN becomes the lowest code, or 0. */
 __device__ __forceinline__ unsigned code_of(const sbv_colour_code &code, float value)
 {
+    if (code.top == 0.0f)
+        return __float_as_uint(value == value ? value : 0.0f);
     float v = code.zero + product(code.unit, value);
     v = v > 0.0f ? v : 0.0f;
     v = v < code.top ? v : code.top;

@@ -21,11 +21,11 @@
 #define SBV_COLOUR_SHARED_ROWS (SBV_COLOUR_TILE_H + 2)
 #define SBV_COLOUR_SHARED      (2 * SBV_COLOUR_SHARED_ROWS * SBV_COLOUR_SHARED_ROW * 4) /* bytes */
 
-/* A component to read: value = ((stored >> shift) - zero) * gain. */
+/* A component to read: value = ((stored >> shift) - zero) * gain, or a float as it is. */
 typedef struct sbv_colour_source {
     const uint8_t *data; /* its first sample */
     ptrdiff_t linesize;
-    int step, shift, wide; /* wide: 16 bits */
+    int step, shift, bytes; /* 1, 2; 4: a float */
     float zero, gain;
 } sbv_colour_source;
 
@@ -48,8 +48,8 @@ typedef struct sbv_colour_target {
     uint32_t padding; /* bits that are set in every element */
 } sbv_colour_target;
 
-/* A component to write: the code of zero + unit * value, clamped to 0 .. top, goes to bit `bit` of the element of
- * target `target`. */
+/* A component to write: the code of zero + unit * value, clamped to 0 .. top, or a float (top 0), goes to bit `bit` of
+ * the element of target `target`. */
 typedef struct sbv_colour_code {
     float zero, unit, top;
     int target, bit;

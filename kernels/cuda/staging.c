@@ -14,11 +14,6 @@
 
 /* ---- Layouts ---- */
 
-static int sample_bytes(const sbv_component *c)
-{
-    return c->depth > 8 ? 2 : 1;
-}
-
 static int component_w(const sbv_stream *s, int c, int w)
 {
     return !s->rgb && c ? (w + s->chroma_w_log2) >> s->chroma_w_log2 : w;
@@ -45,12 +40,12 @@ static sbv_staging_layout layout_of(const sbv_stream *s, int w, int h)
         const sbv_component *k = &s->component[c];
         sbv_staging_plane *p = &l.plane[k->plane];
         const size_t samples = (size_t)component_w(s, c, w);
-        const size_t end = (size_t)k->offset + (samples - 1) * (size_t)k->step + (size_t)sample_bytes(k);
+        const size_t end = (size_t)k->offset + (samples - 1) * (size_t)k->step + (size_t)sbv_sample_bytes(k);
         if (!p->rows || rows_log2(s, c) < p->rows_log2)
             p->rows_log2 = rows_log2(s, c);
         p->rows = plane_rows(p, h);
         p->bytes = end > p->bytes ? end : p->bytes;
-        used[k->plane] += samples * (size_t)sample_bytes(k);
+        used[k->plane] += samples * (size_t)sbv_sample_bytes(k);
     }
     for (int i = 0; i < SBV_STAGING_PLANES; i++) {
         sbv_staging_plane *p = &l.plane[i];
@@ -273,7 +268,7 @@ static void copy_samples(const sbv_staging *s, int plane, uint8_t *to, const uin
         if (k->plane == plane)
             for (int x = 0; x < w; x++)
                 memcpy(to + k->offset + (ptrdiff_t)x * k->step, from + k->offset + (ptrdiff_t)x * k->step,
-                       (size_t)sample_bytes(k));
+                       (size_t)sbv_sample_bytes(k));
     }
 }
 

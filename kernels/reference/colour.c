@@ -20,18 +20,14 @@
 
 #include "kernels/colour_codes.h"
 #include "kernels/ops.h"
+#include "kernels/reference/component.h"
 
 #ifndef SBV_COLOUR_NAME
 #define SBV_COLOUR_NAME(name) sbv_##name##_c
 #endif
 
-#define INLINE static inline __attribute__((always_inline))
-
 /* Pixels in a piece of a row; even, so that a piece starts at a chroma sample. */
 #define PIECE 256
-
-/* Adding and subtracting it rounds a float below 2^22 to an integer, half to even (IEEE 754 default rounding). */
-#define ROUNDER 12582912.0f
 
 static inline int min_int(int a, int b)
 {
@@ -47,61 +43,6 @@ static inline int clamp_int(int v, int low, int high)
 static inline float luma_of(sbv_luma_weights k, const float *rgb)
 {
     return rgb[1] + k.r * (rgb[0] - rgb[1]) + k.b * (rgb[2] - rgb[1]);
-}
-
-/* Values of the samples first .. first + count - 1 of row y. */
-static void load(float *value, const sbv_stream *s, const sbv_frame *frame, int component, int y, int first, int count)
-{
-    const sbv_component c = s->component[component];
-    const sbv_code_range range = sbv_code_range_of(s, component);
-    const uint8_t *sample = frame->data[c.plane] + y * frame->linesize[c.plane] + c.offset + (ptrdiff_t)first * c.step;
-    const float gain = 1.0f / range.unit;
-
-    if (c.depth > 8) {
-        for (int i = 0; i < count; i++) {
-            uint16_t stored;
-            memcpy(&stored, sample + (ptrdiff_t)i * c.step, sizeof(stored));
-            value[i] = ((float)(stored >> c.shift) - range.zero) * gain;
-        }
-    } else {
-        for (int i = 0; i < count; i++)
-            value[i] = ((float)(sample[(ptrdiff_t)i * c.step] >> c.shift) - range.zero) * gain;
-    }
-}
-
-/* Values -> samples of one or two bytes, `step` bytes apart. NaN becomes the lowest sample. */
-INLINE void store_samples(const float *value, uint8_t *sample, int count, int wide, ptrdiff_t step,
-                          sbv_code_range range, float top, int shift)
-{
-    for (int i = 0; i < count; i++) {
-        float v = range.zero + range.unit * value[i];
-        v = v > 0.0f ? v : 0.0f;
-        v = v < top ? v : top;
-        const int code = (int)(v + ROUNDER - ROUNDER) << shift;
-        if (wide) {
-            const uint16_t stored = (uint16_t)code;
-            memcpy(sample + i * step, &stored, sizeof(stored));
-        } else {
-            sample[i * step] = (uint8_t)code;
-        }
-    }
-}
-
-/* Writes the samples first .. first + count - 1 of row y. */
-static void store(const float *value, const sbv_stream *s, const sbv_frame *frame, int component, int y, int first,
-                  int count)
-{
-    const sbv_component c = s->component[component];
-    const sbv_code_range range = sbv_code_range_of(s, component);
-    uint8_t *sample = frame->data[c.plane] + y * frame->linesize[c.plane] + c.offset + (ptrdiff_t)first * c.step;
-    const float top = (float)((1 << c.depth) - 1);
-
-    if (c.depth == 8 && c.step == 1)
-        store_samples(value, sample, count, 0, 1, range, top, c.shift);
-    else if (c.depth > 8 && c.step == 2)
-        store_samples(value, sample, count, 1, 2, range, top, c.shift);
-    else
-        store_samples(value, sample, count, c.depth > 8, c.step, range, top, c.shift);
 }
 
 /* Values of a chroma component at the luma positions x0 .. x0 + count - 1 of row y, interpolated linearly between the

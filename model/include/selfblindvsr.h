@@ -122,6 +122,15 @@ enum sbv_chroma_site {
     SBV_CHROMA_BOTTOM,     /* type 5 */
 };
 
+/* Alpha of frames: full range, not subsampled. It takes no part in the restoration: it is enlarged by bicubic
+ * interpolation. */
+enum sbv_alpha_mode {
+    SBV_ALPHA_NONE,
+    SBV_ALPHA_STRAIGHT, /* colour where it is 0 counts for nothing: within a few pixels of where it is not, it becomes
+                           that of the visible pixels beside it, so that it shows at no edge */
+    SBV_ALPHA_PREMULTIPLIED, /* colours are multiplied by it */
+};
+
 typedef struct sbv_session sbv_session;
 
 typedef void sbv_log_fn(void *opaque, enum sbv_log_level level, const char *message);
@@ -186,23 +195,25 @@ typedef struct sbv_config {
 
 #define SBV_STEP_MAX 64
 
-/* One colour component inside the planes of a frame. Samples of depth > 8 are 16-bit, native endian. */
+/* One component inside the planes of a frame. Samples of depth 9 to 16 are 16-bit, those of depth 32 floats, which have
+ * the value 0 for black and 1 for white whatever the range, and may lie beyond; native endian. */
 typedef struct sbv_component {
     int plane;  /* index into sbv_frame.data */
     int step;   /* bytes between two horizontally neighbouring samples of this component, at most SBV_STEP_MAX */
     int offset; /* bytes before the first sample of a row; a sample ends within its first step */
     int shift;  /* bits to shift a stored value right to get the sample (6 in P010) */
-    int depth;  /* significant bits, 8 to 16 */
+    int depth;  /* significant bits: 8 to 16, or 32 */
 } sbv_component;
 
 /* What the frames of a stream look like. Output frames have the same description, `scale` times as wide and high. */
 typedef struct sbv_stream {
     int width, height; /* pixels, at least 1 */
     enum sbv_memory memory;
-    int components; /* 1: gray (luma), 3: Y Cb Cr, or R G B where rgb is set */
-    int rgb;        /* nonzero: the components are R, G, B, full range; matrix, full_range and site unused */
+    int components;            /* 1: gray (luma), 3: Y Cb Cr, or R G B where rgb is set */
+    int rgb;                   /* nonzero: the components are R, G, B, full range; matrix, full_range and site unused */
+    enum sbv_alpha_mode alpha; /* whether component[3] is alpha, and of which kind: in host memory alone */
     int chroma_w_log2, chroma_h_log2; /* log2 of the chroma subsampling, 0 or 1; a subsampled size is rounded up */
-    sbv_component component[3];
+    sbv_component component[4];
     enum sbv_matrix matrix;
     int full_range; /* nonzero: 0..2^depth-1, else 16..235 (luma) and 16..240 (chroma) at 8 bits, scaled */
     enum sbv_chroma_site chroma_site; /* used where chroma is subsampled */

@@ -40,15 +40,18 @@ int sbv_check_config(sbv_engine *e)
 
 static int check_components(sbv_engine *e, const sbv_stream *stream)
 {
-    for (int i = 0; i < stream->components; i++) {
+    for (int i = 0; i < 4; i++) {
         const sbv_component *c = &stream->component[i];
-        if (c->depth < 8 || c->depth > 16 || c->shift < 0 || c->shift > 16 - c->depth || c->plane < 0 || c->plane > 3 ||
-            (c->depth == 8 && c->shift) || c->step > SBV_STEP_MAX || c->offset < 0 ||
-            c->offset > c->step - (c->depth > 8 ? 2 : 1))
+        const int bytes = sbv_sample_bytes(c), whole = c->depth == 8 || c->depth == 32;
+        if (!sbv_has_component(stream, i))
+            continue;
+        if ((c->depth != 32 && (c->depth < 8 || c->depth > 16)) || c->shift < 0 || c->shift > 8 * bytes - c->depth ||
+            (whole && c->shift) || c->plane < 0 || c->plane > 3 || c->step > SBV_STEP_MAX || c->offset < 0 ||
+            c->offset > c->step - bytes)
             return sbv_fail(
                 &e->report, SBV_ERROR_ARGUMENT,
-                "component %d: depth %d, shift %d, plane %d, step %d, offset %d do not describe 8 to 16 bit "
-                "samples",
+                "component %d: depth %d, shift %d, plane %d, step %d, offset %d do not describe samples of 8 "
+                "to 16 bits or floats",
                 i, c->depth, c->shift, c->plane, c->step, c->offset);
     }
     return SBV_OK;
@@ -93,5 +96,11 @@ int sbv_check_stream(sbv_engine *e, const sbv_stream *stream)
         (int)stream->chroma_site < SBV_CHROMA_LEFT || stream->chroma_site > SBV_CHROMA_BOTTOM)
         return sbv_fail(&e->report, SBV_ERROR_ARGUMENT, "matrix %d or chroma site %d is unknown", (int)stream->matrix,
                         (int)stream->chroma_site);
+    if ((int)stream->alpha < SBV_ALPHA_NONE || stream->alpha > SBV_ALPHA_PREMULTIPLIED)
+        return sbv_fail(&e->report, SBV_ERROR_ARGUMENT, "alpha %d: out of range %d to %d", (int)stream->alpha,
+                        SBV_ALPHA_NONE, SBV_ALPHA_PREMULTIPLIED);
+    if (stream->alpha && stream->memory != SBV_MEMORY_HOST)
+        return sbv_fail(&e->report, SBV_ERROR_ARGUMENT,
+                        "alpha in CUDA memory: only that of frames in host memory is known");
     return check_components(e, stream);
 }

@@ -170,7 +170,8 @@ static void restore(sbv_engine *e, void *arg)
 /* Mean square of what rounding to the bit depth of the stream does to a sample. */
 static float rounding(const sbv_stream *stream)
 {
-    const float codes = (float)((1 << stream->component[0].depth) - 1);
+    const int depth = stream->component[0].depth;
+    const float codes = (float)((1 << (depth < 24 ? depth : 24)) - 1); /* floats have 24 bits */
     return 1 / (12 * codes * codes);
 }
 

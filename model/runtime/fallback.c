@@ -6,56 +6,28 @@
 #include "model/runtime/fallback.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-
-#include "kernels/frame.h"
 
 int sbv_keep_open(sbv_engine *e, sbv_fallback *f)
 {
-    const sbv_stream *stream = &e->stream;
-    size_t size[4], total = 0;
-    int rows[4];
-    if (!f->possible || stream->memory != SBV_MEMORY_HOST)
+    if (!f->possible || e->stream.memory != SBV_MEMORY_HOST)
         return SBV_OK;
-    for (int plane = 0; plane < 4; plane++) {
-        sbv_plane_size(stream, stream->width, stream->height, plane, &size[plane], &rows[plane]);
-        total += size[plane] * (size_t)rows[plane];
-    }
-    for (int i = 0; i < e->network.sequence; i++) {
-        sbv_kept *kept = &f->kept[i];
-        uint8_t *at = kept->memory = malloc(total);
-        if (!at)
-            return sbv_fail(&e->report, SBV_ERROR_MEMORY, "out of memory: %zu MiB to keep a frame", total >> 20);
-        for (int plane = 0; plane < 4; plane++) {
-            kept->frame.data[plane] = at;
-            kept->frame.linesize[plane] = (ptrdiff_t)size[plane];
-            at += size[plane] * (size_t)rows[plane];
-        }
-    }
+    for (int i = 0; i < e->network.sequence; i++)
+        if (sbv_frame_copy_open(&f->kept[i], &e->stream) < 0)
+            return sbv_fail(&e->report, SBV_ERROR_MEMORY, "out of memory: copies of the frames of a window");
     return SBV_OK;
 }
 
 void sbv_keep_close(sbv_fallback *f)
 {
     for (int i = 0; i < SBV_MAX_SEQUENCE; i++)
-        free(f->kept[i].memory);
-    memset(f->kept, 0, sizeof(f->kept));
+        sbv_frame_copy_close(&f->kept[i]);
 }
 
 void sbv_keep_frame(const sbv_engine *e, sbv_fallback *f, const sbv_frame *frame, int slot)
 {
-    sbv_kept *kept = &f->kept[slot];
-    if (!kept->memory)
-        return;
-    for (int plane = 0; plane < 4; plane++) {
-        size_t bytes;
-        int rows;
-        sbv_plane_size(&e->stream, e->stream.width, e->stream.height, plane, &bytes, &rows);
-        for (int y = 0; y < rows; y++)
-            memcpy(kept->frame.data[plane] + y * kept->frame.linesize[plane],
-                   frame->data[plane] + y * frame->linesize[plane], bytes);
-    }
+    if (f->kept[slot].memory)
+        sbv_frame_copy_take(&f->kept[slot], &e->stream, frame);
 }
 
 /* The frames of the window again, on the CPU. What is known of them beside their pixels stays. */

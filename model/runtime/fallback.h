@@ -8,17 +8,12 @@
 #ifndef SBV_RUNTIME_FALLBACK_H
 #define SBV_RUNTIME_FALLBACK_H
 
+#include "model/runtime/frame_copy.h"
 #include "model/runtime/window.h"
 
-/* A copy of the pixels of a frame in the window. */
-typedef struct sbv_kept {
-    uint8_t *memory; /* of all planes */
-    sbv_frame frame;
-} sbv_kept;
-
 typedef struct sbv_fallback {
-    int possible; /* the CPU may take over */
-    sbv_kept kept[SBV_MAX_SEQUENCE];
+    int possible;                          /* the CPU may take over */
+    sbv_frame_copy kept[SBV_MAX_SEQUENCE]; /* of the frames in the window */
 } sbv_fallback;
 
 /* Memory for copies of the frames of e->stream, where they are needed. Errors: MEMORY, reported. */

@@ -122,8 +122,8 @@ int sbv_describe(sbv_session *session, const sbv_stream *stream)
         ret = sbv_fall_back(&s->engine, &s->fallback, &s->timeline, ret);
     sbv_engine_leave(&s->engine);
     sbv_keep_close(&s->fallback);
-    if (ret >= 0)
-        ret = sbv_keep_open(&s->engine, &s->fallback);
+    if (ret >= 0 && (ret = sbv_keep_open(&s->engine, &s->fallback)) >= 0)
+        ret = sbv_alpha_open(&s->engine, &s->alpha);
     s->described = ret >= 0;
     return ret;
 }
@@ -143,6 +143,7 @@ static int take(sbv_session *s, const sbv_frame *frame)
     const sbv_slot *before = number > 0 ? sbv_slot_of(&s->engine, number - 1) : NULL;
     sbv_slot *slot = sbv_slot_of(&s->engine, number);
     int ret;
+    frame = sbv_alpha_take(&s->engine, &s->alpha, frame, (int)(slot - s->engine.ws.slot));
     sbv_keep_frame(&s->engine, &s->fallback, frame, (int)(slot - s->engine.ws.slot));
     sbv_engine_take_frame(&s->engine, frame, slot, before);
     slot->tag = frame->tag;
@@ -185,6 +186,7 @@ static int give(sbv_session *s, const sbv_frame *out)
     if ((ret = sbv_blur_update(&s->engine, &s->blur, window, s->timeline.returned)) < 0)
         return ret;
     sbv_engine_restore(&s->engine, window, s->blur.side, s->blur.frame, out);
+    sbv_alpha_put(&s->engine, &s->alpha, (int)(window[sbv_radius(&s->engine)] - s->engine.ws.slot), s->info.place, out);
     ret = s->engine.config.cycle ? sbv_blur_judge(&s->engine, &s->blur) : sbv_engine_status(&s->engine);
     s->engine.repeats.given = ret >= 0;
     return ret;
@@ -268,6 +270,7 @@ void sbv_close(sbv_session **session)
         return;
     sbv_engine_close(&s->engine);
     sbv_keep_close(&s->fallback);
+    sbv_alpha_close(&s->alpha);
     free(s);
     *session = NULL;
 }

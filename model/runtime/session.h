@@ -6,6 +6,7 @@
 #ifndef SBV_RUNTIME_SESSION_H
 #define SBV_RUNTIME_SESSION_H
 
+#include "model/runtime/alpha.h"
 #include "model/runtime/blur_estimate.h"
 #include "model/runtime/fallback.h"
 #include "model/runtime/window.h"
@@ -14,6 +15,7 @@ struct sbv_session {
     sbv_engine engine;
     sbv_timeline timeline;
     sbv_fallback fallback;
+    sbv_alpha alpha;
     sbv_blur blur;
     sbv_model_info info;
     int described;

@@ -96,9 +96,9 @@ static size_t plane_size(const sbv_stream *s, int plane, int *rows)
 {
     size_t row = 0;
     *rows = 0;
-    for (int c = 0; c < s->components; c++) {
+    for (int c = 0; c < 4; c++) {
         const size_t bytes = (size_t)component_w(s, c) * (size_t)s->component[c].step;
-        if (s->component[c].plane != plane)
+        if ((c >= s->components && !(c == 3 && s->alpha)) || s->component[c].plane != plane)
             continue;
         row = bytes > row ? bytes : row;
         *rows = component_h(s, c) > *rows ? component_h(s, c) : *rows;

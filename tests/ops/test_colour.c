@@ -1,6 +1,6 @@
 /*
- * Colour conversion (kernels/reference/colour.c), as plain C and for every instruction set, on dense maps and others: every
- * layout there and back, known values, chroma positions, guard bands; and the bits of plain C.
+ * Colour conversion (kernels/reference/colour.c), as plain C and for every instruction set, on dense maps and others:
+ * every layout there and back, known values, chroma positions, guard bands; and the bits of plain C.
  *
  * This file is part of Self-Blind-VSR for FFmpeg. SPDX-License-Identifier: LGPL-2.1-or-later
  */
@@ -73,10 +73,22 @@ static uint8_t *sample_at(const picture *p, const sbv_stream *s, int c, int x, i
     return p->frame.data[k->plane] + y * p->frame.linesize[k->plane] + k->offset + x * k->step;
 }
 
+/* Floats are told in codes of 16 bits here. */
+static unsigned top_of(const sbv_stream *s, int c)
+{
+    const int depth = s->component[c].depth;
+    return (1u << (depth == 32 ? 16 : depth)) - 1;
+}
+
 static unsigned get(const picture *p, const sbv_stream *s, int c, int x, int y)
 {
     const uint8_t *sample = sample_at(p, s, c, x, y);
     uint16_t wide;
+    float value;
+    if (s->component[c].depth == 32) {
+        memcpy(&value, sample, sizeof(value));
+        return (unsigned)lrintf(value * 65535.0f);
+    }
     memcpy(&wide, sample, sizeof(wide));
     return (s->component[c].depth > 8 ? wide : *sample) >> s->component[c].shift;
 }
@@ -85,7 +97,10 @@ static void put(picture *p, const sbv_stream *s, int c, int x, int y, unsigned c
 {
     uint8_t *sample = sample_at(p, s, c, x, y);
     const uint16_t wide = (uint16_t)(code << s->component[c].shift);
-    if (s->component[c].depth > 8)
+    const float value = (float)code / 65535.0f;
+    if (s->component[c].depth == 32)
+        memcpy(sample, &value, sizeof(value));
+    else if (s->component[c].depth > 8)
         memcpy(sample, &wide, sizeof(wide));
     else
         *sample = (uint8_t)wide;
@@ -127,7 +142,7 @@ static void check_guards(picture *p, const sbv_stream *s, const char *name)
     for (int c = 0; c < s->components; c++)
         for (int y = 0; y < component_h(s, c); y++)
             for (int x = 0; x < component_w(s, c); x++)
-                memset(sample_at(p, s, c, x, y), GUARD_BYTE, s->component[c].depth > 8 ? 2 : 1);
+                memset(sample_at(p, s, c, x, y), GUARD_BYTE, (size_t)sample_bytes(s, c));
     for (int plane = 0; plane < 3; plane++)
         for (int i = 0; i < MAX_PLANE; i++)
             if (p->plane[plane][i] != GUARD_BYTE)
@@ -184,7 +199,7 @@ static void flat(const sbv_stream *s, const char *name)
 {
     make_picture(&first_picture, s);
     for (int c = 0; c < s->components; c++)
-        put_all(&first_picture, s, c, random_code((1u << s->component[c].depth) - 1));
+        put_all(&first_picture, s, c, random_code(top_of(s, c)));
     there_and_back(s, name, 0);
 }
 
@@ -193,7 +208,7 @@ static void smooth(const sbv_stream *s, const char *name)
 {
     make_picture(&first_picture, s);
     for (int c = 0; c < s->components; c++) {
-        const unsigned top = (1u << s->component[c].depth) - 1;
+        const unsigned top = top_of(s, c);
         for (int y = 0; y < component_h(s, c); y++)
             for (int x = 0; x < component_w(s, c); x++) {
                 const int subsampled = !s->rgb && c && (s->chroma_w_log2 || s->chroma_h_log2);
@@ -245,6 +260,14 @@ static void test_known_values(void **state)
         {"bgr24", SBV_MATRIX_BT601, 0, {255, 0, 51}, {1, 0, 0.2f}},
         {"0rgb", SBV_MATRIX_BT601, 0, {255, 0, 51}, {1, 0, 0.2f}},
         {"gbrp10", SBV_MATRIX_BT601, 0, {1023, 0, 341}, {1, 0, 1.0f / 3}},
+        {"gbrp9", SBV_MATRIX_BT601, 0, {511, 0, 73}, {1, 0, 1.0f / 7}},
+        {"gbrpf32", SBV_MATRIX_BT601, 0, {65535, 0, 21845}, {1, 0, 1.0f / 3}},
+        {"grayf32", SBV_MATRIX_BT601, 0, {13107, 0, 0}, {0.2f, 0.2f, 0.2f}},
+        {"gray14", SBV_MATRIX_BT601, 1, {16383, 0, 0}, {1, 1, 1}},
+        {"y210", SBV_MATRIX_BT709, 0, {940, 512, 512}, {1, 1, 1}},
+        {"xv36", SBV_MATRIX_BT709, 0, {3760, 2048, 2048}, {1, 1, 1}},
+        {"rgba", SBV_MATRIX_BT601, 0, {255, 0, 51}, {1, 0, 0.2f}},
+        {"abgr", SBV_MATRIX_BT601, 0, {255, 0, 51}, {1, 0, 0.2f}},
     };
     (void)state;
     for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
@@ -336,6 +359,33 @@ static void test_chroma_filter(void **state)
                 assert_int_equal(get(&second_picture, &s, 2, x, 0), expected);
             }
         }
+}
+
+/* Floats beyond black and white stay; what is no number, or out of all measure, does not reach the network. */
+static void test_floats(void **state)
+{
+    static const float in[] = {-0.5f, 0, 1, 7.25f, NAN, INFINITY, -INFINITY, 1e30f};
+    static const float seen[] = {-0.5f, 0, 1, 7.25f, 0, 65504, -65504, 65504};
+    const sbv_stream s = make_stream(find_layout("gbrpf32"), 8, 1);
+    (void)state;
+    make_picture(&first_picture, &s);
+    for (int c = 0; c < 3; c++)
+        memcpy(sample_at(&first_picture, &s, c, 0, 0), in, sizeof(in));
+    const sbv_map map = make_map(&s);
+    colour_in(&s, &first_picture, map);
+    for (int x = 0; x < 8; x++)
+        for (int c = 0; c < 3; c++)
+            assert_true(pixel_at(&map, x, 0)[c] == seen[x]);
+    pixel_at(&map, 0, 0)[1] = NAN;
+    make_picture(&second_picture, &s);
+    colour_out(&s, map, &second_picture);
+    for (int x = 0; x < 8; x++)
+        for (int c = 0; c < 3; c++) {
+            float value;
+            memcpy(&value, sample_at(&second_picture, &s, c, x, 0), sizeof(value));
+            assert_true(value == (x == 0 && c == 1 ? 0 : seen[x]));
+        }
+    check_guards(&second_picture, &s, "gbrpf32");
 }
 
 static void test_rounding_and_clamping(void **state)
@@ -430,7 +480,7 @@ static void same_bits(const sbv_stream *s, const char *name)
     for (int c = 0; c < s->components; c++)
         for (int y = 0; y < component_h(s, c); y++)
             for (int x = 0; x < component_w(s, c); x++)
-                put(&first_picture, s, c, x, y, random_code((1u << s->component[c].depth) - 1));
+                put(&first_picture, s, c, x, y, random_code(top_of(s, c)));
     sbv_colour_in_c(&(sbv_colour_in_args){s, &first_picture.frame, map}, 0, s->height);
     memcpy(expected, map_floats, sizeof(expected));
     map = make_map(s);
@@ -459,8 +509,8 @@ int main(void)
         cmocka_unit_test(test_flat),          cmocka_unit_test(test_smooth),
         cmocka_unit_test(test_known_values),  cmocka_unit_test(test_chroma_position),
         cmocka_unit_test(test_chroma_filter), cmocka_unit_test(test_rounding_and_clamping),
-        cmocka_unit_test(test_p010_bits),     cmocka_unit_test(test_row_order),
-        cmocka_unit_test(test_same_bits),
+        cmocka_unit_test(test_floats),        cmocka_unit_test(test_p010_bits),
+        cmocka_unit_test(test_row_order),     cmocka_unit_test(test_same_bits),
     };
     int failed = 0;
     for (int isa = SBV_ISA_C; isa < SBV_ISA_COUNT; isa++) {

@@ -50,9 +50,9 @@ static void plane_size(const sbv_stream *s, int plane, size_t *row, int *rows)
 {
     *row = 0;
     *rows = 0;
-    for (int c = 0; c < s->components; c++) {
+    for (int c = 0; c < 4; c++) {
         const size_t bytes = (size_t)(component_w(s, c) * s->component[c].step);
-        if (s->component[c].plane != plane)
+        if (!bytes || s->component[c].plane != plane)
             continue;
         *row = bytes > *row ? bytes : *row;
         *rows = component_h(s, c);

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "kernels/frame.h"
 #include "tests/support/colour_layouts.h"
 #include "tests/cuda/cases/cuda_cases.h"
 
@@ -47,7 +48,7 @@ static int row_bytes(const sbv_stream *s, int plane, int *rows)
         bytes = end > bytes ? end : bytes;
         *rows = component_h(s, c) > *rows ? component_h(s, c) : *rows;
     }
-    if (bytes && s->rgb && s->component[0].step == 4)
+    if (bytes && sbv_colour_padded(s))
         bytes = s->width * 4; /* the padding of the last pixel too */
     return bytes;
 }
@@ -112,7 +113,7 @@ static frame new_frame(cuda_test *t, enum test_role role, const sbv_stream *s, e
                 const sbv_component *k = &s->component[c];
                 uint8_t *at = f.host.data[k->plane] + y * f.host.linesize[k->plane] + k->offset + x * k->step;
                 uint16_t wide;
-                if (k->depth <= 8)
+                if (k->depth == 8 || k->depth == 32)
                     continue;
                 memcpy(&wide, at, sizeof(wide));
                 wide = (uint16_t)((wide & ((1 << k->depth) - 1)) << k->shift);
@@ -131,7 +132,7 @@ static void free_frame(frame *f)
 /* The fourth byte of packed R, G, B is set, which the C twin leaves to its caller. */
 static void fill_padding(const frame *f, const sbv_stream *s)
 {
-    if (!s->rgb || s->component[0].step != 4)
+    if (!sbv_colour_padded(s))
         return;
     const int padding = 6 - s->component[0].offset - s->component[1].offset - s->component[2].offset;
     for (int y = 0; y < s->height; y++)
