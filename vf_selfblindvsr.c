@@ -21,12 +21,14 @@
 
 #include "config.h"
 #include "libavutil/avstring.h"
+#include "libavutil/bswap.h"
 #include "libavutil/common.h"
 #include "libavutil/dict.h"
 #include "libavutil/fifo.h"
 #include "libavutil/frame.h"
 #include "libavutil/hwcontext.h"
 #include "libavutil/imgutils.h"
+#include "libavutil/intreadwrite.h"
 #include "libavutil/mem.h"
 #include "libavutil/opt.h"
 #include "libavutil/pixdesc.h"
@@ -106,6 +108,7 @@ typedef struct SelfBlindVSRContext {
     char scaler_input[160]; /* what the scaler was configured for */
     int told_scaler;
 
+    int asked;          /* for formats, so many times */
     sbv_stream stream;  /* what the session was told last */
     int described;      /* whether it was told at all */
     AVFrame *next;      /* first frame of a new description, waiting for the frames before it to come out */
@@ -176,18 +179,6 @@ static const AVOption selfblindvsr_options[] = {
 /* clang-format on */
 
 AVFILTER_DEFINE_CLASS(selfblindvsr);
-
-static const enum AVPixelFormat pix_fmts[] = {
-#if CONFIG_CUDA
-    AV_PIX_FMT_CUDA,
-#endif
-    AV_PIX_FMT_YUV420P,   AV_PIX_FMT_YUV422P,   AV_PIX_FMT_YUV444P,                     /* 8 bits */
-    AV_PIX_FMT_YUVJ420P,  AV_PIX_FMT_YUVJ422P,  AV_PIX_FMT_YUVJ444P,  AV_PIX_FMT_NV12,  /* 8 bits */
-    AV_PIX_FMT_YUV420P10, AV_PIX_FMT_YUV422P10, AV_PIX_FMT_YUV444P10, AV_PIX_FMT_P010,  /* 10 bits */
-    AV_PIX_FMT_GBRP,      AV_PIX_FMT_GBRP10,    AV_PIX_FMT_RGB24,     AV_PIX_FMT_BGR24, /* RGB */
-    AV_PIX_FMT_0RGB,      AV_PIX_FMT_RGB0,      AV_PIX_FMT_0BGR,      AV_PIX_FMT_BGR0,  /* RGB */
-    AV_PIX_FMT_GRAY8,     AV_PIX_FMT_GRAY10,    AV_PIX_FMT_NONE,
-};
 
 static int averror(int sbv)
 {
@@ -274,7 +265,8 @@ static AVCUDADeviceContext *cuda_of(const AVBufferRef *device)
 #endif
 
 #if CONFIG_CUDA
-/* The CUDA device to work in: of CUDA frames, or that which the caller gave the filter; NULL: the library makes its own. */
+/* The CUDA device to work in: of CUDA frames, or that which the caller gave the filter; NULL: the library makes its
+ * own. */
 static AVCUDADeviceContext *device_to_use(AVFilterContext *ctx)
 {
     const SelfBlindVSRContext *s = ctx->priv;
@@ -444,17 +436,93 @@ static av_cold void uninit(AVFilterContext *ctx)
     av_buffer_unref(&s->device);
 }
 
-/* Whether the library can be told of this format. Software formats are those of a list, so that FFmpeg can convert to
- * them; of CUDA frames each FFmpeg has others. */
+/* Whether component i of a format can be told: whole bytes of its own, 8 to 16 bits or a float. */
+static int component_describable(const AVPixFmtDescriptor *desc, int i)
+{
+    const AVComponentDescriptor *c = &desc->comp[i], *luma = &desc->comp[0];
+    const int floats = !!(desc->flags & AV_PIX_FMT_FLAG_FLOAT), bytes = floats ? 4 : c->depth > 8 ? 2 : 1;
+    const int chroma = !(desc->flags & AV_PIX_FMT_FLAG_RGB) && (i == 1 || i == 2);
+    const int log2_w = chroma ? desc->log2_chroma_w : 0;
+
+    if (c->depth != luma->depth || (floats ? c->depth != 32 : c->depth < 8 || c->depth > 16) ||
+        c->depth + c->shift > 8 * bytes || (bytes == 1 && c->shift) || c->offset + bytes > c->step)
+        return 0;
+    for (int j = 0; j < i; j++)
+        if (desc->comp[j].plane == c->plane && FFABS(desc->comp[j].offset - c->offset) < bytes)
+            return 0;
+    /* Samples of luma and chroma in one plane take turns. */
+    return c->plane != luma->plane || c->step == luma->step << log2_w;
+}
+
+/* Whether the library can be told of this format. The bytes of samples may be in the other order: see swap_bytes(). */
 static int describable(enum AVPixelFormat format)
 {
-    const uint64_t unfit = AV_PIX_FMT_FLAG_HWACCEL | AV_PIX_FMT_FLAG_PAL | AV_PIX_FMT_FLAG_BITSTREAM |
-                           AV_PIX_FMT_FLAG_BAYER | AV_PIX_FMT_FLAG_FLOAT | AV_PIX_FMT_FLAG_ALPHA;
+    const uint64_t unfit =
+        AV_PIX_FMT_FLAG_HWACCEL | AV_PIX_FMT_FLAG_PAL | AV_PIX_FMT_FLAG_BITSTREAM | AV_PIX_FMT_FLAG_BAYER;
     const AVPixFmtDescriptor *desc = av_pix_fmt_desc_get(format);
 
-    return desc && !(desc->flags & unfit) && (desc->nb_components == 1 || desc->nb_components == 3) &&
-           desc->comp[0].depth >= 8 && desc->comp[0].depth <= 16 && desc->log2_chroma_w <= 1 &&
-           desc->log2_chroma_h <= 1;
+    if (!desc || desc->flags & unfit || desc->log2_chroma_w > 1 || desc->log2_chroma_h > 1 ||
+        format == AV_PIX_FMT_XYZ12LE || format == AV_PIX_FMT_XYZ12BE)
+        return 0;
+    for (int i = 0; i < desc->nb_components; i++)
+        if (!component_describable(desc, i))
+            return 0;
+    return 1;
+}
+
+static int has_matrix(enum AVPixelFormat format)
+{
+    const AVPixFmtDescriptor *desc = av_pix_fmt_desc_get(format);
+    return !(desc->flags & AV_PIX_FMT_FLAG_RGB) && desc->nb_components >= 3;
+}
+
+static int has_other_endianness(enum AVPixelFormat format)
+{
+    const AVPixFmtDescriptor *desc = av_pix_fmt_desc_get(format);
+    return desc->comp[0].depth > 8 && !!(desc->flags & AV_PIX_FMT_FLAG_BE) != HAVE_BIGENDIAN;
+}
+
+/* Whether frames that come in one of these formats may be restored in another. Formats that can be told stay as they
+ * are; others are converted to one that holds all of them, which is what comes out then. (With a list that does not
+ * look at the input, FFmpeg would choose among what the encoder takes too, and convert 16 bits to 8 before the filter
+ * where both have no other format in common.) */
+static int takes_place(enum AVPixelFormat format, const AVFilterFormats *offered)
+{
+    const int lossy = FF_LOSS_RESOLUTION | FF_LOSS_DEPTH | FF_LOSS_ALPHA | FF_LOSS_CHROMA;
+    const uint64_t flags = av_pix_fmt_desc_get(format)->flags;
+    const int usual = !has_other_endianness(format) && (flags & AV_PIX_FMT_FLAG_PLANAR || !has_matrix(format));
+
+    for (int i = 0; i < offered->nb_formats; i++) {
+        const enum AVPixelFormat in = offered->formats[i];
+        const AVPixFmtDescriptor *desc = av_pix_fmt_desc_get(in);
+        if (in == format)
+            return 1;
+        if (usual && desc && !describable(in) && !(desc->flags & AV_PIX_FMT_FLAG_HWACCEL) &&
+            !(av_get_pix_fmt_loss(format, in, !!(desc->flags & AV_PIX_FMT_FLAG_ALPHA)) & lossy))
+            return 1;
+    }
+    return 0;
+}
+
+/* At first the filter in front may not know itself what it will be given: it has a list of all formats then. */
+static int query_formats(AVFilterContext *ctx)
+{
+    SelfBlindVSRContext *s = ctx->priv;
+    const AVFilterFormats *offered = ctx->inputs[0]->incfg.formats;
+    AVFilterFormats *formats = NULL;
+    const AVPixFmtDescriptor *desc = NULL;
+    int ret = 0;
+
+    if (!s->asked++ || !offered || !offered->nb_formats)
+        return AVERROR(EAGAIN);
+    if (CONFIG_CUDA)
+        ret = ff_add_format(&formats, AV_PIX_FMT_CUDA);
+    while (ret >= 0 && (desc = av_pix_fmt_desc_next(desc))) {
+        const enum AVPixelFormat format = av_pix_fmt_desc_get_id(desc);
+        if (describable(format) && takes_place(format, offered))
+            ret = ff_add_format(&formats, format);
+    }
+    return ret < 0 ? ret : ff_set_common_formats(ctx, formats);
 }
 
 /* Takes over device and format of CUDA frames. */
@@ -472,7 +540,8 @@ static int use_frames(AVFilterContext *ctx, AVBufferRef *hw_frames_ctx)
         return AVERROR(EINVAL);
     }
     frames = (const AVHWFramesContext *)hw_frames_ctx->data;
-    if (!describable(frames->sw_format)) {
+    if (!describable(frames->sw_format) ||
+        av_pix_fmt_desc_get(frames->sw_format)->flags & (AV_PIX_FMT_FLAG_ALPHA | AV_PIX_FMT_FLAG_BE)) {
         av_log(ctx, AV_LOG_ERROR, "CUDA frames of %s not supported: put scale_cuda=format=nv12 before the filter\n",
                av_get_pix_fmt_name(frames->sw_format));
         return AVERROR(ENOSYS);
@@ -517,6 +586,21 @@ static int make_frames_context(AVFilterLink *outlink)
     return av_hwframe_ctx_init(link->hw_frames_ctx);
 }
 
+/* What players take for the matrix of frames that do not say it. */
+static enum sbv_matrix guess_matrix(int height)
+{
+    return height < 720 ? SBV_MATRIX_BT601 : SBV_MATRIX_BT709;
+}
+
+/* The name of the matrix that a session was told. What was not said is said from here on: a player would guess anew, by
+ * a height that is another now. */
+static enum AVColorSpace color_space_of(enum sbv_matrix matrix)
+{
+    return matrix == SBV_MATRIX_BT601    ? AVCOL_SPC_SMPTE170M
+           : matrix == SBV_MATRIX_BT2020 ? AVCOL_SPC_BT2020_NCL
+                                         : AVCOL_SPC_BT709;
+}
+
 static int config_output(AVFilterLink *outlink)
 {
     AVFilterContext *ctx = outlink->src;
@@ -535,6 +619,10 @@ static int config_output(AVFilterLink *outlink)
     }
     outlink->w = w;
     outlink->h = h;
+#if HAVE_LINK_COLOUR
+    if (outlink->colorspace == AVCOL_SPC_UNSPECIFIED && has_matrix(s->format))
+        outlink->colorspace = color_space_of(guess_matrix(s->height));
+#endif
     tell_model(ctx);
     check_kernel_place(ctx);
     if ((ret = open_kernels(ctx)) < 0)
@@ -542,11 +630,11 @@ static int config_output(AVFilterLink *outlink)
     return s->device ? make_frames_context(outlink) : 0;
 }
 
-/* The matrix of a frame; one that is not known is guessed from the height, as players do, and said once. */
+/* The matrix of a frame; one that is not known is guessed, and said once. */
 static enum sbv_matrix matrix_of(AVFilterContext *ctx, const AVFrame *frame)
 {
     SelfBlindVSRContext *s = ctx->priv;
-    const enum sbv_matrix guess = frame->height < 720 ? SBV_MATRIX_BT601 : SBV_MATRIX_BT709;
+    const enum sbv_matrix guess = guess_matrix(frame->height);
     const int unspecified = frame->colorspace == AVCOL_SPC_UNSPECIFIED;
     const char *name = unspecified ? NULL : av_color_space_name(frame->colorspace);
 
@@ -583,10 +671,27 @@ static enum sbv_chroma_site chroma_site_of(const AVFrame *frame)
 /* Formats that say nothing are full range where FFmpeg's scaler takes them so: yuvj and gray. */
 static int full_range_of(const AVFrame *frame, enum AVPixelFormat format)
 {
-    const int gray = format == AV_PIX_FMT_GRAY8 || format == AV_PIX_FMT_GRAY10;
-    const int yuvj = format == AV_PIX_FMT_YUVJ420P || format == AV_PIX_FMT_YUVJ422P || format == AV_PIX_FMT_YUVJ444P;
+    const AVPixFmtDescriptor *desc = av_pix_fmt_desc_get(format);
+    const int gray = desc->nb_components <= 2, yuvj = av_strstart(desc->name, "yuvj", NULL);
 
     return yuvj || frame->color_range == AVCOL_RANGE_JPEG || (gray && frame->color_range != AVCOL_RANGE_MPEG);
+}
+
+static sbv_component component_of(const AVComponentDescriptor *c)
+{
+    return (sbv_component){
+        .plane = c->plane, .step = c->step, .offset = c->offset, .shift = c->shift, .depth = c->depth};
+}
+
+static enum sbv_alpha_mode alpha_mode_of(const AVFrame *frame, const AVPixFmtDescriptor *desc)
+{
+    if (!(desc->flags & AV_PIX_FMT_FLAG_ALPHA))
+        return SBV_ALPHA_NONE;
+#if HAVE_ALPHA_MODE
+    if (frame->alpha_mode == AVALPHA_MODE_PREMULTIPLIED)
+        return SBV_ALPHA_PREMULTIPLIED;
+#endif
+    return SBV_ALPHA_STRAIGHT;
 }
 
 /* What a frame looks like, in the library's words. What the format has no use for is zero, so that descriptions can be
@@ -601,15 +706,13 @@ static sbv_stream stream_of(AVFilterContext *ctx, const AVFrame *frame)
     stream.width = frame->width;
     stream.height = frame->height;
     stream.memory = s->device ? SBV_MEMORY_CUDA : SBV_MEMORY_HOST;
-    stream.components = desc->nb_components;
+    stream.alpha = alpha_mode_of(frame, desc);
+    stream.components = desc->nb_components - !!stream.alpha;
     stream.rgb = !!(desc->flags & AV_PIX_FMT_FLAG_RGB);
-    for (int i = 0; i < desc->nb_components; i++) {
-        stream.component[i].plane = desc->comp[i].plane;
-        stream.component[i].step = desc->comp[i].step;
-        stream.component[i].offset = desc->comp[i].offset;
-        stream.component[i].shift = desc->comp[i].shift;
-        stream.component[i].depth = desc->comp[i].depth;
-    }
+    for (int i = 0; i < stream.components; i++)
+        stream.component[i] = component_of(&desc->comp[i]);
+    if (stream.alpha)
+        stream.component[3] = component_of(&desc->comp[stream.components]);
     if (!stream.rgb)
         stream.full_range = full_range_of(frame, s->format);
     if (!stream.rgb && stream.components == 3) {
@@ -620,6 +723,26 @@ static sbv_stream stream_of(AVFilterContext *ctx, const AVFrame *frame)
             stream.chroma_site = chroma_site_of(frame);
     }
     return stream;
+}
+
+/* Frames whose samples have their bytes in the other order <-> those that the library takes. */
+static void swap_bytes(const SelfBlindVSRContext *s, AVFrame *frame)
+{
+    const AVPixFmtDescriptor *desc = av_pix_fmt_desc_get(s->format);
+
+    for (int plane = 0; plane < av_pix_fmt_count_planes(s->format); plane++) {
+        const int bytes = av_image_get_linesize(s->format, frame->width, plane);
+        const int rows = AV_CEIL_RSHIFT(frame->height, plane == 1 || plane == 2 ? desc->log2_chroma_h : 0);
+        for (int y = 0; y < rows; y++) {
+            uint8_t *row = frame->data[plane] + y * (ptrdiff_t)frame->linesize[plane];
+            if (desc->comp[0].depth == 32)
+                for (int i = 0; i + 4 <= bytes; i += 4)
+                    AV_WN32(row + i, av_bswap32(AV_RN32(row + i)));
+            else
+                for (int i = 0; i + 2 <= bytes; i += 2)
+                    AV_WN16(row + i, av_bswap16(AV_RN16(row + i)));
+        }
+    }
 }
 
 /* Bytes of a plane's buffer from the plane's lowest row on, 0 where that is not known; 1 where that row lies before it.
@@ -655,9 +778,17 @@ static sbv_frame picture_of(const SelfBlindVSRContext *s, AVFrame *frame, int wi
 static int send_frame(AVFilterContext *ctx, AVFrame *frame)
 {
     SelfBlindVSRContext *s = ctx->priv;
-    sbv_frame picture = picture_of(s, frame, frame->width, frame->height);
+    sbv_frame picture;
     int ret;
 
+    if (has_other_endianness(s->format)) {
+        if ((ret = av_frame_make_writable(frame)) < 0) {
+            av_frame_free(&frame);
+            return ret;
+        }
+        swap_bytes(s, frame);
+    }
+    picture = picture_of(s, frame, frame->width, frame->height);
     picture.tag = s->sent;
     if ((ret = sbv_send(s->session, &picture)) < 0) {
         av_frame_free(&frame);
@@ -850,15 +981,20 @@ static int copy_props(AVFrame *out, const AVFrame *in, int scale)
     return ret;
 }
 
-/* The fourth byte of the pixels of 0RGB and the like, which the library does not know of: opaque. Of CUDA frames, which
- * it writes in whole pixels, it sees to that itself. */
+/* The bytes of the pixels of 0RGB and the like that no component has, of which the library does not know: opaque. Of
+ * CUDA frames, which it writes in whole pixels, it sees to that itself. */
 static void fill_padding(const SelfBlindVSRContext *s, AVFrame *frame)
 {
     const AVPixFmtDescriptor *desc = av_pix_fmt_desc_get(s->format);
 
-    if (!s->device && desc->nb_components == 3 && desc->comp[0].step == 4)
+    int used = 0;
+
+    for (int i = 0; i < desc->nb_components; i++)
+        if (desc->comp[i].plane == 0)
+            used += (desc->comp[i].depth + 7) / 8;
+    if (!s->device && !desc->log2_chroma_w && used < desc->comp[0].step)
         for (int y = 0; y < frame->height; y++)
-            memset(frame->data[0] + (ptrdiff_t)y * frame->linesize[0], 0xFF, 4 * (size_t)frame->width);
+            memset(frame->data[0] + (ptrdiff_t)y * frame->linesize[0], 0xFF, desc->comp[0].step * (size_t)frame->width);
 }
 
 /* With four decimals and a point before them, whatever the locale of the program is. */
@@ -915,12 +1051,16 @@ static int output_frame(AVFilterContext *ctx, int64_t tag)
     out->height = h;
     if ((ret = copy_props(out, in, scale)) < 0)
         goto end;
+    if (out->colorspace == AVCOL_SPC_UNSPECIFIED && has_matrix(s->format))
+        out->colorspace = color_space_of(s->stream.matrix);
     fill_padding(s, out);
     picture = picture_of(s, out, w, h);
     if ((ret = sbv_receive(s->session, &picture)) < 0) {
         ret = averror(ret);
         goto end;
     }
+    if (has_other_endianness(s->format))
+        swap_bytes(s, out);
     s->returned++;
     if ((ret = tell_blur(s, out)) < 0)
         goto end;
@@ -1054,6 +1194,6 @@ const FFFilter ff_vf_selfblindvsr = {
     .activate = activate,
     FILTER_INPUTS(inputs),
     FILTER_OUTPUTS(outputs),
-    FILTER_PIXFMTS_ARRAY(pix_fmts),
+    FILTER_QUERY_FUNC(query_formats),
     .flags_internal = FF_FILTER_FLAG_HWFRAME_AWARE,
 };

@@ -64,12 +64,11 @@ def test_no_change_is_not_said(ffmpeg: FFmpeg, models: Models) -> None:
 def test_clips_of_two_sizes(ffmpeg: FFmpeg, models: Models) -> None:
     """concat, told not to look at sizes."""
     graph = f"[0:v][1:v]concat=unsafe=1,selfblindvsr=model={models.plain}"
-    done = ffmpeg.run("-f", "lavfi", "-i", "testsrc2=s=48x32:d=0.4:r=25", "-f", "lavfi", "-i", "testsrc=s=32x40:d=0.2:r=25",
-                      "-filter_complex", graph, "-f", "framecrc", "-")
+    done = ffmpeg.run("-f", "lavfi", "-i", "testsrc2=s=48x32:d=0.4:r=25", "-f", "lavfi", "-i",
+                      "testsrc=s=32x40:d=0.2:r=25", "-filter_complex", graph, "-f", "framecrc", "-")
     assert done.returncode == 0, done.stderr.decode()
     frames = [line for line in done.stdout.decode().splitlines() if not line.startswith("#")]
     assert len(frames) == 15
-
 
 
 @pytest.mark.parametrize("pix_fmt, channels", [("rgb24", 3), ("gray", 1)])
@@ -77,6 +76,6 @@ def test_rows_from_the_bottom_up(ffmpeg: FFmpeg, models: Models, pix_fmt: str, c
     """vflip turns frames by a negative linesize, and moves no byte."""
     data = noise(4, channels * SOURCE[0] * SOURCE[1])
     flipped = np.frombuffer(data, np.uint8).reshape(4, SOURCE[1], -1)[:, ::-1].tobytes()
-    outputs = [ffmpeg.output(*raw(pix_fmt, *SOURCE), "-vf", f"{chain}selfblindvsr=model={models.random}", "-f", "rawvideo",
-                             "-", data=given) for chain, given in (("vflip,", data), ("", flipped))]
+    outputs = [ffmpeg.output(*raw(pix_fmt, *SOURCE), "-vf", f"{chain}selfblindvsr=model={models.random}", "-f",
+                             "rawvideo", "-", data=given) for chain, given in (("vflip,", data), ("", flipped))]
     assert outputs[0] == outputs[1]
