@@ -7,7 +7,7 @@
 #
 # This file is part of Self-Blind-VSR for FFmpeg. SPDX-License-Identifier: LGPL-2.1-or-later
 
-BENCH_PROGRAMS := $(B)/tests/bench_ops $(B)/tests/bench
+BENCH_PROGRAMS := $(B)/tests/bench_ops $(B)/tests/bench $(B)/tests/trunk
 
 $(B)/tests/bench_ops: $(wildcard tests/bench/*.c tests/bench/*.h) $(STATIC)
 	@mkdir -p $(@D)

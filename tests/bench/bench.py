@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """Measures how fast the library is on this machine: one table, and a JSON file of all figures.
 
-Operations, whole frames, growth with the size of frames, PyTorch on the same input, memory, ffmpeg from end to end, and
-what options of the filter cost. What cannot be measured here is in the table too, with the reason.
+Operations, whole frames, growth with the size of frames, PyTorch on the same input, memory, ffmpeg from end to end,
+what options of the filter cost, and other engines on the same work. What cannot be measured here is in the table too,
+with the reason.
 
 This file is part of Self-Blind-VSR for FFmpeg. SPDX-License-Identifier: LGPL-2.1-or-later
 """
@@ -16,6 +17,7 @@ from typing import Optional, Sequence
 
 import programs
 from programs import TOP, Failed, NotRun
+from peers import peers
 from results import Results
 from sections import PRECISIONS, QUICK, SECTIONS, Bench, Scale
 
@@ -23,6 +25,7 @@ sys.path.insert(0, str(TOP / "tests/cuda/gpu"))
 import random_model  # noqa: E402
 
 PUBLISHED = "published size"
+SECTIONS["peers"] = peers
 # Options of the filter that cost time, where it has them.
 OPTIONS = ("scene=0", "refine=5")
 
@@ -55,6 +58,8 @@ def parse(words: Optional[Sequence[str]] = None) -> argparse.Namespace:
     parser.add_argument("--model", type=Path, default=TOP / "model/default.bin",
                         help="beside the network of the published size with random weights (model/default.bin)")
     parser.add_argument("--json", type=Path, default=TOP / "build/bench.json", help="build/bench.json")
+    parser.add_argument("--peer-python", default=sys.executable, metavar="PYTHON",
+                        help="that has ncnn, openvino, onnxruntime and onnx, as many as there are (this one)")
     parser.add_argument("--ffmpeg", type=Path, help="with the filter (build/bin/ffmpeg)")
     parser.add_argument("--option", action="append", metavar="NAME=VALUE[:NAME=VALUE...]",
                         help=f"of the filter, whose cost is measured ({', '.join(OPTIONS)})")
@@ -77,7 +82,7 @@ def main() -> int:
         bench = Bench(results, {arguments.model.name: arguments.model, PUBLISHED: published},
                       QUICK if arguments.quick else Scale(), Path(folder), arguments.ffmpeg,
                       list(arguments.option or OPTIONS), arguments.precision,
-                      arguments.threads)
+                      arguments.threads, arguments.peer_python)
         for section in arguments.only:
             try:
                 SECTIONS[section](bench)

@@ -34,9 +34,11 @@ class Scale:
     longest_frame: float = 15                        # seconds; frames that would take longer are left out
     ffmpeg_frames: int = 10
     memory_frames: int = 6
+    peer_rounds: int = 5                             # passes of each engine
+    whole_network: bool = True                       # of other engines
 
 
-QUICK = Scale("64x36", ("64x36",), ("64x36", "128x72"), 3, 0, 1, 15, 4, 6)
+QUICK = Scale("64x36", ("64x36",), ("64x36", "128x72"), 3, 0, 1, 15, 4, 6, 2, False)
 
 
 @dataclass
@@ -49,6 +51,7 @@ class Bench:
     options: list[str]         # of the filter, whose cost is measured
     precisions: tuple[str, ...] = PRECISIONS
     threads: int = 1           # at most
+    peer_python: str = sys.executable  # that has the wheels of other engines
     known: dict[tuple, list[dict[str, Any]]] = field(default_factory=dict)  # by settings, what bench_ops said
 
     def say(self, text: str) -> None:

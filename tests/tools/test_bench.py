@@ -5,6 +5,7 @@ SPDX-License-Identifier: LGPL-2.1-or-later
 """
 from __future__ import annotations
 
+import array
 import json
 import math
 import re
@@ -17,8 +18,11 @@ from typing import Any
 import pytest
 from conftest import TOP
 
+sys.path.insert(0, str(TOP / "tests/bench"))
+import peers  # noqa: E402
+
 BENCH = TOP / "tests/bench/bench.py"
-SECTIONS = ("ops", "frames", "linearity", "torch", "memory", "ffmpeg", "options", "gpu")
+SECTIONS = ("ops", "frames", "linearity", "torch", "memory", "ffmpeg", "options", "gpu", "peers")
 TIMEOUT = 900  # seconds, on a machine that has other work; one minute on one that has not
 NOISE = 5      # per cent that a share of a peak may be above it: clocks change between two measurements
 
@@ -38,6 +42,26 @@ def same_line(objects: list[dict[str, Any]], one: dict[str, Any], unit: str) -> 
              if (each["name"], each["settings"], each["unit"]) == (one["name"], one["settings"], unit)]
     assert len(found) == 1, (one, unit)
     return found[0]
+
+
+# ---- Other engines ----
+
+def test_an_engine_that_computes_something_else(tmp_path: Path) -> None:
+    for name, last in (("out", 2.0), ("near", 2.001), ("far", 2.01)):
+        (tmp_path / f"{name}.f32").write_bytes(array.array("f", [1, -4, last]).tobytes())
+    assert 0 < peers.check_agreement(tmp_path, "near") < 1e-3
+    with pytest.raises(peers.Failed, match="far computes something else"):
+        peers.check_agreement(tmp_path, "far")
+
+
+def test_engines_that_are_not_there_or_fail() -> None:
+    with pytest.raises(peers.NotRun, match="engine: not installed: this"):
+        peers.start("engine", [sys.executable, "-c",
+                               "import sys; print('not installed: this', file=sys.stderr); sys.exit(77)"])
+    with pytest.raises(peers.Failed, match="engine: broken"):
+        peers.start("engine", [sys.executable, "-c", "import sys; sys.exit('broken')"])
+    with pytest.raises(peers.Failed, match="cannot be run"):
+        peers.start("engine", ["/nowhere/engine"])
 
 
 # ---- Real measurements ----
