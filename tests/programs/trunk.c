@@ -106,25 +106,25 @@ int main(int argc, char **argv)
         stop(2, "usage: trunk MODEL.bin FOLDER [precision=fp32|bf16] [size=320x180] [threads=1] [blocks=N]");
     config.model_path = argv[1];
     sbv_session *s = open_session(&config, &stream);
-    const sbv_stages stages = {&s->network, &s->exec, &s->ws};
-    const size_t count = (size_t)stream.width * (size_t)stream.height * (size_t)s->network.features;
+    const sbv_stages stages = {&s->engine.network, &s->engine.exec, &s->engine.ws};
+    const size_t count = (size_t)stream.width * (size_t)stream.height * (size_t)s->engine.network.features;
     float *values = malloc(count * sizeof(*values));
     if (!values || !sbv_tile_at(&stages, 0, &tile) || tile.w != stream.width || tile.h != stream.height)
         stop(1, "there is no memory for the frame as a whole");
-    if (blocks > 0 && blocks < s->network.recons_blocks)
-        s->network.recons_blocks = blocks;
+    if (blocks > 0 && blocks < s->engine.network.recons_blocks)
+        s->engine.network.recons_blocks = blocks;
     fill(values, count);
     write_floats(argv[2], "in.f32", values, count);
-    printf("ready %s\n", s->exec.isa);
+    printf("ready %s\n", s->engine.exec.isa);
     fflush(stdout);
     while (fgets(line, sizeof(line), stdin) && !strcmp(line, "run\n")) {
-        memcpy(s->ws.part.trunk, values, count * sizeof(*values));
+        memcpy(s->engine.ws.part.trunk, values, count * sizeof(*values));
         const double begin = seconds(config.threads);
         sbv_run_trunk(&stages, &tile);
         printf("%.6f\n", seconds(config.threads) - begin);
         fflush(stdout);
     }
-    write_floats(argv[2], "out.f32", s->ws.part.trunk, count);
+    write_floats(argv[2], "out.f32", s->engine.ws.part.trunk, count);
     free(values);
     sbv_close(&s);
     return 0;
