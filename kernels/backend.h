@@ -61,8 +61,9 @@ struct sbv_backend {
      *     } while (b->end(b));
      *
      * begin returns 1 where operations begun with the same key were recorded before: they have been queued again. end
-     * returns 1 where a recording failed and nothing has been queued. A recording is valid until describe() or forget();
-     * one must come before memory that its operations use is released. The key is at most SBV_RECORD_KEY bytes. */
+     * returns 1 where a recording failed and nothing has been queued. A recording is valid until describe() or
+     * forget(); one must come before memory that its operations use is released. The key is at most SBV_RECORD_KEY
+     * bytes. */
     int (*begin)(sbv_backend *b, const void *key, size_t size);
     int (*end)(sbv_backend *b);
     void (*forget)(sbv_backend *b);

@@ -81,7 +81,8 @@ class Nvrtc:
 
 
 def compile_by_nvcc(nvcc: str, source: Path, arch: str, includes: list[Path]) -> str:
-    command = [nvcc, "-std=c++17", "-O3", "-w", "-allow-unsupported-compiler", "-ptx", f"-arch=compute_{arch}", *(f"-I{path}" for path in includes),
+    command = [nvcc, "-std=c++17", "-O3", "-w", "-allow-unsupported-compiler", "-ptx",
+               f"-arch=compute_{arch}", *(f"-I{path}" for path in includes),
                str(source), "-o", "/dev/stdout"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
@@ -125,7 +126,9 @@ def main() -> int:
         return 1
     if options.depend:
         names = [str(path) for path in dependencies(options.source)]
-        options.depend.write_text(f"{options.target or options.ptx}: {' '.join(names)}\n" + "".join(f"{name}:\n" for name in names[1:]))
+        target = options.target or options.ptx
+        phony = "".join(f"{name}:\n" for name in names[1:])  # a header that is gone is no error
+        options.depend.write_text(f"{target}: {' '.join(names)}\n{phony}")
     if not options.ptx.exists() or options.ptx.read_text() != text:
         options.ptx.write_text(text)
     return 0

@@ -13,7 +13,8 @@ namespace
 
 __device__ __forceinline__ float luma(const sbv_map &map, int64_t at, const float weight[3])
 {
-    return weight[0] * load_sample(map, at) + weight[1] * load_sample(map, at + 1) + weight[2] * load_sample(map, at + 2);
+    return weight[0] * load_sample(map, at) + weight[1] * load_sample(map, at + 1) +
+           weight[2] * load_sample(map, at + 2);
 }
 
 } // namespace

@@ -161,7 +161,7 @@ def measure(args: argparse.Namespace) -> dict[str, Figures]:
     restorers = {"model": lambda low: restore(low, args.model, scale, ffmpeg, ":".join(place))}
     for options in args.options:
         restorers[options] = lambda low, options=options: restore(low, args.model, scale, ffmpeg,
-                                                                     ":".join([*place, options]))
+                                                                  ":".join([*place, options]))
     if args.reference:
         restorers["reference"] = lambda low: restore_reference(low, args.model, scale)
     rows: dict[str, Figures] = {}

@@ -147,7 +147,7 @@ def run(args: argparse.Namespace) -> None:
     if args.resume:
         try:
             probe = kernel_net_init.contracted({name[len(prefix):]: torch.from_numpy(value.astype(np.float32))
-                                            for name, value in tensors.items() if name.startswith(prefix)})
+                                                for name, value in tensors.items() if name.startswith(prefix)})
         except ValueError as error:
             raise ValueError(f"{args.init}: {error}") from None
     stills = decode_steep(args.data, args.cache, find_ffmpeg(args.ffmpeg), SCALE * SIDES[0] + 2 * MARGIN)

@@ -285,7 +285,8 @@ class TrainingSet:
             planes = over.sample(blurred(torch.cat((front * mask, mask), 1), blur.part(0, layered)), self.patch)
             colour, cover = planes[:, :, :3], planes[:, :, 3:]
             target = torch.cat((front * mask + back[:layered] * (1 - mask), back[layered:]))
-            exact = Motion(self.rng, layered).stopped().sample(blurred(target[:layered], blur.part(0, layered)), self.patch)[:, WINDOW // 2]
+            still = Motion(self.rng, layered).stopped()
+            exact = still.sample(blurred(target[:layered], blur.part(0, layered)), self.patch)[:, WINDOW // 2]
             frames[:layered] = colour + (1 - cover) * frames[:layered]
             frames[:layered, WINDOW // 2] = exact
             hidden = (cover[:, WINDOW // 2:WINDOW // 2 + 1] > 0.5).float()

@@ -271,9 +271,9 @@ static void print_session(const struct bench *b)
 {
     printf("{\"kind\": \"session\", \"library\": \"%s\", \"isa\": \"%s\", \"threads\": %d, \"precision\": \"%s\", "
            "\"width\": %d, \"height\": %d, \"parameters\": %lld, \"open_ms\": %.3f, \"plan_bytes\": %zu}\n",
-           sbv_version(), b->session->engine.exec.isa, b->session->engine.exec.threads, sbv_precision_name(&b->session->engine.exec),
-           b->stream.width, b->stream.height, (long long)sbv_model(b->session)->parameters, 1e3 * b->open_seconds,
-           b->session->engine.ws.bytes);
+           sbv_version(), b->session->engine.exec.isa, b->session->engine.exec.threads,
+           sbv_precision_name(&b->session->engine.exec), b->stream.width, b->stream.height,
+           (long long)sbv_model(b->session)->parameters, 1e3 * b->open_seconds, b->session->engine.ws.bytes);
 }
 
 static void print_memory_peaks(const struct bench *b)

@@ -54,7 +54,7 @@ def test_driver_that_does_not_load_it(code: int, call: str) -> None:
     if code == 209 and call == "2":
         pytest.skip("a file without code for a GPU is left out")
     fault = {"FAKE_CUDA_FAIL": f"cuModuleLoadData:{call}:{code}:sticky", "FAKE_CUDA_DRIVER": "12.2", "FAKE_CUDA_SM": "86"}
-    words = (f"Emulated GPU (sm_86) (compute capability 8.6): its driver (of CUDA 12.2, 535) does not load the kernels, "
+    words = ("Emulated GPU (sm_86) (compute capability 8.6): its driver (of CUDA 12.2, 535) does not load the kernels, "
              f"which need driver 525 or later")
     done = run("auto", "fp32", **fault)
     assert done.returncode == RIGHT and done.stdout == "ok on cpu, 1 warnings\n", done.stdout + done.stderr

@@ -348,7 +348,8 @@ def test_run_trains(bundle: Path, tmp_path: Path) -> None:
     for name, text in {"make": "exit 0", "python3": f'exec {sys.executable} "$@"'}.items():
         (programs / name).write_text(f"#!/bin/sh\n{text}\n")
         (programs / name).chmod(0o755)
-    done = run("sh", folder / "run.sh", f"--output={tmp_path}", "--seconds=190", "--without-ffmpeg", "--steps=golden", path=programs,
+    done = run("sh", folder / "run.sh", f"--output={tmp_path}", "--seconds=190", "--without-ffmpeg",
+               "--steps=golden", path=programs,
                LD_LIBRARY_PATH=str(EMULATOR), FAKE_CUDA_SM="90",
                SBV_TRAINING="--batch 2 --patch 16 --coded 0 --clips 0 --threads 1 --device cpu --steps 4")
     assert done.returncode == 1 and "build/tests/" in done.stdout  # nothing was built that could be checked

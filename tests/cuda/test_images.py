@@ -155,5 +155,6 @@ def test_accumulators_are_held() -> None:
         pytest.skip("the compiler that was chosen makes no code for 90a")
     text = re.sub(r"\s*\n\s*", "\n", (TOP / "build/obj/ptx/conv_wgmma.90a.ptx").read_text())
     waits = text.count("\nwgmma.wait_group.sync.aligned 0;\n")
-    held = re.findall(r"\nwgmma\.wait_group\.sync\.aligned 0;\n// end inline asm\n(?:// begin inline asm\n// end inline asm\n){128}", text)
+    fence = r"(?:// begin inline asm\n// end inline asm\n)"
+    held = re.findall(rf"\nwgmma\.wait_group\.sync\.aligned 0;\n// end inline asm\n{fence}{{128}}", text)
     assert waits == len(held) == 2  # of the kernels for 64 and for 128 outputs

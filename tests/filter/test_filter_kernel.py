@@ -7,13 +7,12 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import TOP, FFmpeg, Models, noise, raw, texture
+from conftest import FFmpeg, Models, noise, raw, texture
 from test_filter_errors import only_line
 
 from lib import blur  # noqa: E402
@@ -130,7 +129,7 @@ def test_frames_come_out_as_they_went_in(ffmpeg: FFmpeg, models: Models, tmp_pat
     """All of them, with their timestamps, an odd size too."""
     data, path = texture(frames, 15, 13), tmp_path / "k.npy"
     packets = ffmpeg.packets(*raw("yuv420p", 15, 13), "-vf", vsr(models.kernel, f"kernel_file={path}", "cycle=1",
-                                                                  "refine=2"), data=data)
+                                                                 "refine=2"), data=data)
     assert [packet.pts for packet in packets] == list(range(frames))
     assert len(np.load(path)) == frames
 

@@ -129,8 +129,8 @@ def main() -> None:
     torch.set_num_threads(1)
     for name, (arch, seed, flow_gain, dtype) in NETWORKS.items():
         model_file.write(str(HERE / f"{name}.bin"), weights(arch, seed, flow_gain),
-                        {"name": f"golden {name}", "licence": "LGPL-2.1-or-later",
-                         "training_data": "none: random weights", "phase": "center"}, dtype=dtype)
+                         {"name": f"golden {name}", "licence": "LGPL-2.1-or-later",
+                          "training_data": "none: random weights", "phase": "center"}, dtype=dtype)
     for index, (case, (network, height, width)) in enumerate(CASES.items()):
         state = model_file.read(str(HERE / f"{network}.bin"))[0]
         frames = window(height, width, 100 + index)

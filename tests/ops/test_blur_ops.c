@@ -1,7 +1,7 @@
 /*
  * Blur and reduction, its adjoint, and the arithmetic of the descent, for every instruction set: against their
- * definitions in double precision, against numbers of model/tools/lib/blur.py, and against each other: D' is the adjoint of D,
- * and the residual of a descent never grows. Guards as in test_ops.c.
+ * definitions in double precision, against numbers of model/tools/lib/blur.py, and against each other: D' is the
+ * adjoint of D, and the residual of a descent never grows. Guards as in test_ops.c.
  *
  * Limit: 1e-5 of the sum of the magnitudes that were added, about 100 roundings.
  *
@@ -115,7 +115,8 @@ static void test_down(void **unused)
             check_down(&cases[n], i % 2, i / 2);
 }
 
-/* What blur_down() of model/tools/lib/blur.py, and that of model/training/losses.py, make of this picture and this kernel. */
+/* What blur_down() of model/tools/lib/blur.py, and that of model/training/losses.py, make of this picture and this
+ * kernel. */
 static void test_down_equals_training(void **unused)
 {
     static const float expected[2][3] = {{967, 1488, 1232}, {1391, 970, 802}};

@@ -167,7 +167,8 @@ static void compare_picture(sbv_session *s, const sbv_slot *centre, const char *
                             struct limit limit)
 {
     const sbv_exec cpu = {.ops = s->engine.exec.ops, .threads = 1};
-    const int scale = s->engine.network.scale, w = s->engine.ws.width, h = s->engine.ws.height, outputs = SBV_COLOURS * scale * scale;
+    const int scale = s->engine.network.scale, w = s->engine.ws.width, h = s->engine.ws.height,
+              outputs = SBV_COLOURS * scale * scale;
     const size_t frame = (size_t)w * (size_t)h * sizeof(float);
     sbv_map tail = sbv_map_of(malloc(frame * (size_t)outputs), w, h, outputs);
     sbv_map rgb = sbv_map_of(malloc(frame * SBV_COLOURS), w, h, SBV_COLOURS);

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from conftest import SERIES, TOP, FFmpeg
+from conftest import TOP, FFmpeg
 from golden_cases import GOLDEN, OWN, SHARED, SHARED_CASES
 
 STAGES = TOP / "build/tests/golden_stages"

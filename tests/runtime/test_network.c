@@ -138,7 +138,9 @@ static float *long_tail(const sbv_session *s, const sbv_slot *centre)
     sbv_report report = {.log = fail_on_error};
     sbv_weights weights;
     assert_int_equal(sbv_weights_open(&weights, model_path, &report), SBV_OK);
-    sbv_map x = sbv_map_of(s->engine.ws.part.trunk, s->engine.ws.width, s->engine.ws.height, s->engine.network.features), next;
+    sbv_map x = sbv_map_of(s->engine.ws.part.trunk, s->engine.ws.width, s->engine.ws.height,
+                           s->engine.network.features),
+            next;
     for (int up = 0; up < s->engine.network.scale / 2; up++) {
         next = run_layer(s, &weights, up ? "upsample_layers.2" : "upsample_layers.0", x);
         if (up)

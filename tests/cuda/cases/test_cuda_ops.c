@@ -1,6 +1,7 @@
 /*
- * The operations of the CUDA backend against their C twins: the harness behind tests/cuda/cases/cuda_cases.h, and the program. It
- * speaks TAP and needs neither cmocka nor the toolkit. Exit status 77: there is no device, for the reason given.
+ * The operations of the CUDA backend against their C twins: the harness behind tests/cuda/cases/cuda_cases.h, and the
+ * program. It speaks TAP and needs neither cmocka nor the toolkit. Exit status 77: there is no device, for the reason
+ * given.
  *
  * This file is part of Self-Blind-VSR for FFmpeg. SPDX-License-Identifier: LGPL-2.1-or-later
  */
