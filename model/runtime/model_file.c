@@ -48,6 +48,46 @@ static int open_file(sbv_weights *w, uint64_t *size)
     return SBV_OK;
 }
 
+/* What people give for a model, by how it begins, and what is to be done about it. */
+static const struct {
+    const char *begins; /* letters in lower case stand for upper case too */
+    size_t length;
+    const char *what;
+} others[] = {
+    {"pk\3\4", 4, "a ZIP archive, as PyTorch writes checkpoints: convert it, model/tools/convert.py FILE -o MODEL.bin"},
+    {"\x80", 1, "a pickle, as old checkpoints of PyTorch are: convert it, model/tools/convert.py FILE -o MODEL.bin"},
+    {"<!doctype html", 14, "an HTML page: download the file that the page shows, not the page"},
+    {"<html", 5, "an HTML page: download the file that the page shows, not the page"},
+    {"version https://git-lfs", 23, "a Git LFS pointer: fetch what it points to, git lfs pull"},
+    {"\xfd"
+     "7zxz",
+     5, "compressed by xz: unpack it"},
+};
+
+static int begins_with(const char *text, size_t size, const char *begins, size_t length)
+{
+    for (size_t i = 0; i < length; i++)
+        if (i >= size || (text[i] >= 'A' && text[i] <= 'Z' ? text[i] - 'A' + 'a' : text[i]) != begins[i])
+            return 0;
+    return 1;
+}
+
+/* A length of the header that no model has: says what the file is instead, if that can be told. */
+static int refuse_length(sbv_weights *w, const unsigned char *field, unsigned long long size)
+{
+    char text[65] = {0};
+    memcpy(text, field, 8);
+    const size_t read = 8 + fread(text + 8, 1, sizeof(text) - 9, w->file);
+    const size_t space = begins_with(text, read, "\xef\xbb\xbf", 3) ? 3 : strspn(text, " \t\r\n");
+    for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
+        if (begins_with(text + space, read - space, others[i].begins, others[i].length))
+            return sbv_fail(w->report, SBV_ERROR_MODEL, "model file '%s': not a safetensors file but %s", w->path,
+                            others[i].what);
+    return sbv_fail(w->report, SBV_ERROR_MODEL,
+                    "model file '%s': not a safetensors file: header of %llu bytes, the limit is %d", w->path, size,
+                    SBV_WEIGHTS_MAX_HEADER);
+}
+
 /* Reads the length field and the header behind it; *header is allocated. */
 static int read_header(sbv_weights *w, uint64_t file_size, char **header, size_t *header_size)
 {
@@ -63,9 +103,7 @@ static int read_header(sbv_weights *w, uint64_t file_size, char **header, size_t
     for (int i = 7; i >= 0; i--)
         size = size << 8 | field[i];
     if (size > SBV_WEIGHTS_MAX_HEADER)
-        return sbv_fail(w->report, SBV_ERROR_MODEL,
-                        "model file '%s': not a safetensors file: header of %llu bytes, the limit is %d", w->path,
-                        (unsigned long long)size, SBV_WEIGHTS_MAX_HEADER);
+        return refuse_length(w, field, (unsigned long long)size);
     if (size > file_size - sizeof(field))
         return sbv_fail(w->report, SBV_ERROR_MODEL,
                         "model file '%s': truncated: header of %llu bytes, %llu bytes follow", w->path,
@@ -202,28 +240,48 @@ static int check_coverage(sbv_weights *w, uint64_t data_size)
     return SBV_OK;
 }
 
-static int parse_header(sbv_weights *w, const char *header, size_t size, uint64_t data_size)
+/* *root has to be released. Where memory is out Jansson may leave a byte of a token out without a word, which shows
+ * beside the same text read again. */
+static int parse_json(const sbv_weights *w, const char *text, size_t size, json_t **root)
 {
     json_error_t error;
-    json_t *root = json_loadb(header, size, JSON_REJECT_DUPLICATES, &error), *value;
-    const char *key;
-    int ret;
-    if (!json_is_object(root)) {
-        json_decref(root);
+    *root = json_loadb(text, size, JSON_REJECT_DUPLICATES, &error);
+    json_t *again = json_loadb(text, size, JSON_REJECT_DUPLICATES, NULL);
+    const int equal = *root && again ? json_equal(*root, again) : *root == again;
+    json_decref(again);
+    if (!equal || (!*root && !error.text[0]))
+        return sbv_fail(w->report, SBV_ERROR_MEMORY, "out of memory: header of '%s'", w->path);
+    if (!json_is_object(*root))
         return sbv_fail(w->report, SBV_ERROR_MODEL, "model file '%s': not a safetensors file: header: %s", w->path,
-                        root ? "not a JSON object" : error.text);
-    }
-    ret = read_metadata(w, json_object_get(root, "__metadata__"));
+                        *root ? "not a JSON object" : error.text);
+    return SBV_OK;
+}
+
+static int parse_tensors(sbv_weights *w, json_t *root)
+{
+    const char *key;
+    json_t *value;
+    int ret = read_metadata(w, json_object_get(root, "__metadata__"));
+    if (ret < 0)
+        return ret;
     json_object_del(root, "__metadata__");
-    if (ret >= 0 && json_object_size(root) > SBV_WEIGHTS_MAX_TENSORS)
-        ret = sbv_fail(w->report, SBV_ERROR_MODEL, "model file '%s': %zu tensors, the limit is %d", w->path,
-                       json_object_size(root), SBV_WEIGHTS_MAX_TENSORS);
-    if (ret >= 0 && !(w->tensor = calloc(json_object_size(root) + 1, sizeof(*w->tensor))))
-        ret = sbv_fail(w->report, SBV_ERROR_MEMORY, "out of memory: tensors of '%s'", w->path);
+    if (json_object_size(root) > SBV_WEIGHTS_MAX_TENSORS)
+        return sbv_fail(w->report, SBV_ERROR_MODEL, "model file '%s': %zu tensors, the limit is %d", w->path,
+                        json_object_size(root), SBV_WEIGHTS_MAX_TENSORS);
+    if (!(w->tensor = calloc(json_object_size(root) + 1, sizeof(*w->tensor))))
+        return sbv_fail(w->report, SBV_ERROR_MEMORY, "out of memory: tensors of '%s'", w->path);
+    json_object_foreach (root, key, value)
+        if ((ret = parse_tensor(w, key, value)) < 0)
+            return ret;
+    return SBV_OK;
+}
+
+static int parse_header(sbv_weights *w, const char *header, size_t size, uint64_t data_size)
+{
+    json_t *root;
+    int ret = parse_json(w, header, size, &root);
     if (ret >= 0)
-        json_object_foreach (root, key, value)
-            if ((ret = parse_tensor(w, key, value)) < 0)
-                break;
+        ret = parse_tensors(w, root);
     json_decref(root);
     return ret < 0 ? ret : check_coverage(w, data_size);
 }

@@ -117,8 +117,40 @@ static void test_header_length(void **unused)
     image_expect(image_open_tensors(&m), &m, SBV_ERROR_MODEL, "truncated: header of 1048576 bytes");
     image_write_bytes("\xff\xff\xff\xff\xff\xff\xff\xff{}", 10);
     image_expect(image_open_tensors(&m), &m, SBV_ERROR_MODEL, "header of 18446744073709551615 bytes, the limit is");
-    image_write_bytes("PK\3\4\0\0\10\10\0\0", 10);
-    image_expect(image_open_tensors(&m), &m, SBV_ERROR_MODEL, "not a safetensors file");
+    image_write_bytes("\0\0\0\0\0\0\0\x80{}", 10);
+    image_expect(image_open_tensors(&m), &m, SBV_ERROR_MODEL, "header of 9223372036854775808 bytes, the limit is");
+}
+
+/* What is given for a model now and then: the message says what it is and what helps. */
+static void test_other_files(void **unused)
+{
+    static const struct {
+        const char *text;
+        size_t size;
+        const char *words;
+    } files[] = {
+        {"PK\3\4\0\0\10\10\0\0", 10, "a ZIP archive, as PyTorch writes checkpoints: convert it"},
+        {"\x80\2\x8a\nl\xfc\x9c"
+         "F\xf9 j\xa8P\x19.",
+         14, "a pickle, as old checkpoints of PyTorch are: convert it"},
+        {"\x80\4\x95\x10\0\0\0\0\0\0\0", 11, "a pickle"},
+        {"<!DOCTYPE html>\n<html>", 22, "an HTML page: download the file"},
+        {"\n  <HTML lang=en>", 17, "an HTML page"},
+        {"\xef\xbb\xbf<!doctype HTML>", 18, "an HTML page"},
+        {"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n", 64, "a Git LFS pointer: fetch"},
+        {"\xfd"
+         "7zXZ\0\0\4\xe6\xd6",
+         10, "compressed by xz: unpack it"},
+        {"                                                                      ", 70, "header of 2314885530818453536"},
+        {"<!DOCTYPE", 9, "header of "},
+    };
+    image_messages m;
+    (void)unused;
+    for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
+        image_write_bytes(files[i].text, files[i].size);
+        image_expect(image_open_tensors(&m), &m, SBV_ERROR_MODEL, "not a safetensors file");
+        image_expect(image_open_model(&m), &m, SBV_ERROR_MODEL, files[i].words);
+    }
 }
 
 /* A header as deep and as wide as its limit allows. */
@@ -274,11 +306,33 @@ static void test_files_that_cannot_be_read(void **unused)
     assert_int_equal(mkfifo(image_path, 0600), 0);
     image_expect(image_open_model(&m), &m, SBV_ERROR_FILE, "not a regular file");
     unlink(image_path);
-    if (geteuid() == 0)
-        return; /* who may read everything */
+    assert_int_equal(symlink("/dev/zero", image_path), 0);
+    image_expect(image_open_model(&m), &m, SBV_ERROR_FILE, "not a regular file");
+    unlink(image_path);
     image_write_bytes("", 0);
     assert_int_equal(chmod(image_path, 0), 0);
+    const int root = geteuid() == 0; /* who may read everything */
+    assert_int_equal(root ? seteuid(65534) : 0, 0);
     image_expect(image_open_model(&m), &m, SBV_ERROR_FILE, "Permission denied");
+    assert_int_equal(root ? seteuid(0) : 0, 0);
+}
+
+/* A file that another process cuts between the header and the data, or while the data are read. */
+static void test_a_file_that_shrinks(void **unused)
+{
+    static float values[40000];
+    sbv_weights weights;
+    sbv_report report = {0};
+    (void)unused;
+    image_write_file("{\"a\":{\"dtype\":\"F32\",\"shape\":[40000],\"data_offsets\":[0,160000]}}", NULL, 160000);
+    for (off_t size = 159999; size > 71; size /= 3) {
+        assert_int_equal(sbv_weights_open(&weights, image_path, &report), SBV_OK);
+        assert_int_equal(truncate(image_path, size), 0);
+        assert_int_equal(sbv_weights_read(&weights, &weights.tensor[0], values), SBV_ERROR_MODEL);
+        assert_non_null(strstr(report.last_error, "truncated"));
+        sbv_weights_close(&weights);
+        assert_int_equal(truncate(image_path, 160000 + 71), 0);
+    }
 }
 
 int main(void)
@@ -286,12 +340,14 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_malformed_headers),
         cmocka_unit_test(test_header_length),
+        cmocka_unit_test(test_other_files),
         cmocka_unit_test(test_extreme_headers),
         cmocka_unit_test(test_messages_are_one_line),
         cmocka_unit_test(test_metadata_is_one_line),
         cmocka_unit_test(test_short_types),
         cmocka_unit_test(test_truncated),
         cmocka_unit_test(test_files_that_cannot_be_read),
+        cmocka_unit_test(test_a_file_that_shrinks),
         cmocka_unit_test(image_test_no_file_is_left_open),
     };
     return cmocka_run_group_tests(tests, image_make_folder, image_remove_folder);
