@@ -59,7 +59,11 @@ vpath %.c tests/ops tests/runtime tests/programs
 $(B)/tests/%: %.c $(TEST_HELPERS) $(STATIC) $(TEST_HEADERS)
 	@mkdir -p $(@D)
 	@echo "  TEST  $<"
-	@$(CC) $(TEST_CFLAGS) -O1 $< $(TEST_HELPERS) $(STATIC) -lcmocka $(LIBS) -o $@
+	@$(CC) $(TEST_CFLAGS) -O1 $< $(TEST_HELPERS) $(STATIC) -lcmocka $(LIBS) $(TEST_LINK) -o $@
+
+# Allocations that fail.
+$(B)/tests/test_allocation $(B)/sanitize/test_allocation: TEST_LINK = tests/fuzz/allocate.c $(FUZZ_LINK)
+$(B)/tests/test_allocation $(B)/sanitize/test_allocation: tests/fuzz/allocate.c tests/fuzz/allocate.h
 
 # As a user would: by the header and the shared library, as pkg-config says.
 $(B)/tests/example: tests/programs/example.c $(LIBRARY) $(HEADER) $(PKGCONFIG)
@@ -84,7 +88,8 @@ $(B)/sanitize/libselfblindvsr.so.$(SOVERSION): $(SANITIZE_OBJECTS) $(B)/obj/expo
 	@$(CC) -shared -Wl,-soname,$(@F) -Wl,--version-script=$(B)/obj/exports.map $(SANITIZE) $(LDFLAGS) $(SANITIZE_OBJECTS) $(LIBS) -o $@
 $(B)/sanitize/%: %.c $(TEST_HELPERS) $(B)/sanitize/libselfblindvsr.a $(TEST_HEADERS)
 	@echo "  TEST  $< (sanitizers)"
-	@$(CC) $(TEST_CFLAGS) -O1 $(SANITIZE) $< $(TEST_HELPERS) $(B)/sanitize/libselfblindvsr.a -lcmocka $(LIBS) -o $@
+	@$(CC) $(TEST_CFLAGS) -O1 $(SANITIZE) $< $(TEST_HELPERS) $(B)/sanitize/libselfblindvsr.a -lcmocka $(LIBS) \
+	    $(TEST_LINK) -o $@
 -include $(SANITIZE_OBJECTS:.o=.d)
 
 # The operations for another processor, with a compiler and an emulator of it.

@@ -11,7 +11,7 @@ FUZZ_TARGETS := $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 FUZZ_FLAGS   := -max_len=262144 -len_control=0 -timeout=10 -rss_limit_mb=2048 -malloc_limit_mb=1024 -print_final_stats=1
 FUZZ_HELPERS := tests/fuzz/fuzz.c tests/fuzz/allocate.c
 FUZZ_HEADERS := $(wildcard tests/fuzz/*.h) $(wildcard tests/support/*.h)
-FUZZ_LINK    := $(foreach name,malloc calloc realloc posix_memalign strdup,-Wl,--wrap=$(name))
+FUZZ_LINK    := $(foreach name,malloc calloc realloc posix_memalign strdup free,-Wl,--wrap=$(name))
 
 # A library of its own, whose every branch libFuzzer sees.
 fuzz:

@@ -47,6 +47,7 @@ int sbv_blur_open(sbv_engine *e, sbv_blur *b)
                        c->refine  ? "refine"
                        : c->cycle ? "cycle"
                                   : "kernel_interval");
+    e->estimates = needed && !c->kernel;
     e->config.kernel = NULL; /* the caller's values need not live on */
     sbv_blur_flush(b);
     return ret;

@@ -94,11 +94,19 @@ int sbv_engine_open_stream(sbv_engine *e)
     if (b && (ret = b->describe(b, stream, e->network.scale)) < 0)
         return sbv_fail(&e->report, ret, "%s", sbv_backend_message(&e->exec));
     if (other_size) {
-        if ((ret = sbv_workspace_open(&e->ws, &e->network, &e->exec, stream->width, stream->height, extras,
-                                      e->config.tile, e->config.max_memory, &e->report)) < 0)
+        const sbv_workspace_request request = {
+            .width = stream->width,
+            .height = stream->height,
+            .extras = extras,
+            .tile = e->config.tile,
+            .max_memory = e->config.max_memory,
+            .beside = e->estimates ? sbv_kernel_net_bytes(&e->network, &e->exec, stream->width, stream->height) : 0,
+        };
+        if ((ret = sbv_workspace_open(&e->ws, &e->network, &e->exec, &request, &e->report)) < 0)
             return ret;
         sbv_say(&e->report, SBV_LOG_VERBOSE, "%dx%d: %zu MiB, tiles of %d, %s, %s", stream->width, stream->height,
-                (e->ws.bytes >> 20) + 1, e->ws.tile, b ? b->name : e->exec.isa, sbv_precision_name(&e->exec));
+                ((e->ws.bytes + request.beside) >> 20) + 1, e->ws.tile, b ? b->name : e->exec.isa,
+                sbv_precision_name(&e->exec));
     }
     return SBV_OK;
 }

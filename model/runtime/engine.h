@@ -16,6 +16,7 @@ typedef struct sbv_engine {
     sbv_network network;
     char *model_path;
     char *name, *licence, *phase; /* of the model */
+    int estimates;                /* blur kernels are estimated */
     sbv_stream stream;            /* width 0: not described yet */
     sbv_workspace ws;
     sbv_repeats repeats;

@@ -37,15 +37,15 @@ static void *take(struct pile *pile, size_t bytes)
 }
 
 /* Lays the scratch out from `base` on. Returns its size in bytes. */
-static size_t lay_out(struct scratch *t, const sbv_stages *s, void *base)
+static size_t lay_out(struct scratch *t, const sbv_network *n, const sbv_exec *exec, int w, int h, void *base)
 {
-    const sbv_kernel_net *k = &s->network->kernel;
-    const int w = s->ws->width, h = s->ws->height, colours = SBV_COLOURS * s->network->sequence;
+    const sbv_kernel_net *k = &n->kernel;
+    const int colours = SBV_COLOURS * n->sequence;
     const size_t frame = (size_t)w * (size_t)h, pooled = (size_t)(k->size * k->size);
-    const size_t pixels = frame > pooled ? frame : pooled, map = pixels * sbv_feature_bytes(s->exec, widest(k));
+    const size_t pixels = frame > pooled ? frame : pooled, map = pixels * sbv_feature_bytes(exec, widest(k));
     struct pile pile = {base, 0};
     t->frames = sbv_map_of(take(&pile, frame * (size_t)colours * sizeof(float)), w, h, colours);
-    t->x = take(&pile, pixels * sbv_precise_bytes(s->exec, widest(k)));
+    t->x = take(&pile, pixels * sbv_precise_bytes(exec, widest(k)));
     t->hidden = take(&pile, map);
     t->branch = take(&pile, map);
     t->mean = take(&pile, SBV_MAX_CHANNELS * sizeof(float));
@@ -57,14 +57,20 @@ static size_t lay_out(struct scratch *t, const sbv_stages *s, void *base)
     return pile.used;
 }
 
+size_t sbv_kernel_net_bytes(const sbv_network *network, const sbv_exec *exec, int width, int height)
+{
+    struct scratch scratch;
+    return network->kernel.present ? lay_out(&scratch, network, exec, width, height, NULL) : 0;
+}
+
 static int allocate(struct scratch *t, const sbv_stages *s, sbv_report *report)
 {
-    const size_t bytes = lay_out(t, s, NULL);
+    const size_t bytes = lay_out(t, s->network, s->exec, s->ws->width, s->ws->height, NULL);
     const int ret = sbv_allocate(s->exec, bytes, &t->memory);
     if (ret < 0)
         return sbv_fail(report, ret, "%s: %zu MiB to estimate a kernel",
                         ret == SBV_ERROR_MEMORY ? "out of memory" : sbv_backend_message(s->exec), bytes >> 20);
-    lay_out(t, s, t->memory);
+    lay_out(t, s->network, s->exec, s->ws->width, s->ws->height, t->memory);
     return SBV_OK;
 }
 

@@ -4,22 +4,15 @@
  *
  * This file is part of Self-Blind-VSR for FFmpeg. SPDX-License-Identifier: LGPL-2.1-or-later
  */
-#define _DEFAULT_SOURCE /* madvise, _SC_PHYS_PAGES */
+#define _DEFAULT_SOURCE /* madvise */
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <unistd.h>
 
 #include "model/runtime/run_ops.h"
 
 /* Maps spread over pages of 4 KiB: finding those takes a quarter of the time of a warp. */
 #define HUGE_PAGE (2 << 20)
-
-size_t sbv_machine_memory(void)
-{
-    const long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
-    return pages > 0 && page > 0 ? (size_t)pages * (size_t)page : SIZE_MAX / 2;
-}
 
 int sbv_allocate(const sbv_exec *exec, size_t bytes, void **memory)
 {

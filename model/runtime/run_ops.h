@@ -41,9 +41,6 @@ void sbv_parallel_jobs(const sbv_exec *exec, sbv_body_fn *body, void *arg, int j
 /* A convolution, of so many rows. (run_conv.c) */
 void sbv_parallel_conv(const sbv_exec *exec, const sbv_conv_args *a, int rows);
 
-/* Bytes of main memory; SIZE_MAX / 2 where that is unknown. */
-size_t sbv_machine_memory(void);
-
 /* Memory that operations work on, filled with zeros: of the backend, or of the host. Errors: MEMORY, DEVICE. */
 #define SBV_MEMORY_ALIGN 64 /* bytes: a cache line */
 int sbv_allocate(const sbv_exec *exec, size_t bytes, void **memory);

@@ -47,6 +47,9 @@ int sbv_tile_at(const sbv_stages *s, int i, sbv_tile *tile);
 /* Blur kernel of the window -> kernel, size * size values. Errors: MEMORY, reported. (kernel_net.c) */
 int sbv_run_kernel_net(const sbv_stages *s, sbv_slot *const window[], float *kernel, sbv_report *report);
 
+/* Bytes that this allocates while it runs; 0 without a kernel network. (kernel_net.c) */
+size_t sbv_kernel_net_bytes(const sbv_network *network, const sbv_exec *exec, int width, int height);
+
 /* On the CPU the outputs of a tile's core and the centre frame -> its part of ws->output. (picture.c) */
 void sbv_put_picture(const sbv_stages *s, const sbv_slot *centre, const sbv_tile *tile, sbv_map outputs);
 

@@ -5,7 +5,10 @@
  */
 #include "model/runtime/workspace.h"
 
+#include <stdio.h>
 #include <string.h>
+
+#include "model/runtime/machine_memory.h"
 
 #define SMALLEST_TILE 32 /* pixels; below, nearly all of the work would be halo */
 
@@ -221,28 +224,51 @@ static int allocate(sbv_workspace *ws, const sbv_network *n, const sbv_exec *exe
     return ret;
 }
 
-int sbv_workspace_open(sbv_workspace *workspace, const sbv_network *network, const sbv_exec *exec, int width,
-                       int height, enum sbv_extras extras, int tile, int64_t max_memory, sbv_report *report)
+/* What is said where memory does not suffice: what is asked for, and with what tiles less would do. */
+static int refuse(sbv_workspace *ws, const sbv_network *network, const sbv_exec *exec,
+                  const sbv_workspace_request *request, size_t limit, const char *whose, sbv_report *report)
 {
-    const int grid = 1 << network->levels;
-    const size_t machine = exec->backend ? SIZE_MAX / 2 : sbv_machine_memory();
-    const size_t limit = max_memory > 0 ? (size_t)max_memory : machine;
+    size_t bytes;
+    char smallest[64] = "";
+    if (__builtin_add_overflow(ws->bytes, request->beside, &bytes))
+        bytes = SIZE_MAX;
+    if (ws->tile > SMALLEST_TILE)
+        snprintf(smallest, sizeof(smallest), " (%zu MiB with tiles of %d)",
+                 ((measure(ws, network, exec, SMALLEST_TILE) + request->beside) >> 20) + 1, SMALLEST_TILE);
+    return sbv_fail(report, SBV_ERROR_MEMORY, "frames of %dx%d need %zu MiB with tiles of %d%s, %s %zu MiB", ws->width,
+                    ws->height, (bytes >> 20) + 1, request->tile ? request->tile : SMALLEST_TILE, smallest, whose,
+                    limit >> 20);
+}
+
+int sbv_workspace_open(sbv_workspace *workspace, const sbv_network *network, const sbv_exec *exec,
+                       const sbv_workspace_request *request, sbv_report *report)
+{
+    const int grid = 1 << network->levels, tile = request->tile;
+    const char *whose = "max_memory is";
+    const size_t limit = request->max_memory > 0 ? (size_t)request->max_memory
+                         : exec->backend         ? SIZE_MAX / 2
+                                                 : sbv_machine_memory(&whose);
+    const size_t room = limit > request->beside ? limit - request->beside : 0;
     int ret;
     memset(workspace, 0, sizeof(*workspace));
-    workspace->extras = extras;
-    workspace->width = width;
-    workspace->height = height;
-    workspace->flow_width = (width + grid - 1) / grid * grid;
-    workspace->flow_height = (height + grid - 1) / grid * grid;
-    workspace->bytes = tile ? measure(workspace, network, exec, tile) : choose_tile(workspace, network, exec, limit);
-    if (workspace->bytes > limit)
-        return sbv_fail(report, SBV_ERROR_MEMORY, "frames of %dx%d need %zu MiB with tiles of %d, %s %zu MiB", width,
-                        height, (workspace->bytes >> 20) + 1, workspace->tile,
-                        max_memory > 0 ? "max_memory is" : "this machine has", limit >> 20);
-    if ((ret = allocate(workspace, network, exec, tile)) < 0)
-        return sbv_fail(report, ret, "%s: %zu MiB for frames of %dx%d with tiles of %d",
-                        ret == SBV_ERROR_MEMORY ? "out of memory" : sbv_backend_message(exec), workspace->bytes >> 20,
-                        width, height, workspace->tile);
+    workspace->extras = request->extras;
+    workspace->width = request->width;
+    workspace->height = request->height;
+    workspace->flow_width = (request->width + grid - 1) / grid * grid;
+    workspace->flow_height = (request->height + grid - 1) / grid * grid;
+    workspace->bytes = tile ? measure(workspace, network, exec, tile) : choose_tile(workspace, network, exec, room);
+    if (workspace->bytes > room) {
+        ret = refuse(workspace, network, exec, request, limit, whose, report);
+        memset(workspace, 0, sizeof(*workspace));
+        return ret;
+    }
+    if ((ret = allocate(workspace, network, exec, tile)) < 0) {
+        sbv_fail(report, ret, "%s: %zu MiB for frames of %dx%d with tiles of %d",
+                 ret == SBV_ERROR_MEMORY ? "out of memory" : sbv_backend_message(exec), workspace->bytes >> 20,
+                 request->width, request->height, workspace->tile);
+        memset(workspace, 0, sizeof(*workspace));
+        return ret;
+    }
     arena a = new_arena(exec, workspace->memory);
     lay_out(workspace, network, &a);
     return SBV_OK;

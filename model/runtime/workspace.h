@@ -59,11 +59,18 @@ typedef struct sbv_workspace {
     } refinement;
 } sbv_workspace;
 
-/* Plans for frames of width x height and allocates. tile 0: the frame as a whole or, where that exceeds max_memory
- * bytes (0: the memory of the machine) or the memory of the device, the largest tile that does not. Errors: MEMORY,
- * DEVICE, reported; *workspace is then closed. */
-int sbv_workspace_open(sbv_workspace *workspace, const sbv_network *network, const sbv_exec *exec, int width,
-                       int height, enum sbv_extras extras, int tile, int64_t max_memory, sbv_report *report);
+/* What a workspace is for. */
+typedef struct sbv_workspace_request {
+    int width, height; /* of the frames */
+    enum sbv_extras extras;
+    int tile;           /* 0: as large as the memory allows */
+    int64_t max_memory; /* bytes of the workspace and of what is beside it; 0: those of the machine, or of the device */
+    size_t beside;      /* bytes that others allocate now and then */
+} sbv_workspace_request;
+
+/* Plans and allocates. Errors: MEMORY, DEVICE, reported; *workspace is then closed. */
+int sbv_workspace_open(sbv_workspace *workspace, const sbv_network *network, const sbv_exec *exec,
+                       const sbv_workspace_request *request, sbv_report *report);
 void sbv_workspace_close(sbv_workspace *workspace, const sbv_exec *exec);
 
 /* Parts of a frame begin and end at multiples of this many pixels, or with the frame. */

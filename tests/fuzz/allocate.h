@@ -10,4 +10,7 @@
 /* Allocation number `count` from now on fails, once; negative: none. Returns whether the one asked for before has. */
 int fuzz_fail_allocation(int count);
 
+/* Allocations that have not been released. */
+int fuzz_allocations_held(void);
+
 #endif /* SBV_TESTS_FUZZ_ALLOCATE_H */

@@ -1,0 +1,184 @@
+/*
+ * Every allocation of a whole session fails once: opening, describing, sending and receiving report that memory is out,
+ * or go on with less and restore the same frames, and nothing is lost.
+ *
+ * This file is part of Self-Blind-VSR for FFmpeg. SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#define _POSIX_C_SOURCE 200809L
+#include <limits.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+#include <jansson.h>
+
+#include "model/include/selfblindvsr.h"
+#include "tests/fuzz/allocate.h"
+#include "tiny_model.h"
+
+#define WIDTH  13
+#define HEIGHT 11
+#define SCALE  2
+#define FRAMES 5
+#define STEP   17
+#define BYTES  (WIDTH * SCALE * HEIGHT * SCALE * 3)
+
+static char model_path[] = "/tmp/sbv_test_allocation_XXXXXX";
+
+struct outcome {
+    int errors;
+    char message[256]; /* the last one */
+    unsigned char output[FRAMES][BYTES];
+};
+
+static void count_errors(void *opaque, enum sbv_log_level level, const char *message)
+{
+    struct outcome *o = opaque;
+    if (level != SBV_LOG_ERROR)
+        return;
+    o->errors++;
+    snprintf(o->message, sizeof(o->message), "%s", message);
+}
+
+static void draw(unsigned char *pixels, int n)
+{
+    for (int i = 0; i < WIDTH * HEIGHT * 3; i++)
+        pixels[i] = (unsigned char)(i * 7 + i / 3 % WIDTH * n * 5);
+}
+
+static int receive_all(sbv_session *s, struct outcome *o)
+{
+    int ret = SBV_OK;
+    while (ret == SBV_OK) {
+        unsigned char pixels[BYTES];
+        sbv_frame frame = {
+            .data = {pixels}, .linesize = {WIDTH * SCALE * 3}, .width = WIDTH * SCALE, .height = HEIGHT * SCALE};
+        if ((ret = sbv_receive(s, &frame)) == SBV_OK) {
+            assert_in_range(frame.tag, 0, FRAMES - 1);
+            memcpy(o->output[frame.tag], pixels, BYTES);
+        }
+    }
+    return ret == SBV_AGAIN || ret == SBV_END ? SBV_OK : ret;
+}
+
+static int restore(sbv_session *s, struct outcome *o)
+{
+    sbv_stream stream = {.width = WIDTH, .height = HEIGHT, .components = 3, .rgb = 1};
+    int ret;
+    for (int c = 0; c < 3; c++)
+        stream.component[c] = (sbv_component){.step = 3, .offset = c, .depth = 8};
+    ret = sbv_describe(s, &stream);
+    for (int n = 0; n < FRAMES && ret >= 0; n++) {
+        unsigned char pixels[WIDTH * HEIGHT * 3];
+        sbv_frame frame = {.data = {pixels}, .linesize = {WIDTH * 3}, .width = WIDTH, .height = HEIGHT, .tag = n};
+        draw(pixels, n);
+        if ((ret = sbv_send(s, &frame)) >= 0)
+            ret = receive_all(s, o);
+    }
+    return ret < 0 || (ret = sbv_send(s, NULL)) < 0 ? ret : receive_all(s, o);
+}
+
+static int whole_session(struct outcome *o)
+{
+    sbv_session *s;
+    sbv_config config;
+    int ret;
+    memset(o, 0, sizeof(*o));
+    sbv_config_default(&config);
+    config.model_path = model_path;
+    config.backend = SBV_BACKEND_CPU;
+    config.threads = 2;
+    config.scene = 0.3f;
+    config.kernel_interval = 1;
+    config.cycle = 1;
+    config.refine = 1;
+    config.log = count_errors;
+    config.log_opaque = o;
+    if ((ret = sbv_open(&s, &config)) < 0)
+        return ret;
+    ret = restore(s, o);
+    sbv_close(&s);
+    return ret;
+}
+
+/* Returns how many there are; of those behind the first `all` one of STEP fails. may_lose: bytes may be lost. */
+static int fail_each_once(int all, int may_lose)
+{
+    static struct outcome right, found;
+    int kept_on = 0, at = 0;
+    assert_int_equal(whole_session(&right), SBV_OK);
+    assert_int_equal(right.errors, 0);
+    const int before = fuzz_allocations_held();
+    for (;; at += at < all ? 1 : STEP) {
+        fuzz_fail_allocation(at);
+        const int ret = whole_session(&found);
+        if (!fuzz_fail_allocation(-1)) {
+            assert_int_equal(ret, SBV_OK);
+            break;
+        }
+        if (ret == SBV_OK) {
+            kept_on++;
+            assert_int_equal(found.errors, 0);
+            assert_memory_equal(found.output, right.output, sizeof(right.output));
+        } else if (ret != SBV_ERROR_MEMORY || found.errors != 1) {
+            fail_msg("allocation %d failed: status %d, %d messages: %s", at, ret, found.errors, found.message);
+        }
+        if (fuzz_allocations_held() != before && !may_lose)
+            fail_msg("allocation %d failed: %d others are lost", at, fuzz_allocations_held() - before);
+    }
+    printf("# %d allocations, %d of them not missed\n", at, kept_on);
+    return at;
+}
+
+static void test_those_of_the_library(void **unused)
+{
+    (void)unused;
+    assert_true(fail_each_once(INT_MAX, 0) > 100);
+}
+
+void __lsan_disable(void) __attribute__((weak));
+void __lsan_enable(void) __attribute__((weak));
+
+/* Jansson itself loses a few bytes then. Its allocations are the same for each tensor of the file. */
+static void test_those_of_jansson(void **unused)
+{
+    (void)unused;
+    json_set_alloc_funcs(malloc, free);
+    if (__lsan_disable)
+        __lsan_disable();
+    assert_true(fail_each_once(200, 1) > 1000);
+    if (__lsan_enable)
+        __lsan_enable();
+}
+
+static int make_model(void **unused)
+{
+    static const struct tiny tiny = {2, 3, 1, 1, SCALE, 2, 1, 5, 1};
+    int file = mkstemp(model_path);
+    (void)unused;
+    if (file < 0)
+        return -1;
+    tiny_write_as(model_path, &tiny, 1, "topleft");
+    return close(file);
+}
+
+static int remove_model(void **unused)
+{
+    (void)unused;
+    return unlink(model_path);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_those_of_the_library),
+        cmocka_unit_test(test_those_of_jansson),
+    };
+    return cmocka_run_group_tests(tests, make_model, remove_model);
+}
