@@ -212,6 +212,7 @@ demo: all
 include build-aux/check.mak
 include build-aux/format.mak
 include build-aux/fuzz.mak
+include tests/cuda/ptx/ptx.mak
 include tests/cuda/emu/fake.mak
 include tests/cuda/emu/emu.mak
 include tests/cuda/emu/ops.mak

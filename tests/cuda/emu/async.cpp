@@ -11,29 +11,32 @@ namespace emu
 
 /* ---- cp.async ---- */
 
+void (*generic_write)(const char *shared, size_t bytes);
+
 static void copy_now(const AsyncCopy &c)
 {
     statistics.async_copies++;
-    note_write(c.shared, 16);
-    if (c.ok) {
-        note_read(c.global, 16);
-        memcpy(c.shared, c.global, 16);
-    } else {
-        memset(c.shared, 0, 16);
-    }
+    note_write(c.shared, c.bytes);
+    note_read(c.global, c.source_bytes);
+    memcpy(c.shared, c.global, c.source_bytes);
+    memset(c.shared + c.source_bytes, 0, c.bytes - c.source_bytes);
+    if (generic_write)
+        generic_write(c.shared, c.bytes);
 }
 
-void copy_async16(void *shared, const void *global, bool ok, int line)
+void copy_async(void *shared, const void *global, int bytes, int source_bytes, int line)
 {
     Thread *self = engine.thread;
-    if (((uintptr_t)shared | (uintptr_t)global) & 15)
-        fail(line, "misaligned cp.async: both addresses must be multiples of 16 bytes");
-    check_shared(shared, 16, "cp.async", line);
+    if (((uintptr_t)shared | (uintptr_t)global) & (bytes - 1))
+        fail(line, "misaligned cp.async: both addresses must be multiples of %d bytes", bytes);
+    if (source_bytes < 0 || source_bytes > bytes)
+        fail(line, "cp.async of %d bytes out of %d", source_bytes, bytes);
+    check_shared(shared, bytes, "cp.async", line);
 #ifdef EMU_ASAN
-    if (ok && __asan_region_is_poisoned((void *)global, 16))
+    if (source_bytes && __asan_region_is_poisoned((void *)global, source_bytes))
         fail(line, "global out of bounds: cp.async reads %p", global);
 #endif
-    const AsyncCopy c = {(char *)shared, (const char *)global, ok, line};
+    const AsyncCopy c = {(char *)shared, (const char *)global, bytes, source_bytes, line};
     if (engine.lazy)
         self->copies.push_back(c);
     else
@@ -136,54 +139,67 @@ void mbar_wait(MBar *bar, unsigned phase, int line)
 
 /* ---- TMA ---- */
 
-static size_t box_bytes(const TensorMap &map)
+size_t tma_box_bytes(const TensorMap *map)
 {
-    size_t bytes = map.element_size;
-    for (int i = 0; i < map.rank; i++)
-        bytes *= map.box[i];
+    size_t bytes = map->element_size;
+    for (int i = 0; i < map->rank; i++)
+        bytes *= map->box[i];
     return bytes;
 }
 
-static void check_load(const TmaLoad &l, int rank)
+static void check_box(const void *shared, const TensorMap &map, int rank, const char *what, int line)
 {
-    const TensorMap &map = l.map;
+    const int row = map.box[0] * map.element_size, span = 16 << map.swizzle;
+    const int align = map.swizzle ? 8 * span : 128;
     if (map.rank != rank)
-        fail(l.line, "TMA load of %d dimensions with a map of %d", rank, map.rank);
-    if (map.swizzle_128 && map.box[0] * map.element_size > 128)
-        fail(l.line, "TMA load: with 128-byte swizzle a row of the box has at most 128 bytes");
-    if ((uintptr_t)l.shared & (map.swizzle_128 ? 1023 : 127))
-        fail(l.line, "misaligned TMA load: the destination must be a multiple of %d bytes",
-             map.swizzle_128 ? 1024 : 128);
+        fail(line, "%s of %d dimensions with a map of %d", what, rank, map.rank);
+    if (map.swizzle && row > span)
+        fail(line, "%s: with %d-byte swizzle a row of the box has at most as many bytes", what, span);
+    if ((uintptr_t)shared & (align - 1))
+        fail(line, "misaligned %s: the address in shared memory must be a multiple of %d bytes", what, align);
     if ((uintptr_t)map.base & 15)
-        fail(l.line, "misaligned TMA load: the tensor must begin at a multiple of 16 bytes");
+        fail(line, "misaligned %s: the tensor must begin at a multiple of 16 bytes", what);
     for (int i = 1; i < rank; i++)
         if (map.stride[i] & 15)
-            fail(l.line, "misaligned TMA load: stride %d is no multiple of 16 bytes", i);
-    if (map.box[0] * map.element_size % 16)
-        fail(l.line, "TMA load: a row of the box is no multiple of 16 bytes");
-    check_shared(l.shared, box_bytes(map), "TMA load", l.line);
+            fail(line, "misaligned %s: stride %d is no multiple of 16 bytes", what, i);
+    if (row % 16)
+        fail(line, "%s: a row of the box is no multiple of 16 bytes", what);
+    check_shared(shared, tma_box_bytes(&map), what, line);
 }
 
-/* One row of the box, zero where it lies outside of the tensor. */
-static void load_row(const TmaLoad &l, size_t offset, const int *position)
+/* Where the byte `offset` of a box lies: within 8 rows of 128, 4 of 64 or 2 of 32 bytes, units of 16 bytes are permuted
+ * by the number of their 128 bytes. */
+static size_t swizzled(const TensorMap &map, size_t offset)
 {
-    const TensorMap &map = l.map;
-    const char *source = (const char *)map.base;
+    return map.swizzle ? offset ^ (offset >> 7 & ((1u << map.swizzle) - 1)) << 4 : offset;
+}
+
+/* Moves one row of a box between its place in shared memory, at `offset`, and the tensor. */
+template <class Move> static void for_row(const TensorMap &map, size_t offset, const int *position, Move move)
+{
+    char *row = (char *)map.base;
     bool inside = true;
     for (int i = 1; i < map.rank; i++) {
         inside = inside && position[i] >= 0 && (uint32_t)position[i] < map.size[i];
-        source += position[i] * (ptrdiff_t)map.stride[i];
+        row += position[i] * (ptrdiff_t)map.stride[i];
     }
-    const int size = map.element_size;
-    for (int x = 0; x < map.box[0]; x++, offset += size) {
+    for (int x = 0; x < map.box[0]; x++, offset += map.element_size) {
         const int64_t column = (int64_t)position[0] + x;
-        char *destination = l.shared + (map.swizzle_128 ? offset ^ (offset >> 7 & 7) << 4 : offset);
-        if (inside && column >= 0 && column < map.size[0]) {
-            note_read(source + column * size, size);
-            memcpy(destination, source + column * size, size);
-        } else {
-            memset(destination, 0, size);
-        }
+        const bool there = inside && column >= 0 && column < map.size[0];
+        move(swizzled(map, offset), there ? row + column * map.element_size : nullptr);
+    }
+}
+
+template <class Move> static void for_box(const TensorMap &map, const int *coordinates, Move move)
+{
+    const size_t bytes = tma_box_bytes(&map), row = (size_t)map.box[0] * map.element_size;
+    int index[5] = {}, position[5];
+    for (size_t offset = 0; offset < bytes; offset += row) {
+        for (int i = 0; i < map.rank; i++)
+            position[i] = coordinates[i] + index[i];
+        for_row(map, offset, position, move);
+        for (int i = 1; i < map.rank && ++index[i] == map.box[i]; i++)
+            index[i] = 0;
     }
 }
 
@@ -228,17 +244,17 @@ static void load_now(const TmaLoad &l)
     const AsCopier as_copier;
     const TensorMap &map = l.map;
     order_acquire(issue_order(l.bar));
-    const size_t bytes = box_bytes(map), row = (size_t)map.box[0] * map.element_size;
-    int index[5] = {}, position[5];
+    const size_t bytes = tma_box_bytes(&map), size = map.element_size;
     statistics.tma_loads++;
     note_write(l.shared, bytes);
-    for (size_t offset = 0; offset < bytes; offset += row) {
-        for (int i = 0; i < map.rank; i++)
-            position[i] = l.coordinates[i] + index[i];
-        load_row(l, offset, position);
-        for (int i = 1; i < map.rank && ++index[i] == map.box[i]; i++)
-            index[i] = 0;
-    }
+    for_box(map, l.coordinates, [&](size_t offset, const char *element) {
+        if (element) {
+            note_read(element, size);
+            memcpy(l.shared + offset, element, size);
+        } else {
+            memset(l.shared + offset, map.fill_nan ? 0xff : 0, size);
+        }
+    });
     order_release(l.bar);
     l.bar->bytes -= (int)bytes;
     complete_phase(l.bar);
@@ -255,7 +271,7 @@ void tma_load(void *shared, const TensorMap *map, MBar *bar, int rank, const int
     check_bar(bar, "TMA load", line);
     if (!engine.bars_fenced)
         fail(line, "TMA load: mbar_fence() is missing after mbar_init()");
-    check_load(l, rank);
+    check_box(shared, l.map, rank, "TMA load", line);
     order_release(issue_order(bar));
     if (engine.lazy)
         engine.loads.push(l);
@@ -278,8 +294,68 @@ bool run_one_tma_load()
     return true;
 }
 
+/* ---- TMA stores ---- */
+
+static void store_now(const TmaStore &s)
+{
+    const size_t size = s.map.element_size;
+    note_read(s.shared, tma_box_bytes(&s.map));
+    for_box(s.map, s.coordinates, [&](size_t offset, char *element) {
+        if (element) {
+            note_write(element, size);
+            memcpy(element, s.shared + offset, size);
+        }
+    });
+}
+
+void tma_store(const void *shared, const TensorMap *map, int rank, const int *coordinates, int line)
+{
+    TmaStore s = {(const char *)shared, *map, {}, line};
+    memcpy(s.coordinates, coordinates, sizeof(int) * (size_t)rank);
+    check_box(shared, *map, rank, "TMA store", line);
+    if (engine.lazy)
+        engine.thread->stores.push_back(s);
+    else
+        store_now(s);
+}
+
+void tma_store_commit()
+{
+    Thread *self = engine.thread;
+    self->store_groups.push_back(self->stores.size() - self->stores_committed);
+    self->stores_committed = self->stores.size();
+}
+
+void tma_store_wait(int pending)
+{
+    Thread *self = engine.thread;
+    size_t groups = 0, count = 0;
+    while (self->store_groups.size() - groups > (size_t)pending)
+        count += self->store_groups[groups++];
+    for (size_t i = 0; i < count; i++)
+        store_now(self->stores[i]);
+    self->stores.erase(self->stores.begin(), self->stores.begin() + (ptrdiff_t)count);
+    self->store_groups.erase(self->store_groups.begin(), self->store_groups.begin() + (ptrdiff_t)groups);
+    self->stores_committed -= count;
+}
+
+/* ---- Begin and end of a block ---- */
+
+void reset_async(Thread *t)
+{
+    t->copies.clear();
+    t->copy_groups.clear();
+    t->copies_committed = 0;
+    t->stores.clear();
+    t->store_groups.clear();
+    t->stores_committed = 0;
+}
+
 void check_async_at_block_end()
 {
+    for (unsigned i = 0; i < engine.thread_count; i++)
+        if (!engine.threads[i].stores.empty())
+            fail(engine.threads[i].stores[0].line, "thread %u has ended before its TMA stores have", i);
     if (engine.loads.count)
         fail(engine.loads.items[0].line, "the block has ended before its TMA loads have");
     for (const MBar *bar : engine.bars)

@@ -21,6 +21,7 @@ Statistics statistics;
 ThreadIndex *running;
 LaunchIndex launch_index;
 Engine engine;
+bool (*find_memory)(uint64_t address, uint64_t *first, uint64_t *end);
 
 static const Kernel *first_kernel;
 
@@ -267,9 +268,9 @@ void block_barrier(int line)
     order_acquire(sync);
 }
 
-void named_barrier(int id, int threads, int line)
+/* Arrives; the barrier. */
+static NamedBarrier *arrive_at(int id, int threads, int line)
 {
-    Thread *self = engine.thread;
     if (id < 1 || id >= NAMED_BARRIERS)
         fail(line, "named barrier %d: there are 1 to 15", id);
     if (threads < 32 || threads % 32 || (unsigned)threads > engine.thread_count)
@@ -279,20 +280,32 @@ void named_barrier(int id, int threads, int line)
         fail(line, "named barrier %d of %d threads, but of %u in line %d", id, threads, b->threads, b->line);
     b->threads = threads;
     b->line = line;
-    void *sync = &b->sync[b->passed & 1];
-    order_release(sync);
-    self->bar = nullptr;
-    self->bar_phase = id;
+    order_release(&b->sync[b->passed & 1]);
     if (++b->arrived == b->threads) {
         b->arrived = 0;
         b->passed++;
         for (unsigned i = 0; i < engine.thread_count; i++)
             if (engine.threads[i].state == AT_NAMED_BARRIER && engine.threads[i].bar_phase == (unsigned)id)
                 make_ready(&engine.threads[i]);
-    } else {
-        wait_in(AT_NAMED_BARRIER, line);
     }
-    order_acquire(sync);
+    return b;
+}
+
+void named_barrier_arrive(int id, int threads, int line)
+{
+    arrive_at(id, threads, line);
+}
+
+void named_barrier(int id, int threads, int line)
+{
+    Thread *self = engine.thread;
+    self->bar = nullptr;
+    self->bar_phase = id;
+    const unsigned passed = id > 0 && id < NAMED_BARRIERS ? engine.named[id].passed : 0;
+    const NamedBarrier *b = arrive_at(id, threads, line);
+    if (b->passed == passed)
+        wait_in(AT_NAMED_BARRIER, line);
+    order_acquire((void *)&b->sync[passed & 1]);
 }
 
 /* ---- Shared memory ---- */
@@ -423,9 +436,7 @@ static void reset_thread(unsigned i)
     t->line = 0;
     t->barriers_passed = t->collectives_passed = 0;
     t->bar = nullptr;
-    t->copies.clear();
-    t->copy_groups.clear();
-    t->copies_committed = 0;
+    reset_async(t);
     reset_wgmma(t);
 #ifndef EMU_TSAN
     t->fiber = nullptr;
@@ -457,6 +468,8 @@ static void reset_block()
 static void run_block()
 {
     reset_block();
+    if (engine.kernel->begin_block)
+        engine.kernel->begin_block();
     order_release(&engine.sync_begin);
     go_to(&engine.main, choose_thread());
     engine.thread = nullptr;
@@ -466,6 +479,8 @@ static void run_block()
             fail(b.line, "a named barrier of %u threads has got %u arrivals at the end", b.threads, b.arrived);
     check_async_at_block_end();
     check_wgmma_at_block_end();
+    if (engine.kernel->end_block)
+        engine.kernel->end_block();
     check_and_clear_arena();
     statistics.blocks++;
 }
@@ -519,6 +534,8 @@ int launch(const Kernel *kernel, Dim3 grid, Dim3 block, size_t shared_bytes, voi
     engine.warp_count = (engine.thread_count + 31) / 32;
     launch_index.grid_size = grid;
     launch_index.block_size = block;
+    if (kernel->begin_launch)
+        kernel->begin_launch(kernel);
     const size_t count = (size_t)grid.x * grid.y * grid.z;
     for (size_t i = 0; i < count; i++) {
         const size_t n = engine.order == REVERSE ? count - 1 - i : i;

@@ -1,13 +1,12 @@
 /*
- * Runs the CUDA kernels of kernels/cuda on the CPU, thread by thread, and checks what a GPU would not: every CUDA
- * thread is a fiber, a block is run to its end before the next one starts, and everything on one thread of the host.
- *
- * To build a kernel file for the host (emu.mak does it for all):
- *     g++ -std=c++17 -O2 -march=native -fno-strict-aliasing -I. -Itests/cuda/emu -x c++ -c kernels/cuda/flow.cu
- * and link it with emu.cpp, fiber.cpp, warp.cpp, async.cpp and wgmma.cpp of this folder. -fno-strict-aliasing because
- * kernels look at one piece of memory as several types, which nvcc allows.
- * With AddressSanitizer define EMU_ASAN everywhere. With ThreadSanitizer define EMU_TSAN everywhere and compile the
- * kernels, but not this folder's engine, with -fsanitize=thread.
+ * Runs CUDA kernels on the CPU, thread by thread, and checks what a GPU would not: every CUDA thread is a fiber, a
+ * block is run to its end before the next one starts, and everything on one thread of the host. The kernels of the
+ * library come as translations of their PTX (tests/cuda/ptx); those of the emulator's own tests are compiled for the
+ * host: g++ -std=c++17 -O2 -march=native -fno-strict-aliasing -I. -Itests/cuda/emu -x c++ -c x.cu and linked with
+ * emu.cpp, fiber.cpp, warp.cpp, async.cpp and wgmma.cpp of this folder. -fno-strict-aliasing because kernels look at
+ * one piece of memory as several types, which nvcc allows. With AddressSanitizer define EMU_ASAN everywhere. With
+ * ThreadSanitizer define EMU_TSAN everywhere and compile the kernels, but not this folder's engine, with
+ * -fsanitize=thread.
  *
  * To run a kernel:
  *     sbv_warp_args args = ...;
@@ -25,9 +24,9 @@
  * What is found, and how: shared memory starts as NaN, with guard bands round every SMEM_ARRAY that are checked after
  * each block (and are red zones of AddressSanitizer); threads at different barriers, warp collectives with lanes
  * missing or with exited lanes, misaligned accesses of the asynchronous and matrix instructions, and blocks that can
- * make no progress end the program with a message that begins with "EMU:". Not modelled: kernels that spin on memory,
- * clusters, and the order of generic and asynchronous accesses to shared memory other than the initialization of
- * mbarriers.
+ * make no progress end the program with a message that begins with "EMU:". Not modelled: kernels that spin on memory
+ * and clusters. In kernels compiled for the host neither is the order of generic and asynchronous accesses to shared
+ * memory, other than the initialization of mbarriers.
  *
  * This file is part of Self-Blind-VSR for FFmpeg. SPDX-License-Identifier: LGPL-2.1-or-later
  */
@@ -59,6 +58,9 @@ struct Kernel {
     int parameter_count;
     const size_t *parameter_sizes;
     const Kernel *next;
+    /* Called at the begin of a launch, and at the begin and the end of each block, where they are not null. */
+    void (*begin_launch)(const Kernel *kernel);
+    void (*begin_block)(), (*end_block)();
 };
 
 /* The kernel of that name, or a null pointer. kernels() is the head of the list of all. */
@@ -75,6 +77,10 @@ struct Statistics {
 };
 extern Statistics statistics;
 
+/* Finds the allocation of global memory that an address lies in, false if there is none. Whoever owns the memory sets
+ * it; while it is null any address is taken for good. */
+extern bool (*find_memory)(uint64_t address, uint64_t *first, uint64_t *end);
+
 /* ---- What kernels are made of; gpu.h gives it the names of CUDA ---- */
 
 /* The part of a running thread that kernels see as threadIdx. */
@@ -90,13 +96,19 @@ extern LaunchIndex launch_index;
 void *shared_array(const char *name, size_t offset, size_t bytes, size_t align, int line);
 void block_barrier(int line);
 void named_barrier(int id, int threads, int line);
+void named_barrier_arrive(int id, int threads, int line); /* without waiting */
 void warp_barrier(unsigned mask, int line);
 
 enum ShuffleKind { SHUFFLE_INDEX, SHUFFLE_XOR, SHUFFLE_DOWN, SHUFFLE_UP };
 uint32_t shuffle(ShuffleKind kind, unsigned mask, uint32_t value, int operand, int width, int line);
 unsigned ballot(unsigned mask, bool predicate, int line);
 
-void copy_async16(void *shared, const void *global, bool ok, int line);
+/* Copies the first source_bytes, zeros behind them. bytes: 4, 8 or 16, of which both addresses are multiples. */
+void copy_async(void *shared, const void *global, int bytes, int source_bytes, int line);
+inline void copy_async16(void *shared, const void *global, bool ok, int line)
+{
+    copy_async(shared, global, 16, ok ? 16 : 0, line);
+}
 void copy_async_commit();
 void copy_async_wait(int pending);
 
@@ -126,10 +138,16 @@ struct alignas(64) TensorMap {
     uint16_t box[5];
     uint8_t rank;
     uint8_t element_size;
-    uint8_t swizzle_128; /* 1: CU_TENSOR_MAP_SWIZZLE_128B, 0: none */
+    uint8_t swizzle;  /* CUtensorMapSwizzle: rows of 16 << swizzle bytes are permuted, 0: none */
+    uint8_t fill_nan; /* what lies outside is NaN, not zero */
 };
 static_assert(sizeof(TensorMap) == 128, "a CUtensorMap has 128 bytes");
 void tma_load(void *shared, const TensorMap *map, MBar *bar, int rank, const int *coordinates, int line);
+/* Stores a box; what lies outside of the tensor is left out. Groups of a thread's stores, as those of cp.async. */
+void tma_store(const void *shared, const TensorMap *map, int rank, const int *coordinates, int line);
+void tma_store_commit();
+void tma_store_wait(int pending);
+size_t tma_box_bytes(const TensorMap *map);
 
 /* A matrix in shared memory: rows of 64 halves with 128-byte swizzle, read from byte `offset` of each row on. */
 struct WDesc {
@@ -159,7 +177,9 @@ struct Registration {
     template <class... A> Registration(const char *name, void (*function)(A...))
     {
         static const size_t sizes[] = {sizeof(A)..., 0};
-        kernel = {name, (void (*)())function, CallerOf<A...>::call, (int)sizeof...(A), sizes, nullptr};
+        kernel = {
+            name,   (void (*)())function, CallerOf<A...>::call, (int)sizeof...(A), sizes, nullptr, nullptr, nullptr,
+            nullptr};
         add_kernel(&kernel);
     }
 };

@@ -41,8 +41,8 @@ $(foreach build,plain asan tsan,$(eval $(call emu_check_rules,$(build))))
 
 # ---- The driver for programs that are compiled with -fsanitize=thread ----
 
-# Only kernels are seen by ThreadSanitizer: LD_LIBRARY_PATH=build/emu-tsan finds races between CUDA threads.
-EMU_TSAN_KERNELS := $(sort $(wildcard kernels/cuda/*.cu)) tests/cuda/emu/fake_kernels.cu
+# Only accesses of kernels are seen by ThreadSanitizer: LD_LIBRARY_PATH=build/emu-tsan finds races between CUDA threads.
+EMU_TSAN_KERNELS := tests/cuda/emu/fake_kernels.cu
 EMU_TSAN_DRIVER  := $(FAKE_DRIVER)
 EMU_TSAN_FLAGS   := $(PLANTED_FLAGS) -fPIC -fvisibility=hidden -ffp-contract=off -Wno-unknown-pragmas -Wno-psabi
 
@@ -57,7 +57,12 @@ $(B)/emu-tsan/%.cpp.o: %.cpp
 	@mkdir -p $(@D)
 	@echo "  CXX   $< (tsan)"
 	@$(CXX) $(EMU_TSAN_FLAGS) $(EMU_CHECK_ENGINE_tsan) -MMD -MP -c $< -o $@
-$(B)/emu-tsan/libcuda.so.1: $(patsubst %,$(B)/emu-tsan/%.o,$(EMU_TSAN_DRIVER) $(EMU_TSAN_KERNELS))
+$(B)/emu-tsan/ptx/%.o: $(B)/emu/ptx/%.cpp
+	@mkdir -p $(@D)
+	@echo "  CXX   $(<F) (PTX, tsan)"
+	@$(CXX) $(PTX_FLAGS) $(EMU_CHECK_ENGINE_tsan) -O1 -MMD -MP -c $< -o $@
+$(B)/emu-tsan/libcuda.so.1: $(patsubst %,$(B)/emu-tsan/%.o,$(EMU_TSAN_DRIVER) $(EMU_TSAN_KERNELS)) \
+    $(PTX_OBJECTS:$(B)/emu/%=$(B)/emu-tsan/%)
 	@echo "  LINK  $@"
 	@$(CXX) -shared -pthread -fsanitize=thread -Wl,-soname,$(@F) -Wl,-z,nodelete $^ -o $@
 $(B)/emu-tsan/libcublas.so.13: $(B)/emu-tsan/tests/cuda/emu/fake_cublas.cpp.o $(B)/emu-tsan/libcuda.so.1

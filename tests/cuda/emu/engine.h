@@ -61,7 +61,7 @@ template <class T, int N> struct List {
 struct AsyncCopy {
     char *shared;
     const char *global;
-    bool ok;
+    int bytes, source_bytes;
     int line;
 };
 
@@ -79,6 +79,13 @@ struct MatrixProduct {
 
 enum ThreadState { READY, AT_BLOCK_BARRIER, AT_NAMED_BARRIER, AT_WARP_COLLECTIVE, AT_MBARRIER, EXITED };
 
+struct TmaStore {
+    const char *shared;
+    TensorMap map;
+    int coordinates[5];
+    int line;
+};
+
 struct Warp;
 
 /* A CUDA thread. A fiber only from its first instruction to its last. */
@@ -95,6 +102,9 @@ struct Thread : ThreadIndex {
     std::vector<AsyncCopy> copies;   /* issued, not done, the oldest first */
     std::vector<size_t> copy_groups; /* of them: number of copies in each group that was committed, the oldest first */
     size_t copies_committed;
+    std::vector<TmaStore> stores; /* the same for those of TMA */
+    std::vector<size_t> store_groups;
+    size_t stores_committed;
     std::vector<Accumulator> accumulators; /* wgmma */
     std::vector<MatrixProduct> products;
     std::vector<size_t> product_groups;
@@ -209,7 +219,11 @@ inline void make_ready(Thread *t)
 
 uint32_t next_random();
 
+/* Tells of what cp.async writes, where it is not null. */
+extern void (*generic_write)(const char *shared, size_t bytes);
+
 /* async.cpp */
+void reset_async(Thread *t);
 void create_copier();
 bool run_one_tma_load(); /* false: none is under way */
 void check_async_at_block_end();

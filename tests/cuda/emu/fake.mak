@@ -1,11 +1,12 @@
-# libcuda.so.1 and libcublas.so.13 for machines without a GPU: the fake driver, the emulator, and the kernels compiled for
-# the host. Programs use them with LD_LIBRARY_PATH=build/emu, those with the address sanitizer with build/emu-asan.
+# libcuda.so.1 and libcublas.so.13 for machines without a GPU: the fake driver, the emulator, and the library's kernels as
+# tests/cuda/ptx translates them from the PTX that is in the library. Programs use them with LD_LIBRARY_PATH=build/emu,
+# those with the address sanitizer with build/emu-asan.
 #
 # This file is part of Self-Blind-VSR for FFmpeg. SPDX-License-Identifier: LGPL-2.1-or-later
 
-FAKE_KERNELS := $(sort $(wildcard kernels/cuda/*.cu)) tests/cuda/emu/fake_kernels.cu
-FAKE_DRIVER  := $(patsubst %,tests/cuda/emu/%.cpp,fake_cuda fake_faults fake_memory fake_streams fake_images fake_modules fake_ffmpeg \
-                  emu fiber warp async wgmma)
+FAKE_KERNELS := tests/cuda/emu/fake_kernels.cu
+FAKE_DRIVER  := $(patsubst %,tests/cuda/emu/%.cpp,fake_cuda fake_faults fake_memory fake_memset fake_streams fake_images fake_modules fake_ffmpeg \
+                  emu fiber warp async wgmma) $(PTX_MACHINE)
 # Kernels look at one piece of memory as several types, which nvcc allows. Products that they want rounded by themselves
 # (__fmul_rn) are.
 FAKE_FLAGS   := -std=c++17 -O3 -g -march=native -fno-strict-aliasing -ffp-contract=off -fPIC -fvisibility=hidden -pthread \
@@ -29,8 +30,9 @@ $(B)/$(1)/%.o: %.cu
 	@$$(CXX) $$(FAKE_FLAGS) $(2) -MMD -MP -x c++ -c $$< -o $$@
 $(B)/$(1)/list: FORCE
 	@mkdir -p $$(@D)
-	@echo '$$(FAKE_DRIVER) $$(FAKE_KERNELS)' | cmp -s - $$@ || echo '$$(FAKE_DRIVER) $$(FAKE_KERNELS)' > $$@
-$(B)/$(1)/libcuda.so.1: $(FAKE_DRIVER:%.cpp=$(B)/$(1)/%.o) $(FAKE_KERNELS:%.cu=$(B)/$(1)/%.o) $(B)/$(1)/list
+	@echo '$$(FAKE_DRIVER) $$(FAKE_KERNELS) $$(PTX_OBJECTS)' | cmp -s - $$@ || \
+	    echo '$$(FAKE_DRIVER) $$(FAKE_KERNELS) $$(PTX_OBJECTS)' > $$@
+$(B)/$(1)/libcuda.so.1: $(FAKE_DRIVER:%.cpp=$(B)/$(1)/%.o) $(FAKE_KERNELS:%.cu=$(B)/$(1)/%.o) $(PTX_OBJECTS) $(B)/$(1)/list
 	@echo "  LINK  $$@"
 	@$$(CXX) -shared -pthread $(2) -Wl,-soname,$$(@F) -Wl,-z,nodelete $$(filter %.o,$$^) -o $$@
 $(B)/$(1)/libcublas.so.13: $(B)/$(1)/tests/cuda/emu/fake_cublas.o $(B)/$(1)/libcuda.so.1

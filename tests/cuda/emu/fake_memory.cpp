@@ -6,6 +6,7 @@
  *
  * This file is part of Self-Blind-VSR for FFmpeg. SPDX-License-Identifier: LGPL-2.1-or-later
  */
+#include "tests/cuda/emu/emu.h"
 #include "tests/cuda/emu/fake_cuda.h"
 
 #include <csignal>
@@ -224,14 +225,6 @@ std::map<const char *, Pinned>::iterator pinned_block(const void *address)
 
 } // namespace
 
-Accessible::Accessible()
-{
-    if (accessible++ == 0)
-        for (auto &entry : allocations)
-            if (entry.second.live)
-                set_access(entry.second, true);
-}
-
 Accessible::~Accessible()
 {
     if (--accessible == 0)
@@ -253,6 +246,28 @@ bool check_range(CUdeviceptr address, size_t bytes, const char *what)
     else
         return true;
     return false;
+}
+
+/* The allocation, or the pinned block, that a kernel may access around an address. */
+static bool find_memory(uint64_t address, uint64_t *first, uint64_t *end)
+{
+    const Allocation *a = allocation_of(address);
+    const auto block = pinned_block((const void *)(uintptr_t)address);
+    const bool on_host = block != pinned.end();
+    if (!on_host && (!a || !a->live || address - a->start >= a->size))
+        return false;
+    *first = on_host ? (uint64_t)(uintptr_t)block->first : a->start;
+    *end = *first + (on_host ? block->second.size : a->size);
+    return true;
+}
+
+Accessible::Accessible()
+{
+    emu::find_memory = find_memory;
+    if (accessible++ == 0)
+        for (auto &entry : allocations)
+            if (entry.second.live)
+                set_access(entry.second, true);
 }
 
 bool is_device_address(CUdeviceptr address)
@@ -578,22 +593,4 @@ FAKE_EXPORT CUresult cuMemcpy2DAsync_v2(const CUDA_MEMCPY2D *c, CUstream stream)
     FAKE_ENTER(CONTEXT);
     Copy copy;
     return copy_of(c, &copy) ? copy_async(copy, stream) : misuse(CUDA_ERROR_NOT_SUPPORTED, "arrays are not emulated");
-}
-
-FAKE_EXPORT CUresult cuMemsetD8Async(CUdeviceptr to, unsigned char value, size_t bytes, CUstream handle)
-{
-    FAKE_ENTER(CONTEXT);
-    CUstream stream = use_stream(handle);
-    if (!stream)
-        return CUDA_ERROR_INVALID_HANDLE;
-    if (!bytes)
-        return CUDA_SUCCESS;
-    if (!check_range(to, bytes, "target"))
-        return CUDA_ERROR_INVALID_VALUE;
-    return queue(stream, [=]() -> CUresult {
-        if (!check_range(to, bytes, "target"))
-            return CUDA_ERROR_ILLEGAL_ADDRESS;
-        memset((void *)(uintptr_t)to, value, bytes);
-        return CUDA_SUCCESS;
-    });
 }

@@ -257,6 +257,7 @@ struct Tensor {
     const uint64_t *sizes, *strides;
     const uint32_t *box, *element_strides;
     CUtensorMapSwizzle swizzle;
+    bool fill_nan;
 };
 
 size_t element_size(CUtensorMapDataType type)
@@ -316,7 +317,8 @@ void encode(const Tensor &t, emu::TensorMap *map)
     map->base = (void *)(uintptr_t)t.address;
     map->rank = (uint8_t)t.rank;
     map->element_size = (uint8_t)element_size(t.type);
-    map->swizzle_128 = t.swizzle == CU_TENSOR_MAP_SWIZZLE_128B;
+    map->swizzle = (uint8_t)t.swizzle;
+    map->fill_nan = t.fill_nan;
     for (uint32_t i = 0; i < t.rank; i++) {
         map->stride[i] = i ? t.strides[i - 1] : map->element_size;
         map->size[i] = (uint32_t)t.sizes[i];
@@ -329,7 +331,7 @@ bool is_emulated(const Tensor &t)
     for (uint32_t i = 0; i < t.rank; i++)
         if (t.element_strides[i] != 1)
             return false;
-    return t.swizzle == CU_TENSOR_MAP_SWIZZLE_NONE || t.swizzle == CU_TENSOR_MAP_SWIZZLE_128B;
+    return t.swizzle >= CU_TENSOR_MAP_SWIZZLE_NONE && t.swizzle <= CU_TENSOR_MAP_SWIZZLE_128B;
 }
 
 } // namespace
@@ -338,10 +340,19 @@ bool is_emulated(const Tensor &t)
 FAKE_EXPORT CUresult cuTensorMapEncodeTiled(CUtensorMap *map, CUtensorMapDataType type, uint32_t rank, void *address,
                                             const uint64_t *sizes, const uint64_t *strides, const uint32_t *box,
                                             const uint32_t *element_strides, CUtensorMapInterleave interleave,
-                                            CUtensorMapSwizzle swizzle, CUtensorMapL2promotion, CUtensorMapFloatOOBfill)
+                                            CUtensorMapSwizzle swizzle, CUtensorMapL2promotion,
+                                            CUtensorMapFloatOOBfill fill)
 {
     FAKE_ENTER(CONTEXT);
-    Tensor tensor = {type, rank, (CUdeviceptr)(uintptr_t)address, sizes, strides, box, element_strides, swizzle};
+    Tensor tensor = {type,
+                     rank,
+                     (CUdeviceptr)(uintptr_t)address,
+                     sizes,
+                     strides,
+                     box,
+                     element_strides,
+                     swizzle,
+                     fill != CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE};
     if (settings().sm < 90)
         return misuse(CUDA_ERROR_NOT_SUPPORTED, "tensor maps need sm_90");
     if ((uintptr_t)map % 64)

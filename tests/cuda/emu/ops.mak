@@ -36,7 +36,7 @@ else
 # What a device of one kind has not is skipped there: no case is skipped in both runs.
 check-cuda-ops: $(B)/tests/test_cuda_ops fake-cuda
 	$(call run_cuda_ops,$<,emu,FAKE_CUDA_SM=90 EMU_ORDER=greedy EMU_ASYNC=lazy,,sm90)
-	$(call run_cuda_ops,$<,emu,FAKE_CUDA_SM=80 EMU_ORDER=greedy EMU_ASYNC=eager,,sm80)
+	$(call run_cuda_ops,$<,emu,FAKE_CUDA_SM=80 EMU_ORDER=random EMU_ASYNC=eager,,sm80)
 check-cuda-ops-asan: $(B)/sanitize/test_cuda_ops fake-cuda-asan
 	$(call run_cuda_ops,$<,emu-asan,FAKE_CUDA_SM=90 EMU_ORDER=reverse EMU_ASYNC=lazy,,asan)
 # Kernels whose threads share memory.

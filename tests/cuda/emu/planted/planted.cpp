@@ -117,7 +117,7 @@ static emu::TensorMap tile_map(void *base, int tiles)
     map.base = base;
     map.rank = 3;
     map.element_size = 2;
-    map.swizzle_128 = 1;
+    map.swizzle = 3;
     map.stride[0] = 2;
     map.stride[1] = 128;
     map.stride[2] = WGMMA_TILE;
