@@ -157,5 +157,6 @@ check-cuda:
 	+@$(MAKE) check-cuda-ops
 	+@$(MAKE) check-cuda-ops-asan
 	+@$(MAKE) check-cuda-ops-tsan
+	+@$(MAKE) check-ptx
 
 .PHONY: check check-unit check-sanitize check-neon check-cross check-compile check-cuda check-lean check-python
