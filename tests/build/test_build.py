@@ -145,6 +145,30 @@ def test_patch_adds_what_the_filter_needs(series: str) -> None:
     assert '+selfblindvsr_filter_suggest="ffnvcodec"' in added
 
 
+@pytest.mark.parametrize("series", SERIES)
+def test_patch_of_the_program(series: str) -> None:
+    """It is of use without this project, and touches the ffmpeg program alone."""
+    text = (TOP / f"patches/fftools-{series}.patch").read_text()
+    touched = set(re.findall(r"^\+\+\+ b/(.*)$", text, re.M))
+    assert touched and all(name.startswith("fftools/ffmpeg") for name in touched)
+    assert "selfblindvsr" not in text and "drain_filtergraph" in text
+
+
+@pytest.mark.parametrize("program, warned", [("int main(void);", True), ("int drain_filtergraph(void);", False)])
+def test_sources_whose_program_is_not_patched(tmp_path: Path, program: str, warned: bool) -> None:
+    for folder in ("build-aux", "patches"):
+        shutil.copytree(TOP / folder, tmp_path / folder)
+    for name, text in (("allfilters.c", "extern const AVFilter ff_vf_selfblindvsr;"), ("ffmpeg.c", program)):
+        file = tmp_path / "sources" / ("libavfilter" if name == "allfilters.c" else "fftools") / name
+        file.parent.mkdir(parents=True)
+        file.write_text(text + "\n")
+    done = run(tmp_path / "build-aux/ffmpeg-source.sh", f"--src={tmp_path / 'sources'}")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("loses two frames") == warned
+    assert (tmp_path / "build/src/ffmpeg-custom/fftools/ffmpeg.c").read_text() == program + "\n"
+    assert (tmp_path / "build/src/ffmpeg-custom/.selfblindvsr.patch").read_text() == ""
+
+
 @pytest.fixture(name="headers")
 def fixture_headers(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess]:
     """Runs a copy of codec-headers.sh for an FFmpeg, on a system with or without headers of its own and without apt."""
