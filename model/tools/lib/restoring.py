@@ -123,10 +123,9 @@ def sound_arguments(contents: Contents, container: Container) -> tuple[list[str]
     if not contents.sounds:
         return [], "no sound in it"
     strange = [codec for codec in contents.sounds if container.sound is not None and codec not in container.sound]
-    options = ["-map", "0:a", "-c:a", "copy"]
+    options = ["-map", "0:a"]
     for index, codec in enumerate(contents.sounds):
-        if codec in strange:
-            options += [f"-c:a:{index}", "aac", f"-b:a:{index}", "256k"]
+        options += [f"-c:a:{index}", *(["aac", f"-b:a:{index}", "256k"] if codec in strange else ["copy"])]
     names = ", ".join(contents.sounds)
     return options, f"sound kept ({names})" if not strange else f"sound as AAC (it was {names})"
 
