@@ -16,6 +16,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <selfblindvsr.h>
 
@@ -92,6 +93,7 @@ typedef struct SelfBlindVSRContext {
 
     float blur[SBV_BLUR_SIDE_MAX * SBV_BLUR_SIDE_MAX]; /* the kernel of the option of that name */
     int blur_side;                                     /* 0: not known */
+    const char *kernel_name;                           /* the option kernel, where it names a scaler */
     sbv_kernel_writer *kernels;                        /* of kernel_file */
     struct KernelFile *file;                           /* and what all filters know of it */
 
@@ -166,7 +168,8 @@ static const AVOption selfblindvsr_options[] = {
     { "kernel_interval", "frames from one estimate of the blur kernel to the next, in frame metadata; 0: only where "
       "kernel_file, cycle or refine needs it, and then for each frame", OFFSET(kernel_interval), AV_OPT_TYPE_INT,
       { .i64 = 0 }, 0, SBV_KERNEL_INTERVAL_MAX, FLAGS },
-    { "kernel", "file of the blur kernel, where it is known: .npy or rows of numbers; none is estimated then",
+    { "kernel", "the blur kernel, where it is known: " SBV_SCALERS ", for the scaler that reduced the video, or a file, "
+      ".npy or rows of numbers; none is estimated then",
       OFFSET(kernel), AV_OPT_TYPE_STRING, { .str = NULL }, 0, 0, FLAGS },
     { "kernel_file", "file to write all blur kernels to: .npy, float32, kernels x rows x columns", OFFSET(kernel_file),
       AV_OPT_TYPE_STRING, { .str = NULL }, 0, 0, FLAGS },
@@ -249,7 +252,7 @@ static void check_kernel_place(AVFilterContext *ctx)
     const sbv_model_info *m = sbv_model(s->session);
     sbv_moments moments;
 
-    if (s->blur_side && sbv_kernel_moments(s->blur, s->blur_side, &moments) >= 0 &&
+    if (s->blur_side && !s->kernel_name && sbv_kernel_moments(s->blur, s->blur_side, &moments) >= 0 &&
         hypot(moments.centre_x - m->place, moments.centre_y - m->place) > 0.5)
         av_log(ctx, AV_LOG_WARNING,
                "Kernel with its centre of mass %.2f, %.2f pixels right of and below its middle entry, where for this "
@@ -301,7 +304,8 @@ static sbv_config make_config(AVFilterContext *ctx, enum sbv_backend_choice back
     config.tile = s->tile;
     config.max_memory = (int64_t)s->max_memory << 20;
     config.kernel_interval = s->kernel_interval || !s->kernel_file ? s->kernel_interval : 1;
-    config.kernel = s->blur_side ? s->blur : NULL;
+    config.scaler = s->kernel_name;
+    config.kernel = s->blur_side && !s->kernel_name ? s->blur : NULL;
     config.kernel_side = s->blur_side;
     config.cycle = s->cycle;
     config.refine = s->refine;
@@ -320,7 +324,13 @@ static av_cold int init(AVFilterContext *ctx)
     SelfBlindVSRContext *s = ctx->priv;
     sbv_config config;
 
-    if (s->kernel && sbv_read_kernel(s->kernel, s->blur, &s->blur_side, log_message, ctx) < 0)
+    /* A file of such a name is ./bicubic. */
+    if (s->kernel && sbv_scaler_kernel(s->kernel, 4, 0, s->blur, &s->blur_side) >= 0)
+        s->kernel_name = s->kernel;
+    else if (s->kernel && !strpbrk(s->kernel, "./") && access(s->kernel, F_OK) < 0) {
+        av_log(ctx, AV_LOG_ERROR, "kernel '%s': there is no such file, and scalers are " SBV_SCALERS "\n", s->kernel);
+        return AVERROR(EINVAL);
+    } else if (s->kernel && sbv_read_kernel(s->kernel, s->blur, &s->blur_side, log_message, ctx) < 0)
         return AVERROR(EINVAL);
     if (!(s->held = av_fifo_alloc2(8, sizeof(AVFrame *), AV_FIFO_FLAG_AUTO_GROW)))
         return AVERROR(ENOMEM);
@@ -565,7 +575,12 @@ static int config_input(AVFilterLink *inlink)
         return ret;
     sbv_close(&s->session);
     config = make_config(ctx, cuda ? SBV_BACKEND_CUDA : s->backend);
-    return averror(sbv_open(&s->session, &config));
+    if ((ret = sbv_open(&s->session, &config)) < 0)
+        return averror(ret);
+    if (s->kernel_name) /* kernel_file must know its side */
+        sbv_scaler_kernel(s->kernel_name, sbv_model(s->session)->scale, sbv_model(s->session)->place, s->blur,
+                          &s->blur_side);
+    return 0;
 }
 
 /* Where output frames come from if they are CUDA frames. Sides are multiples of 32, as scale_cuda makes them. */

@@ -147,6 +147,9 @@ typedef void sbv_execute_fn(void *opaque, sbv_job_fn *job, void *arg, int jobs);
 /* Of sbv_config.scene. Of 194 cuts between clips 193 score more, of 29 clips no motion does. */
 #define SBV_SCENE_DEFAULT 0.2f
 
+/* Names for sbv_config.scaler, in words. */
+#define SBV_SCALERS "area, bicubic, bilinear and lanczos"
+
 /* Range of sbv_config.tile. */
 #define SBV_TILE_MIN 16
 #define SBV_TILE_MAX 8192
@@ -175,6 +178,8 @@ typedef struct sbv_config {
                                 within 0.01 (they are divided by their sum), in the phase of the output frames; see
                                 sbv_kernel. Nothing is estimated then. NULL (default): it is not known. */
     int kernel_side;         /* odd, 1 to SBV_BLUR_SIDE_MAX */
+    const char *scaler;      /* instead of kernel: that of the scaler which reduced the picture, one of SBV_SCALERS, in
+                                the phase of the output frames. NULL (default): none */
     int cycle;               /* nonzero: sbv_cycle_psnr tells how well output frames explain the input; default 0 */
     int refine;              /* steps, 0 (default) to SBV_REFINE_MAX, that bring the output closer to what explains the
                                 input: gradient descent on the squared difference of the input frame and the output
@@ -318,6 +323,13 @@ typedef struct sbv_moments {
  * as it can where values are negative, counts as 0. Errors: ARGUMENT (the side; values that are not finite or whose sum
  * is not positive), with no message. */
 SBV_API int sbv_kernel_moments(const float *kernel, int side, sbv_moments *moments);
+
+/* The blur kernel of a scaler, one of SBV_SCALERS, that reduces by `scale`, 2 or more, as FFmpeg's and most others do:
+ * its weights are stretched by `scale`. `place` is where samples sit, right of and below the top left pixel of their
+ * block, 0 up to scale (sbv_model_info.place). *side rows of *side values that sum to 1 into kernel, which must have
+ * room for SBV_BLUR_SIDE_MAX * SBV_BLUR_SIDE_MAX. Errors: ARGUMENT (an unknown name, a kernel that would be larger),
+ * with no message. */
+SBV_API int sbv_scaler_kernel(const char *name, int scale, double place, float *kernel, int *side);
 
 /* ---- Files of blur kernels ---- */
 

@@ -34,6 +34,15 @@ static int open_given(sbv_engine *e, sbv_blur *b)
     return SBV_OK;
 }
 
+static int open_named(sbv_engine *e, sbv_blur *b)
+{
+    const sbv_model_info info = sbv_engine_model_info(e);
+    b->given = 1;
+    return sbv_scaler_kernel(e->config.scaler, info.scale, info.place, b->kernel, &b->side) < 0
+               ? sbv_fail(&e->report, SBV_ERROR_ARGUMENT, "scaler '%s': known are " SBV_SCALERS, e->config.scaler)
+               : SBV_OK;
+}
+
 int sbv_blur_open(sbv_engine *e, sbv_blur *b)
 {
     const sbv_config *c = &e->config;
@@ -41,6 +50,8 @@ int sbv_blur_open(sbv_engine *e, sbv_blur *b)
     int ret = SBV_OK;
     if (c->kernel)
         ret = open_given(e, b);
+    else if (c->scaler)
+        ret = open_named(e, b);
     else if (needed && !e->network.kernel.present)
         ret = sbv_fail(&e->report, SBV_ERROR_ARGUMENT,
                        "%s: the model has no kernel network (no kernel_net tensors), and no kernel was given",
@@ -49,6 +60,7 @@ int sbv_blur_open(sbv_engine *e, sbv_blur *b)
                                   : "kernel_interval");
     e->estimates = needed && !c->kernel;
     e->config.kernel = NULL; /* the caller's values need not live on */
+    e->config.scaler = NULL;
     sbv_blur_flush(b);
     return ret;
 }

@@ -70,7 +70,7 @@ sbv_model_info sbv_engine_model_info(const sbv_engine *e)
         .name = e->name,
         .licence = e->licence,
         .phase = e->phase,
-        .place = is_topleft(e->phase) && !n->moved ? 0 : (n->scale - 1) / 2.0,
+        .place = e->phase && is_topleft(e->phase) && !n->moved ? 0 : (n->scale - 1) / 2.0,
         .scale = n->scale,
         .sequence = n->sequence,
         .features = n->features,

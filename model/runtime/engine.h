@@ -36,7 +36,8 @@ int sbv_engine_read_model(sbv_engine *e);
  * reported. */
 int sbv_engine_read_header(sbv_engine *e);
 
-/* What the model is; the strings live as long as the engine. */
+/* What the model is; the strings live as long as the engine. After sbv_engine_read_header alone there are none, and the
+ * place is that of phase center. */
 sbv_model_info sbv_engine_model_info(const sbv_engine *e);
 
 /* Allocates what e->stream needs. Errors: MEMORY, DEVICE, reported. */

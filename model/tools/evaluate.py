@@ -7,6 +7,14 @@ scalers, and compared with the original: PSNR and SSIM (window 11, sigma 1.5) of
 without 4 pixels on each side and without the first and last two frames, as in the paper. With --lr a low-resolution
 clip that is at hand is taken instead of a degraded one. The last column, flicker, is the mean absolute difference of
 consecutive frames when the middle frame of the small clip stands still under fresh noise of one code value.
+
+With --degradations the clips are made smaller in each of the ways named instead, the ways real footage comes about, and
+one table has the means over all clips: of bicubic, Lanczos, the model, and of other networks where their weights are
+installed (lib/peers.py). Its columns: change, the error of the differences of consecutive frames, code values; detail,
+the share of the detail of the sharp clip that is there; gain, over bicubic; window, what the neighbours of a frame add
+to it alone.
+
+    evaluate.py --hr city.mkv --model model/default.bin --frames 8 --degradations bicubic gaussian:1.2,x264:28
 """
 from __future__ import annotations
 
@@ -20,6 +28,7 @@ import numpy as np
 
 from lib import model_file
 from lib import plots
+from lib import comparison, peers, reductions
 from lib.clips import ClipError, compressed, find_ffmpeg, read_clip, write_clip
 from degrade import add_degradation, degradation, number_in
 from lib.quality import MARGIN, compare, flicker
@@ -121,6 +130,41 @@ def draw(folder: pathlib.Path, name: str, figures: Figures, clips: Clips, scale:
         write_clip(str(folder / f"{name}_{kind.replace('/', '_')}.png"), clip[middle][None], "1", ffmpeg)
 
 
+USUAL = ("bicubic", "bicubic,x264:23", "bicubic,x264:28", "area", "gaussian:0.6", "gaussian:1.2",
+         "gaussian:1.2,x264:23", "gaussian:1.2,x264:28", "gaussian:2", "gaussian:2.8")
+
+
+def reduction(text: str) -> reductions.Reduction:
+    try:
+        return reductions.parse(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def compare_degradations(args: argparse.Namespace) -> dict[str, Any]:
+    """Prints the table of --degradations and draws it; its figures."""
+    if args.png:
+        plots.require()
+    ffmpeg, scale = find_ffmpeg(args.ffmpeg), model_scale(args.model)
+    sharp = {}
+    for path in args.hr:
+        sharp[path] = trimmed(read_clip(path, ffmpeg, limit=args.frames), scale)
+        if len(sharp[path]) <= NEEDED:  # a change takes two frames
+            raise ClipError(f"{path}: {len(sharp[path])} frames, at least {NEEDED + 1} are needed")
+    ways = {kind: lambda low, kind=kind: enlarge(low, kind, scale, ffmpeg) for kind in ("bicubic", "lanczos")}
+    own = {"model": "", **{options: options for options in args.options}}
+    ways |= {name: lambda low, options=options: restore(low, args.model, scale, ffmpeg, options)
+             for name, options in own.items()}
+    if scale == 4:
+        ways |= peers.available()
+    encoder = find_ffmpeg(args.encoder) if args.encoder else ffmpeg
+    table = comparison.compare_all(sharp, args.degradations or [reductions.parse(name) for name in USUAL], ways,
+                                   list(own), scale, encoder)
+    if args.png:
+        comparison.draw(args.png, table)
+    return table.figures
+
+
 def parse(arguments: Optional[Sequence[str]] = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0],
                                      formatter_class=argparse.ArgumentDefaultsHelpFormatter)
@@ -130,6 +174,11 @@ def parse(arguments: Optional[Sequence[str]] = None) -> argparse.Namespace:
     add("--model", required=True, metavar="X.bin", help="model file")
     add("--options", nargs="+", default=[], metavar="A=B:C=D",
         help="measure the filter with these options of it as well, refine=5 say; each gets a line")
+    add("--degradations", nargs="*", type=reduction, metavar="NAME",
+        help="make the small clips in each of these ways: area, bicubic, bilinear, lanczos or gaussian:SIGMA, then "
+             "perhaps ,twice[:CRF] (halved and compressed before that), ,noise:SIGMA and one of ,x264:CRF ,x265:CRF "
+             f"and ,mpeg2:Q; without a name: {' '.join(USUAL)}")
+    add("--encoder", metavar="FFMPEG", help="ffmpeg whose encoders --degradations uses, if not --ffmpeg")
     add_degradation(parser)
     add("--reference", action="store_true", help="measure the PyTorch definition as well, which is slow")
     add("--no-temporal", action="store_true", help="leave out the flicker of a static scene")
@@ -140,6 +189,8 @@ def parse(arguments: Optional[Sequence[str]] = None) -> argparse.Namespace:
     args = parser.parse_args(arguments)
     if args.lr and len(args.lr) != len(args.hr):
         parser.error(f"--lr: {len(args.lr)} clips for {len(args.hr)} of --hr")
+    if args.lr and args.degradations is not None:
+        parser.error("--lr and --degradations: only one of them can be used")
     return args
 
 
@@ -187,7 +238,7 @@ def measure(args: argparse.Namespace) -> dict[str, Figures]:
 def main() -> int:
     args = parse()
     try:
-        rows = measure(args)
+        rows = measure(args) if args.degradations is None else compare_degradations(args)
         if args.json:
             args.json.write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
     except (ClipError, plots.PlotError, ValueError, OSError) as error:
@@ -195,7 +246,8 @@ def main() -> int:
         return 1
     except KeyboardInterrupt:
         return 130
-    print_table(rows)
+    if args.degradations is None:
+        print_table(rows)
     return 0
 
 

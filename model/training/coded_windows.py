@@ -66,5 +66,3 @@ def read_windows(folder: pathlib.Path, device: torch.device) -> tuple[Tensor, Te
     if len({window.shape for window in frames}) > 1:
         raise ValueError(f"{folder}: its windows differ in size")
     return tuple(torch.from_numpy(np.stack(each)).movedim(-1, -3).contiguous().to(device) for each in (frames, targets))
-
-

@@ -79,8 +79,8 @@ def run(args: argparse.Namespace) -> None:
         args.minutes = (args.until - WRITING - time.time()) / 60
         if args.minutes <= 0:
             raise ValueError(f"--until {args.until:.0f}: no time is left to train")
-    settings = Settings(Budget(args.minutes, args.steps), args.stages, args.rate, args.flow_rate, args.batch, args.patch, args.coded,
-                        args.clips, args.quantised, args.flow_weight, args.knee, args.clip, args.seed,
+    settings = Settings(Budget(args.minutes, args.steps), args.stages, args.rate, args.flow_rate, args.batch, args.patch,
+                        args.coded, args.clips, args.quantised, args.flow_weight, args.knee, args.clip, args.seed,
                         args.report_seconds, args.save_minutes)
     training = DeviceTraining(net.to(device), data, settings, args.output, args.state, provenance(args, before))
     if training.step:

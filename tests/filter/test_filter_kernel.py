@@ -251,6 +251,62 @@ def test_bad_kernels_are_refused(ffmpeg: FFmpeg, models: Models, tmp_path: Path,
     assert done.returncode != 0 and words in line and not done.stdout
 
 
+# ---- The kernel of a scaler, by name ----
+
+SCALERS = ("area", "bicubic", "bilinear", "lanczos")
+
+
+def written(ffmpeg: FFmpeg, model: Path, option: str, path: Path) -> np.ndarray:
+    """The kernel that an option stands for, from kernel_file."""
+    picture(ffmpeg, vsr(model, option, f"kernel_file={path}"), texture(3, *SIZE))
+    kernel, = np.load(path)
+    return kernel
+
+
+def test_kernels_of_scalers_are_those_of_ffmpeg(ffmpeg: FFmpeg, models: Models, tmp_path: Path) -> None:
+    """What the scaler of that name makes of a picture is best explained by the kernel of that name, in its phase. FFmpeg
+    drops small weights, which shows little where neighbours are alike."""
+    width, height = 160, 128
+    small = np.frombuffer(noise(1, 43 * 54 * 3), np.uint8).reshape(43, 54, 3)
+    sharp = small.repeat(3, 0).repeat(3, 1)[:height, :width]
+    kernels = {name: written(ffmpeg, models.plain, f"kernel={name}", tmp_path / f"{name}.npy") for name in SCALERS}
+    for name in SCALERS:
+        chain = f"scale={width // 4}:{height // 4}:flags={name}+accurate_rnd"
+        data = picture(ffmpeg, chain, sharp.transpose(2, 0, 1).tobytes(), raw("gbrp", width, height))
+        low = np.frombuffer(data, np.uint8).reshape(3, height // 4, width // 4).transpose(1, 2, 0)
+        errors = {other: np.abs(reduced(sharp[None].astype(float), kernel)[0] - low)[4:-4, 4:-4].mean()
+                  for other, kernel in kernels.items()}
+        assert min(errors, key=errors.get) == name and errors[name] < 2, (name, errors)
+    assert kernels["bicubic"].min() < -0.005 and kernels["area"].min() == 0
+
+
+@pytest.mark.parametrize("name", SCALERS)
+@pytest.mark.parametrize("place", ["center", "topleft"])
+def test_name_of_a_scaler(ffmpeg: FFmpeg, models: Models, tmp_path: Path, name: str, place: str) -> None:
+    """It is the same as a file of that kernel, whose centre is where the samples are; nothing is warned of."""
+    data, model = texture(3, *SIZE), f"{models.topleft}:phase=model" if place == "topleft" else models.random
+    kernel = written(ffmpeg, model, f"kernel={name}", tmp_path / "k.npy")
+    assert kernel.sum() == pytest.approx(1, abs=1e-6)
+    assert blur.moments(kernel.clip(0))[3:] == pytest.approx([blur.phase_offset(place, 4)] * 2, abs=1e-5)
+    named = picture(ffmpeg, vsr(model, f"kernel={name}", "refine=3"), data)
+    assert named == picture(ffmpeg, vsr(model, given(tmp_path / "same.npy", kernel), "refine=3"), data)
+    assert named != picture(ffmpeg, vsr(model), data)
+    log = ffmpeg.log(*INPUT, "-vf", vsr(model, f"kernel={name}"), data=data, level="warning")
+    assert "refine moves" not in log
+
+
+def test_a_name_that_is_none(ffmpeg: FFmpeg, models: Models) -> None:
+    done = ffmpeg.run(*INPUT, "-vf", vsr(models.kernel, "kernel=cubic"), "-f", "null", "-", data=texture(3, *SIZE))
+    line = only_line(done.stderr.decode())
+    assert done.returncode != 0 and "'cubic'" in line and "area, bicubic, bilinear and lanczos" in line
+
+
+def test_twice_as_large(ffmpeg: FFmpeg, models: Models, tmp_path: Path) -> None:
+    """A model times 2: the kernel is that of a reduction by 2."""
+    kernel = written(ffmpeg, models.double, "kernel=area", tmp_path / "k.npy")
+    assert kernel[kernel > 0] == pytest.approx([0.25] * 4)
+
+
 # ---- What is done with it ----
 
 def reduced(pictures: np.ndarray, kernel: np.ndarray) -> np.ndarray:

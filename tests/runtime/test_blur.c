@@ -137,6 +137,8 @@ static void test_refused(void **unused)
     refused(&config, "refine -1: out of range 0 to 20");
 
     config.refine = 1;
+    config.scaler = "cubic";
+    refused(&config, "scaler 'cubic': known are area, bicubic, bilinear and lanczos");
     config.kernel = kernel;
     gaussian(kernel, 1.2, 1.2, 0, 1.5);
     static const int sides[] = {-3, 0, 2, 12, 64, 65};

@@ -187,21 +187,33 @@ def _encode(target: pathlib.Path, partial: pathlib.Path, frames: Iterable[np.nda
     return count
 
 
+# FFmpeg's encoder of a codec, and the option for its quality.
+CODECS = {"x264": ("libx264", "-crf"), "x265": ("libx265", "-crf"), "mpeg2": ("mpeg2video", "-q:v")}
+QUIET = {"x265": ["-x265-params", "log-level=error:pools=1:frame-threads=1"]}
+
+
 @functools.lru_cache(maxsize=None)
-def require_x264(ffmpeg: str) -> None:
-    """Raises ClipError where this ffmpeg has no libx264."""
+def require_encoder(ffmpeg: str, codec: str) -> None:
+    """Raises ClipError where this ffmpeg has not the encoder of one of CODECS."""
+    encoder = CODECS[codec][0]
     listing = subprocess.run([ffmpeg, "-v", "error", "-encoders"], capture_output=True, check=False,
                              stdin=subprocess.DEVNULL).stdout
-    if b" libx264 " not in listing:
-        raise ClipError(f"{ffmpeg}: has no libx264, which compression needs")
+    if f" {encoder} ".encode() not in listing:
+        raise ClipError(f"{ffmpeg}: has no {encoder}, which compression needs")
 
 
-def compressed(frames: Iterable[np.ndarray], crf: int, ffmpeg: str, preset: str = "medium",
-               rate: str = "25") -> Iterator[np.ndarray]:
-    """Frames, H x W x 3 uint8, as H.264 (x264, 4:2:0) gives them back. Odd sizes are padded by their edge meanwhile."""
-    encode = ["-vf", TO_YUV, "-c:v", "libx264", "-preset", preset, "-threads", "1", "-pix_fmt", "yuv420p", "-crf",
-              str(crf), "-f", "matroska"]
-    require_x264(ffmpeg)
+def require_x264(ffmpeg: str) -> None:
+    require_encoder(ffmpeg, "x264")
+
+
+def compressed(frames: Iterable[np.ndarray], quality: int, ffmpeg: str, preset: str = "medium", rate: str = "25",
+               codec: str = "x264") -> Iterator[np.ndarray]:
+    """Frames, H x W x 3 uint8, as one of CODECS gives them back in 4:2:0; quality is its crf, or q. Odd sizes are
+    padded by their edge meanwhile."""
+    encoder, option = CODECS[codec]
+    encode = ["-vf", TO_YUV, "-c:v", encoder, *([] if codec == "mpeg2" else ["-preset", preset]), *QUIET.get(codec, []),
+              "-threads", "1", "-pix_fmt", "yuv420p", option, str(quality), "-f", "matroska"]
+    require_encoder(ffmpeg, codec)
     size = None
 
     def even() -> Iterator[np.ndarray]:

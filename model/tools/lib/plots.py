@@ -96,6 +96,40 @@ def side_by_side(path: pathlib.Path, pictures: Mapping[str, np.ndarray], top: in
     _save(figure, path)
 
 
+def gain_bars(path: pathlib.Path, gains: Mapping[str, Mapping[str, float]]) -> None:
+    """Gain over bicubic, dB: a group of bars for each degradation, a bar for each way."""
+    ways = list(dict.fromkeys(way for row in gains.values() for way in row))
+    figure, axes = _figure(figsize=(2 + 1.1 * len(gains), 4.5))
+    width = 0.8 / len(ways)
+    for index, way in enumerate(ways):
+        shift = (index - (len(ways) - 1) / 2) * width
+        places = [place + shift for place, row in enumerate(gains.values()) if way in row]
+        axes.bar(places, [row[way] for row in gains.values() if way in row], width, label=way)
+    axes.set_xticks(range(len(gains)), [name.replace(",", "\n") for name in gains], fontsize=8)
+    axes.axhline(0, color="black", linewidth=0.8)
+    axes.set_ylabel("gain over bicubic, dB")
+    axes.grid(alpha=0.3, axis="y")
+    axes.legend(loc="best", fontsize=8)
+    _save(figure, path)
+
+
+def contact_sheet(path: pathlib.Path, rows: Mapping[str, Mapping[str, np.ndarray]]) -> None:
+    """Crops, H x W x 3 uint8: a row for each degradation, a column for each way."""
+    columns = list(dict.fromkeys(way for row in rows.values() for way in row))
+    figure, axes = _figure(nrows=len(rows), ncols=len(columns), figsize=(2.4 * len(columns), 2.5 * len(rows)),
+                           squeeze=False)
+    for line, (name, row) in zip(axes, rows.items()):
+        for axis, way in zip(line, columns):
+            axis.set_xticks([])
+            axis.set_yticks([])
+            if way in row:
+                axis.imshow(row[way], interpolation="nearest")
+            if line is axes[0]:
+                axis.set_title(way, fontsize=9)
+        line[0].set_ylabel(name, fontsize=8)
+    _save(figure, path)
+
+
 def kernel_sheet(path: pathlib.Path, title: str, kernels: np.ndarray) -> None:
     """The mean of kernels, N x side x side, some of them over time, and the moments of all, which make the curves."""
     shown = np.unique(np.linspace(0, len(kernels) - 1, KERNELS_SHOWN).round().astype(int))

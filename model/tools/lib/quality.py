@@ -78,3 +78,22 @@ def flicker(clip: np.ndarray) -> float:
     """Mean absolute difference of consecutive frames, code values, without the frames whose window is not full."""
     inner = clip[MARGIN:len(clip) - MARGIN].astype(np.int16)
     return float(np.abs(np.diff(inner, axis=0)).mean())
+
+
+def change_error(sharp: np.ndarray, clip: np.ndarray) -> float:
+    """Mean absolute error of the differences of consecutive frames, code values, without the frames whose window is
+    not full: what shimmers that should not, and what does not move that should."""
+    def changes(frames: np.ndarray) -> np.ndarray:
+        return np.diff(cropped(frames[MARGIN:len(frames) - MARGIN], CROP), axis=0)
+    return float(np.abs(changes(sharp) - changes(clip)).mean())
+
+
+def detail(sharp: np.ndarray, clip: np.ndarray) -> float:
+    """How much of the detail of a sharp clip is in another: the factor by which what a Gaussian of 1.5 pixels takes
+    from its luma goes into the same of the other, 1 where all is there. Detail that is invented does not count."""
+    def fine(frame: np.ndarray) -> np.ndarray:
+        y = cropped(luma(frame), CROP)
+        return (y[5:-5, 5:-5] - smoothed(y))[..., 0]
+    pairs = [(fine(a), fine(b)) for a, b in zip(sharp[MARGIN:-MARGIN], clip[MARGIN:-MARGIN])]
+    own = sum(float(np.square(a, dtype=np.float64).sum()) for a, _ in pairs)
+    return sum(float((a * b).sum(dtype=np.float64)) for a, b in pairs) / max(own, 1e-9)

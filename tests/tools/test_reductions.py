@@ -1,0 +1,224 @@
+"""Named degradations, and evaluate.py's table over them: kernels by hand and by FFmpeg, names, figures, other networks.
+
+SPDX-License-Identifier: LGPL-2.1-or-later
+"""
+from __future__ import annotations
+
+import io
+import json
+import sys
+from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
+from types import SimpleNamespace
+from unittest import mock
+
+import evaluate
+import numpy as np
+import pytest
+from conftest import FFmpeg, Models
+
+from lib import blur, clips, peers, quality, reductions, scalers
+
+
+def picture(height: int, width: int, seed: int = 1) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    waves = np.cumsum(rng.normal(size=(height, width, 3)), 1)
+    return (128 + 20 * np.sin(waves) + 60 * np.sign(np.sin(waves / 7))).astype(np.uint8)
+
+
+# ---- Names ----
+
+def test_names() -> None:
+    whole = reductions.parse("gaussian:1.2,twice:20,noise:2,x265:28")
+    assert (whole.kernel, whole.sigma, whole.twice, whole.noise, whole.codec, whole.quality) == (
+        "gaussian", 1.2, 20, 2, "x265", 28)
+    assert reductions.parse("bicubic,twice").twice == reductions.TWICE
+    plain = reductions.parse("area")
+    assert (plain.twice, plain.noise, plain.codec, plain.name) == (None, 0, "", "area")
+
+
+@pytest.mark.parametrize("name, words", [
+    ("cubic", "kernels are"), ("", "kernels are"), ("area:2", "kernels are"), ("gaussian", "a number is needed"),
+    ("gaussian:x", "a number is needed"), ("gaussian:0", "not within"), ("gaussian:nan", "not within"),
+    ("area,x264", "a number is needed"), ("area,x264:52", "not within 0 to 51"), ("area,mpeg2:0", "not within 1 to 31"),
+    ("area,x264:20,noise:2", "in this order"), ("area,x264:20,x265:20", "once each"), ("area,vp9:30", "in this order"),
+    ("area,noise:2,noise:2", "once each"), ("area,", "in this order")])
+def test_bad_names(name: str, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        reductions.parse(name)
+
+
+# ---- Kernels ----
+
+def test_area_is_the_mean_of_blocks() -> None:
+    frames = picture(24, 32)[None]
+    wanted = frames.reshape(1, 6, 4, 8, 4, 3).mean((2, 4))
+    assert reductions.reduce(frames, "area", 4) == pytest.approx(wanted, abs=1e-3)
+
+
+def test_gaussian_is_that_of_degrade() -> None:
+    """But for what lies beyond three standard deviations."""
+    frames = picture(64, 80)[None]
+    assert np.abs(reductions.reduce(frames, "gaussian", 4, 1.4) - blur.gaussian_down(frames, 1.4, "center", 4)).max() < 1
+
+
+@pytest.mark.parametrize("kernel", ["area", "bicubic", "bilinear", "lanczos"])
+def test_scalers_are_those_of_ffmpeg(ffmpeg: FFmpeg, kernel: str) -> None:
+    """The nearest of all, borders included, but for the small weights that FFmpeg drops."""
+    sharp = picture(96, 128)
+    command = ["-f", "rawvideo", "-pix_fmt", "gbrp", "-s", "128x96", "-i", "-", "-vf",
+               f"scale=32:24:flags={kernel}+accurate_rnd", "-f", "rawvideo", "-"]
+    data = ffmpeg.output(*command, data=sharp.transpose(2, 0, 1).tobytes())
+    low = np.frombuffer(data, np.uint8).reshape(3, 24, 32).transpose(1, 2, 0)
+    errors = {name: np.abs(reductions.reduce(sharp[None], name, 4)[0] - low).mean() for name in reductions.REACH}
+    assert min(errors, key=errors.get) == kernel and errors[kernel] < 1.2, errors
+
+
+def test_noise_is_the_same_each_time_and_as_strong_as_said() -> None:
+    flat = np.full((3, 64, 64, 3), 100, np.uint8)
+    noisy = reductions.parse("area,noise:5")
+    low = noisy.apply(flat, 4, "none")
+    assert np.array_equal(low, noisy.apply(flat, 4, "none")) and low.std() == pytest.approx(5, abs=0.3)
+    assert not np.array_equal(low[0], low[1])
+
+
+def test_codecs_and_twice(ffmpeg: FFmpeg) -> None:
+    """What is asked of the encoder, which the small FFmpegs of the tests do not have."""
+    frames, calls = np.stack([picture(32, 48)] * 3), []
+
+    def encoder(pictures: np.ndarray, quality: int, program: str, codec: str = "x264") -> np.ndarray:
+        calls.append((pictures.shape[1:3], quality, codec))
+        return pictures
+
+    with mock.patch.object(reductions, "compressed", encoder):
+        low = reductions.parse("bicubic,twice:20,mpeg2:5").apply(frames, 4, "none")
+    assert low.shape == (3, 8, 12, 3) and calls == [((16, 24), 20, "x264"), ((8, 12), 5, "mpeg2")]
+    once = reductions.parse("bicubic").apply(frames, 4, "none")
+    assert np.abs(low.astype(int) - once).mean() < 12  # halved twice, it lies where it would
+    for codec, name in (("x264", "libx264"), ("x265", "libx265"), ("mpeg2", "mpeg2video")):
+        with pytest.raises(clips.ClipError, match=f"has no {name}"):
+            reductions.parse(f"area,{codec}:20").apply(frames, 4, str(ffmpeg.folder / "ffmpeg"))
+
+
+# ---- Figures ----
+
+def test_detail_and_change_by_hand() -> None:
+    sharp = np.stack([picture(40, 48, seed) for seed in range(7)])
+    assert quality.detail(sharp, sharp) == pytest.approx(1) and quality.change_error(sharp, sharp) == 0
+    assert abs(quality.detail(sharp, np.full_like(sharp, 90))) < 1e-6
+    softer = (sharp.astype(float) / 2 + 64).astype(np.uint8)
+    assert quality.detail(sharp, softer) == pytest.approx(0.5, abs=0.02)
+    noise = np.random.default_rng(9).integers(0, 256, sharp.shape, dtype=np.uint8)
+    assert abs(quality.detail(noise, sharp)) < 0.15  # what is invented does not count
+    brighter = sharp.copy()
+    brighter[3] = np.minimum(sharp[3], 245) + 10  # of frames 2 to 4 both differences change
+    assert quality.change_error(np.minimum(sharp, 245), np.where(brighter > sharp, brighter, np.minimum(sharp, 245))) \
+        == pytest.approx(10)
+
+
+def run(*arguments: object) -> tuple[int, str, str]:
+    output, errors = io.StringIO(), io.StringIO()
+    with mock.patch.object(sys, "argv", ["evaluate.py", *map(str, arguments)]), redirect_stdout(output), \
+            redirect_stderr(errors):
+        try:
+            status = evaluate.main()
+        except SystemExit as end:
+            status = int(end.code)
+    return status, output.getvalue(), errors.getvalue()
+
+
+@pytest.fixture(name="sharp", scope="module")
+def fixture_sharp(ffmpegs: list[FFmpeg], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    frames = np.stack([picture(90, 130)[t:t + 64, 2 * t:2 * t + 81] for t in range(7)])
+    path = tmp_path_factory.mktemp("sharp") / "moving.mkv"
+    clips.write_clip(str(path), frames, "25", str(ffmpegs[0].folder / "ffmpeg"))
+    return path
+
+
+def test_table(ffmpeg: FFmpeg, models: Models, sharp: Path, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    program, figures = str(ffmpeg.folder / "ffmpeg"), tmp_path / "figures.json"
+    with mock.patch.object(peers, "available", lambda: {"other": lambda low: low.repeat(4, 1).repeat(4, 2)}):
+        status, out, errors = run("--hr", sharp, "--model", models.random, "--degradations", "bicubic",
+                                  "gaussian:1.2,noise:2", "--options", "kernel=bicubic:refine=2", "--ffmpeg", program,
+                                  "--json", figures, "--png", tmp_path)
+    assert status == 0 and errors == "", errors
+    ways = ["bicubic", "lanczos", "model", "kernel=bicubic:refine=2", "other"]
+    lines = out.splitlines()
+    assert lines[0].split() == ["RGB", "dB", "SSIM", "Y", "dB", "Y", "SSIM", "change", "detail", "gain", "window"]
+    assert [line.split()[0] for line in lines[1:]] == ["bicubic", *ways, "gaussian:1.2,noise:2", *ways]
+    table = json.loads(figures.read_text())
+    assert list(table) == ["bicubic", "gaussian:1.2,noise:2"] and list(table["bicubic"]) == ways
+    # by hand, of one way
+    frames = clips.read_clip(str(sharp), program)[:, :, :80]
+    low = reductions.parse("bicubic").apply(frames, 4, program)
+    enlarged = scalers.enlarge(low, "bicubic", 4, program)
+    wanted = np.mean([quality.psnr(frames[n], enlarged[n]) for n in range(2, 5)])
+    assert table["bicubic"]["bicubic"]["psnr"] == pytest.approx(wanted, abs=1e-6)
+    assert "window" in table["bicubic"]["model"] and "window" not in table["bicubic"]["other"]
+    restored = scalers.restore(low, str(models.random), 4, program)
+    alone = [scalers.restore(low[n:n + 1], str(models.random), 4, program)[0] for n in range(2, 5)]
+    gains = [quality.psnr(frames[n], restored[n]) - quality.psnr(frames[n], alone[n - 2]) for n in range(2, 5)]
+    assert table["bicubic"]["model"]["window"] == pytest.approx(np.mean(gains), abs=1e-6)
+    for name in ("gains.png", "crops.png"):
+        assert (tmp_path / name).stat().st_size > 1000
+
+
+def test_table_refuses(ffmpeg: FFmpeg, models: Models, sharp: Path) -> None:
+    program = str(ffmpeg.folder / "ffmpeg")
+    status, _, errors = run("--hr", sharp, "--model", models.random, "--degradations", "cubic")
+    assert status == 2 and "'cubic': kernels are" in errors
+    status, _, errors = run("--hr", sharp, "--lr", sharp, "--model", models.random, "--degradations")
+    assert status == 2 and "only one of them" in errors
+    status, _, errors = run("--hr", sharp, "--model", models.random, "--degradations", "area,x264:20", "--ffmpeg", program)
+    assert status == 1 and "has no libx264" in errors and errors.count("\n") == 1
+    status, _, errors = run("--hr", sharp, "--model", models.random, "--degradations", "--frames", 5, "--ffmpeg", program)
+    assert status == 1 and "5 frames, at least 6 are needed" in errors and errors.count("\n") == 1
+
+
+# ---- Other networks ----
+
+def fake_ncnn(border: int, factor: int, seen: list[tuple[int, ...]]) -> SimpleNamespace:
+    """ncnn with a network that repeats pixels and drops a border."""
+    class Extractor:
+        def __enter__(self) -> "Extractor":
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            pass
+
+        def input(self, name: str, values: np.ndarray) -> None:
+            seen.append(values.shape)
+            self.values = values
+
+        def extract(self, name: str) -> tuple[int, np.ndarray]:
+            inner = self.values[:, border:self.values.shape[1] - border, border:self.values.shape[2] - border]
+            return 0, inner.repeat(factor, 1).repeat(factor, 2)
+
+    class Net:
+        opt = SimpleNamespace(num_threads=0)
+
+        def load_param(self, path: str) -> int:
+            return 0
+
+        load_model = load_param
+
+        def create_extractor(self) -> Extractor:
+            return Extractor()
+
+    return SimpleNamespace(Net=Net, Mat=np.array)
+
+
+@pytest.mark.parametrize("name", peers.PEERS)
+def test_a_peer_gets_the_border_it_wants(name: str) -> None:
+    peer, seen = peers.PEERS[name], []
+    frames = np.stack([picture(10, 12, seed) for seed in range(2)])
+    with mock.patch.dict(sys.modules, {"ncnn": fake_ncnn(peer.border, peer.factor, seen)}):
+        out = peers.restorer(peer, Path("files"))(frames)
+    assert np.array_equal(out, frames.repeat(4, 1).repeat(4, 2))
+    assert len(seen) == 2 * peer.passes and seen[0] == (3, 10 + 2 * peer.border, 12 + 2 * peer.border)
+
+
+def test_no_peers_without_ncnn() -> None:
+    with mock.patch("importlib.util.find_spec", lambda name: None):
+        assert peers.available() == {}
