@@ -46,8 +46,8 @@ static int check_components(sbv_engine *e, const sbv_stream *stream)
         if (!sbv_has_component(stream, i))
             continue;
         if ((c->depth != 32 && (c->depth < 8 || c->depth > 16)) || c->shift < 0 || c->shift > 8 * bytes - c->depth ||
-            (whole && c->shift) || c->plane < 0 || c->plane > 3 || c->step > SBV_STEP_MAX || c->offset < 0 ||
-            c->offset > c->step - bytes)
+            (whole && c->shift) || c->plane < 0 || c->plane > 3 || c->step < bytes || c->step > SBV_STEP_MAX ||
+            c->offset < 0 || c->offset > c->step - bytes)
             return sbv_fail(
                 &e->report, SBV_ERROR_ARGUMENT,
                 "component %d: depth %d, shift %d, plane %d, step %d, offset %d do not describe samples of 8 "

@@ -9,6 +9,7 @@
  * This file is part of Self-Blind-VSR for FFmpeg. SPDX-License-Identifier: LGPL-2.1-or-later
  */
 #define _POSIX_C_SOURCE 200809L
+#include <limits.h>
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -439,6 +440,9 @@ static void test_limits(void **unused)
     stream.component[0].depth = 17;
     assert_int_equal(sbv_describe(s, &stream), SBV_ERROR_ARGUMENT);
     stream.component[0].depth = 8;
+    stream.component[0].step = INT_MIN;
+    assert_int_equal(sbv_describe(s, &stream), SBV_ERROR_ARGUMENT);
+    stream.component[0].step = 1;
     stream.width = 0;
     assert_int_equal(sbv_describe(s, &stream), SBV_ERROR_ARGUMENT);
     sbv_close(&s);
