@@ -220,7 +220,7 @@ include build-aux/gpu.mak
 include tests/bench/bench.mak
 
 clean:
-	rm -rf $(B)/obj $(B)/lib $(B)/include $(B)/share $(B)/bin $(B)/tests $(B)/sanitize $(B)/fuzz $(B)/neon $(B)/ffmpeg-* $(B)/lean-* \
+	rm -rf $(B)/obj $(B)/lib $(B)/include $(B)/share $(B)/bin $(B)/tests $(B)/sanitize $(B)/tsan $(B)/fuzz $(B)/neon $(B)/check $(B)/ffmpeg-* $(B)/lean-* \
 	    $(B)/demo* $(B)/emu*
 distclean: clean
 	rm -rf $(B) config.mak

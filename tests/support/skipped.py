@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """List what `make check` skipped and why, from the logs that the tests wrote.
 
-The logs speak TAP, what runs under pytest JUnit's XML. A case that one log skips and another one of the same part ran
-is not skipped: the kernels' cases run on two kinds of GPUs.
+The logs speak TAP, what runs under pytest JUnit's XML. A case that one log skips and another one ran is not
+skipped: the kernels' cases run on two kinds of GPUs, the operations of NEON on another processor.
 """
 from __future__ import annotations
 
@@ -52,8 +52,8 @@ def of_xml(path: Path) -> list[Skip]:
     return skips
 
 
-def of_part(part: Path) -> list[Skip]:
-    """What no log of the folder ran."""
+def of_part(part: Path) -> tuple[list[Skip], set[str]]:
+    """What the logs of the folder skipped, and what they ran."""
     skips, ran = [], set()
     logs = sorted(part.glob("*.log")) + sorted(part.glob("*.xml"))
     if not logs:
@@ -65,7 +65,7 @@ def of_part(part: Path) -> list[Skip]:
         program = log.stem.partition(".")[0]  # name.variant.log
         more, cases = of_tap(program, log.read_text(encoding="utf-8", errors="replace").splitlines())
         skips, ran = skips + more, ran | cases
-    return [skip for skip in dict.fromkeys(skips) if skip.what not in ran]
+    return list(dict.fromkeys(skips)), ran
 
 
 def lines(name: str, skips: list[Skip]) -> Iterator[str]:
@@ -85,10 +85,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("parts", nargs="+", type=Path, metavar="FOLDER", help="logs of a part of the tests")
     try:
-        found = {part.name: of_part(part) for part in parser.parse_args().parts}
+        parts = {part.name: of_part(part) for part in parser.parse_args().parts}
     except (OSError, ElementTree.ParseError) as error:
         print(f"skipped: {error}", file=sys.stderr)
         return 1
+    ran = set().union(*(cases for _, cases in parts.values()))
+    found = {name: [skip for skip in skips if skip.what not in ran] for name, (skips, _) in parts.items()}
     count = sum(map(len, found.values()))
     print(f"Skipped: {count}" if count else "Nothing was skipped.")
     for name, skips in found.items():
