@@ -12,6 +12,7 @@ import ctypes
 import re
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 TOP = Path(__file__).resolve().parent.parent.parent
@@ -19,7 +20,7 @@ SHIM = Path(__file__).resolve().parent / "include"  # NVRTC has no C library's h
 
 INCLUDE = re.compile(r'^\s*#\s*include\s+"([^"]+)"', re.MULTILINE)
 VERSION = re.compile(r"^\.version (\d+)\.(\d+)$", re.MULTILINE)
-HINT = re.compile(r'^\s*\.pragma "used_bytes_mask[^"]*";\n', re.MULTILINE)  # of nvcc 13, which older assemblers refuse
+HINT = re.compile(r'^[ \t]*\.pragma "used_bytes_mask[^"]*";\n', re.MULTILINE)  # of nvcc 13, which older assemblers refuse
 
 
 class CompileError(Exception):
@@ -81,13 +82,15 @@ class Nvrtc:
 
 
 def compile_by_nvcc(nvcc: str, source: Path, arch: str, includes: list[Path]) -> str:
-    command = [nvcc, "-std=c++17", "-O3", "-w", "-allow-unsupported-compiler", "-ptx",
-               f"-arch=compute_{arch}", *(f"-I{path}" for path in includes),
-               str(source), "-o", "/dev/stdout"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise CompileError(f"{' '.join(command)}\n{done.stderr.strip()}")
-    return done.stdout
+    """Into a file: nvcc does not empty the pipe that stands in for it, and waits for ever where it is full."""
+    with tempfile.TemporaryDirectory() as folder:
+        ptx = Path(folder) / "code.ptx"
+        command = [nvcc, "-std=c++17", "-O3", "-w", "-allow-unsupported-compiler", "-ptx", f"-arch=compute_{arch}",
+                   *(f"-I{path}" for path in includes), str(source), "-o", str(ptx)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise CompileError(f"{' '.join(command)}\n{done.stderr.strip()}")
+        return ptx.read_text()
 
 
 def dependencies(source: Path) -> list[Path]:

@@ -5,7 +5,7 @@
 # This file is part of Self-Blind-VSR for FFmpeg. SPDX-License-Identifier: LGPL-2.1-or-later
 
 FAKE_KERNELS := tests/cuda/emu/fake_kernels.cu
-FAKE_DRIVER  := $(patsubst %,tests/cuda/emu/%.cpp,fake_cuda fake_faults fake_memory fake_memset fake_streams fake_images fake_modules fake_ffmpeg \
+FAKE_DRIVER  := $(patsubst %,tests/cuda/emu/%.cpp,fake_cuda fake_faults fake_memory fake_memset fake_streams fake_images fake_work fake_modules fake_ffmpeg \
                   emu fiber warp async wgmma) $(PTX_MACHINE)
 # Kernels look at one piece of memory as several types, which nvcc allows. Products that they want rounded by themselves
 # (__fmul_rn) are.

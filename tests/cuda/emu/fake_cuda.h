@@ -15,6 +15,7 @@
  *   FAKE_CUDA_STREAMS=eager
  *   FAKE_CUDA_FAIL=function:nth:code[:sticky]   call nth (from 1) of a function, named without _v2, gives this error
  *                              number; sticky: the device is lost, and later calls give it too
+ *   FAKE_CUDA_WORK=path        kernels are not run, but their work is listed in the file: see fake_work.cpp
  *   FAKE_CUDA_REPORT=path      at the end of the process these lines are appended to the file: "misuse ...", "leak
  * ...", "calls FUNCTION COUNT", "launches KERNEL COUNT", "device NUMBER LAUNCHES", "memory PEAK" and finally
  *                              "end"
@@ -186,6 +187,12 @@ void forget_streams_of(CUcontext context);
 
 /* The names of the kernels that the device gets out of an image, or why it gets none. */
 CUresult read_image(const void *image, std::set<std::string> *kernels);
+
+/* ---- Work: fake_work.cpp ---- */
+
+/* Enters a launch, with its first parameter, in the list of work, and says so where launches are to be listed alone. */
+bool list_work(const char *kernel, const void *parameter);
+bool lists_work();
 
 /* ---- Modules: fake_modules.cpp ---- */
 

@@ -118,6 +118,10 @@ CUresult run_kernel(const CUfunc_st *function, const Launch &l, const Parameters
     running_kernel = function->kernel->name;
     count_launch(running_kernel, function->context->device);
     std::vector<void *> pointers = parameters.pointers;
+    if (list_work(running_kernel, pointers[0])) {
+        running_kernel = nullptr;
+        return CUDA_SUCCESS;
+    }
     int error = emu::launch(function->kernel, l.grid, l.block, l.shared, pointers.data());
     running_kernel = nullptr;
     return error ? misuse(CUDA_ERROR_LAUNCH_FAILED, "%s cannot be launched", function->name.c_str()) : CUDA_SUCCESS;
