@@ -131,7 +131,7 @@ Load picture(const void *parameter)
 Load colour_in(const void *parameter)
 {
     const sbv_colour_in_params p = args_of<sbv_colour_in_params>(parameter);
-    const double pixels = (double)p.w * p.h, sample = p.source[0].wide ? 2 : 1;
+    const double pixels = (double)p.w * p.h, sample = p.source[0].bytes;
     const double chroma = p.components == 1 ? 0 : 2.0 / ((1 << p.sub_w) * (1 << p.sub_h));
     return {describe("%dx%d", p.w, p.h), 0, pixels * (12 + sample * (1 + chroma))};
 }
