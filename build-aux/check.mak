@@ -21,11 +21,12 @@ $(foreach isa,$(INSTRUCTION_SETS),$(foreach source,$(ISA_SOURCES),$(eval $(call 
 
 # What each part has run and skipped: TAP in LOGS/PART/NAME.log or NAME.VARIANT.log, and what pytest writes, in XML.
 LOGS := $(B)/check
-CHECK_PARTS := unit sanitize threads neon compile cuda python
+CHECK_PARTS := format unit sanitize threads neon compile cuda python
 
 # One after the other, so that the first failure is the last thing on the screen but for what was skipped.
 check: library
 	@rm -rf $(LOGS)
+	+@$(MAKE) check-format
 	+@$(MAKE) check-unit
 	+@$(MAKE) check-sanitize
 	+@$(MAKE) check-threads

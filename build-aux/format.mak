@@ -14,16 +14,17 @@ format:
 
 check-format:
 	@echo "Formatting"
+	@rm -rf $(LOGS)/format && mkdir -p $(LOGS)/format
 	@if ! git rev-parse --is-inside-work-tree >/dev/null 2>&1; then \
-	    echo "  SKIP  check-format: this is no git checkout"; \
+	    echo "1..0 # SKIP this is no git checkout" | tee $(LOGS)/format/c.log; \
 	elif ! $(CLANG_FORMAT) --version 2>/dev/null | grep -q 'version $(CLANG_FORMAT_VERSION)\.'; then \
-	    echo "  SKIP  check-format, C and CUDA: there is no clang-format $(CLANG_FORMAT_VERSION)"; \
+	    echo "1..0 # SKIP there is no clang-format $(CLANG_FORMAT_VERSION)" | tee $(LOGS)/format/c.log; \
 	else \
-	    $(CLANG_FORMAT) --dry-run -Werror $(C_FILES) && echo "  PASS  C and CUDA"; \
+	    $(CLANG_FORMAT) --dry-run -Werror $(C_FILES) && echo "ok - C and CUDA" >$(LOGS)/format/c.log && echo "  PASS  C and CUDA"; \
 	fi
 	@if ! command -v $(FLAKE8) >/dev/null; then \
-	    echo "  SKIP  check-format, Python: there is no flake8"; \
+	    echo "1..0 # SKIP there is no flake8" | tee $(LOGS)/format/python.log; \
 	else \
-	    $(FLAKE8) model tests build-aux && echo "  PASS  Python"; \
+	    $(FLAKE8) model tests build-aux && echo "ok - Python" >$(LOGS)/format/python.log && echo "  PASS  Python"; \
 	fi
 .PHONY: format check-format

@@ -55,7 +55,7 @@ def test_driver_that_does_not_load_it(code: int, call: str) -> None:
         pytest.skip("a file without code for a GPU is left out")
     fault = {"FAKE_CUDA_FAIL": f"cuModuleLoadData:{call}:{code}:sticky", "FAKE_CUDA_DRIVER": "12.2", "FAKE_CUDA_SM": "86"}
     words = ("Emulated GPU (sm_86) (compute capability 8.6): its driver (of CUDA 12.2, 535) does not load the kernels, "
-             f"which need driver 525 or later")
+             "which need driver 525 or later")
     done = run("auto", "fp32", **fault)
     assert done.returncode == RIGHT and done.stdout == "ok on cpu, 1 warnings\n", done.stdout + done.stderr
     assert f"warning: working on the CPU: {words}" in done.stderr and f"({NO_DRIVER_FOR_IT[code]})" in done.stderr
