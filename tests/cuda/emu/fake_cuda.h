@@ -8,17 +8,26 @@
  *   - Every handle, range and context is checked; what is wrong is printed, kept for the report, and the call fails.
  *
  * Environment, read at the first call:
+ *
  *   FAKE_CUDA_SM=80            compute capability; 75 to 120
- *   FAKE_CUDA_DRIVER=12.0      version of the driver as CUDA counts: 12.0 is 525 (the default up to sm_90), 12.2 is
- * 535, 12.4 is 550, 12.8 is 570 (the default from sm_100 on), 13.0 is 580 FAKE_CUDA_DEVICES=1        how many of them
+ *
+ *   FAKE_CUDA_DRIVER=12.0      version of the driver as CUDA counts: 12.0 is 525, 12.2 is 535, 12.4 is 550, 12.8
+ *                              is 570, 13.0 is 580. The default is 12.0 up to sm_90, 12.8 from sm_100 on
+ *
+ *   FAKE_CUDA_DEVICES=1        how many GPUs
+ *
  *   FAKE_CUDA_MEMORY=bytes     memory of the device (16 GiB)
+ *
  *   FAKE_CUDA_STREAMS=eager
+ *
  *   FAKE_CUDA_FAIL=function:nth:code[:sticky]   call nth (from 1) of a function, named without _v2, gives this error
  *                              number; sticky: the device is lost, and later calls give it too
+ *
  *   FAKE_CUDA_WORK=path        kernels are not run, but their work is listed in the file: see fake_work.cpp
- *   FAKE_CUDA_REPORT=path      at the end of the process these lines are appended to the file: "misuse ...", "leak
- * ...", "calls FUNCTION COUNT", "launches KERNEL COUNT", "device NUMBER LAUNCHES", "memory PEAK" and finally
- *                              "end"
+ *
+ *   FAKE_CUDA_REPORT=path      lines that are appended to the file at the end of the process: "misuse ...",
+ *                              "leak ...", "calls FUNCTION COUNT", "launches KERNEL COUNT", "device NUMBER LAUNCHES",
+ *                              "memory PEAK" and finally "end"
  *
  * One lock guards everything; device work runs while it is held, in the thread that waits.
  *
