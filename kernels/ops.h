@@ -180,7 +180,7 @@ typedef struct sbv_attention_args {
 typedef struct sbv_difference_args {
     sbv_map before, now;
     float *out;
-    float weight[3];
+    float weight[4]; /* of R, G, B; 0: as padding it could hold anything, and a device is given all of it */
 } sbv_difference_args;
 
 /* Blur and reduction, D: out(x, y) = sum over i, j of kernel[i * side + j] * in(factor * x + j - side / 2,
