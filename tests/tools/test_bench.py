@@ -103,7 +103,8 @@ def test_shares_of_peaks(quick: tuple[str, list[dict[str, Any]]]) -> None:
 def test_rates(quick: tuple[str, list[dict[str, Any]]]) -> None:
     """Products and sums of convolutions as their shapes have them; those of a frame as the network's definition has
     them: 16.8 million a pixel of the published network, more where the flow network rounds small frames up. Shares of the
-    peak are of those that are made: 16 of 36 by Winograd. Each run has a peak of its own, the table that of the first."""
+    peak are of those that are made: 16 of 36 by Winograd with tiles of 2x2, 36 of 144 with tiles of 4x4. Each run has a
+    peak of its own, the table that of the first."""
     _, objects = quick
     convolutions = [each for each in section(objects, "ops", "GFLOP/s") if each["settings"].get("operation") == "conv"]
     assert len(convolutions) > 20
@@ -114,7 +115,8 @@ def test_rates(quick: tuple[str, list[dict[str, Any]]]) -> None:
         flops = 2 * width * height * inputs * outputs * kernel**2 * each["settings"]["calls"]
         assert each["value"] * 1e6 * same_line(objects, each, "ms") == pytest.approx(flops, rel=1e-3), each
         peak = peaks["peak bf16" if each["settings"]["precision"] == "bf16" else "peak f32"]
-        made = each["value"] * (16 / 36 if "winograd" in each["settings"]["shape"] else 1)
+        tile = re.search(r"winograd (\d)", each["settings"]["shape"])
+        made = each["value"] * ((int(tile[1]) + 2) ** 2 / (9 * int(tile[1]) ** 2) if tile else 1)
         assert same_line(objects, each, "% of the peak") == pytest.approx(100 * made / peak, rel=0.3), each
     for each in section(objects, "frames", "ms"):
         assert each["value"] == pytest.approx(1e3 / same_line(objects, each, "frames/s"), rel=1e-6)
