@@ -29,7 +29,8 @@ def draw_coded(data: DeviceSet, ffmpeg: str) -> tuple[np.ndarray, np.ndarray]:
         batch = data.moved(TOGETHER - real, TOGETHER // 4)
         frames, target = batch.frames, batch.target
         if real:
-            frames, target = (torch.cat(pair) for pair in zip((frames, target), data.clip_windows(real)))
+            clips = data.clip_windows(real)
+            frames, target = torch.cat((frames, clips.frames)), torch.cat((target, clips.target))
         frames = data.draw.noisy(data.draw.sharpened(frames))
         frames, target = (as_bytes(x).movedim(-3, -1).contiguous().numpy() for x in (frames, target))
     if data.rng.random() < AGAIN:

@@ -176,6 +176,14 @@ def cosine_transform(size: int) -> Tensor:
     return matrix
 
 
+def aliasing(kernel: Tensor) -> Tensor:
+    """Of each kernel the share of its energy at frequencies that the subsampled grid cannot hold, 0 to 1."""
+    size = 4 * TAPS
+    energy = torch.fft.fft2(kernel, s=(size, size)).abs().square()
+    held = (torch.fft.fftfreq(size, device=kernel.device).abs() <= 0.5 / SCALE).to(energy)
+    return 1 - torch.einsum("nyx,y,x->n", energy, held, held) / energy.sum((1, 2))
+
+
 def blur_down(planes: Tensor, kernel: Tensor) -> Tensor:
     """N x C x H x W to N x C x (H - TAPS) / 4 + 1 x (W - TAPS) / 4 + 1: one kernel an image, at every fourth half-pixel
     position, the first of which is TAPS / 2 - 1/2."""

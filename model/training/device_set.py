@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from degradations import REACH, SCALE, Degrader, blur, blur_down
+from degradations import REACH, SCALE, Degrader, aliasing, blur, blur_down
 from trainset import WINDOW
 
 CENTRE = WINDOW // 2
@@ -26,15 +26,19 @@ STILL = 0.1             # share of the planes that do not move at all
 CHROMA = 0.5            # share of the windows through 4:2:0
 DETAILED = 0.7          # share of the crops that are the better of two
 CONTRAST = (0.4, 0.6)   # share of the windows with less contrast, the least of it
+TEACHABLE = (0.1, 0.3)  # aliasing of kernels up to which a teacher knows as much as its pupil, from which it is not asked
+WITH_CLIPS = ("windows", "all")  # stages
+CODED_SHARE = 0.6       # of a teacher in the target of a coded window
 
 
 @dataclass
 class Batch:
     """frames N x 5 x 3 x P x P (N x 1 where single); target N x 3 x 4P x 4P; flow, of the first K windows,
-    K x 4 x 2 x P x P."""
+    K x 4 x 2 x P x P; how much of the target a teacher may say, N, 0 to 1."""
     frames: Tensor
     target: Tensor
     flow: Optional[Tensor]
+    teachable: Tensor
 
 
 @dataclass
@@ -101,6 +105,13 @@ class Motion:
         return out.unflatten(2, (WINDOW, self.patch)).transpose(1, 2)
 
 
+def teachable(kernel: Tensor) -> Tensor:
+    """How far a teacher that sees the target reduced by a scaler sees no less than its pupil, who sees it reduced with
+    this kernel: what the kernel lets through as aliasing is lost on the teacher."""
+    least, most = TEACHABLE
+    return ((most - aliasing(kernel)) / (most - least)).clamp(0, 1)
+
+
 class DeviceSet:
     """Draws batches."""
 
@@ -152,11 +163,10 @@ class DeviceSet:
         gain, offset = (x.view(-1, 1, 1, 1) for x in self._contrast(count))
         return self._augmented(self._crops(picked, size))[0] * gain + offset
 
-    def single(self, count: int) -> tuple[Tensor, Tensor]:
-        """Frames N x 1 x 3 x P x P and targets."""
-        region = self.regions(count, self.plain + SCALE)
-        frames = blur_down(region[:, :, 2:-2, 2:-2], self.draw.kernels(count))[:, None]
-        return frames, region[:, :, REACH:-REACH, REACH:-REACH]
+    def single(self, count: int) -> Batch:
+        region, kernel = self.regions(count, self.plain + SCALE), self.draw.kernels(count)
+        frames = blur_down(region[:, :, 2:-2, 2:-2], kernel)[:, None]
+        return Batch(frames, region[:, :, REACH:-REACH, REACH:-REACH], None, teachable(kernel))
 
     def moved(self, count: int, layered: int) -> Batch:
         """Windows of moving photographs, `layered` of them with a second one in front; without noise."""
@@ -176,15 +186,15 @@ class DeviceSet:
             flow = torch.cat((over.flow() * hidden + flow[:layered] * (1 - hidden), flow[layered:]))
             frames = torch.cat((mixed, frames[layered:]))
         edge = REACH + SCALE * MARGIN
-        return Batch(frames, target[:, :, edge:-edge, edge:-edge], flow)
+        return Batch(frames, target[:, :, edge:-edge, edge:-edge], flow, teachable(kernel))
 
     def _masks(self, count: int) -> Tensor:
         coarse = self.draw.normal(count, 1, 6, 6)
         smooth = F.interpolate(coarse, size=(self.moving,) * 2, mode="bicubic", align_corners=False)
         return torch.sigmoid(30 * smooth)
 
-    def clip_windows(self, count: int) -> tuple[Tensor, Tensor]:
-        windows = []
+    def clip_windows(self, count: int) -> Batch:
+        windows, kernel = [], self.draw.kernels(count)
         for index in self.rng.integers(len(self.clips), size=count):
             clip = self.clips[index]
             step = 2 if self.rng.random() < 0.3 and len(clip) > 2 * WINDOW else 1
@@ -194,8 +204,8 @@ class DeviceSet:
         region, = self._augmented(self._crops(windows, SCALE * self.patch + 2 * REACH))
         gain, offset = (x.view(-1, 1, 1, 1, 1) for x in self._contrast(count))
         region = region * gain + offset
-        low = blur_down(region[..., 2:-2, 2:-2].flatten(1, 2), self.draw.kernels(count)).unflatten(1, (WINDOW, 3))
-        return low, region[:, CENTRE, :, REACH:-REACH, REACH:-REACH]
+        low = blur_down(region[..., 2:-2, 2:-2].flatten(1, 2), kernel).unflatten(1, (WINDOW, 3))
+        return Batch(low, region[:, CENTRE, :, REACH:-REACH, REACH:-REACH], None, teachable(kernel))
 
     def coded(self, count: int) -> Sequence[Tensor]:
         """Windows that went through an encoder."""
@@ -211,19 +221,20 @@ class DeviceSet:
     def batch(self, stage: str, count: int, coded: int, clips: int, quantised: float = 0.0) -> Batch:
         """`count` windows, `coded` of them from the coded ones and `clips` from clips; stage "single" has one frame."""
         coded = coded if self.material.coded_frames is not None else 0
-        flow = None
+        clips = clips if self.clips and stage in WITH_CLIPS else 0
         if stage == "single":
-            frames, target = self.single(count - coded)
+            drawn = self.single(count - coded)
         else:
-            clips = clips if self.clips and stage == "all" else 0
-            batch = self.moved(count - coded - clips, max(1, count // 4))
-            frames, target, flow = batch.frames, batch.target, batch.flow
-            if clips:
-                real, truth = self.clip_windows(clips)
-                frames, target = torch.cat((frames, real)), torch.cat((target, truth))
+            drawn = self.moved(count - coded - clips, max(1, count // 4))
+        frames, target, share = drawn.frames, drawn.target, drawn.teachable
+        if clips:
+            real = self.clip_windows(clips)
+            frames, target, share = (torch.cat(pair) for pair in ((frames, real.frames), (target, real.target),
+                                                                  (share, real.teachable)))
         frames = self.degraded(frames, quantised=quantised)
         if coded:
-            real, truth = self.coded(coded)
-            frames = torch.cat((frames, real[:, CENTRE:CENTRE + 1] if stage == "single" else real))
+            real_frames, truth = self.coded(coded)
+            frames = torch.cat((frames, real_frames[:, CENTRE:CENTRE + 1] if stage == "single" else real_frames))
             target = torch.cat((target, truth))
-        return Batch((frames * 255).round().clamp(0, 255) / 255, target, flow)
+            share = torch.cat((share, torch.full((coded,), CODED_SHARE, device=self.device)))
+        return Batch((frames * 255).round().clamp(0, 255) / 255, target, drawn.flow, share)

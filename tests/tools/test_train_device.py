@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from conftest import FFmpeg, raw
-from lib import model_file
+from lib import model_file, peers
 
 torch = pytest.importorskip("torch")
 Image = pytest.importorskip("PIL.Image")
@@ -29,6 +29,7 @@ import device_training  # noqa: E402
 import exportable  # noqa: E402
 import pack_material  # noqa: E402
 import reference  # noqa: E402
+import teacher  # noqa: E402
 import train_device  # noqa: E402
 from material import CODED  # noqa: E402
 
@@ -158,10 +159,9 @@ def windows(seed: int = 1, clip: bool = False) -> device_set.DeviceSet:
 def test_targets_belong_to_frames() -> None:
     """Reduced once more, by area, a target is what the frame shows: it is neither shifted nor turned."""
     data = windows(clip=True)
-    pairs = {"single": data.single(16), "clips": data.clip_windows(16)}
-    batch = data.moved(16, 4)
-    pairs["moved"] = batch.frames, batch.target
-    for name, (frames, target) in pairs.items():
+    batches = {"single": data.single(16), "clips": data.clip_windows(16), "moved": data.moved(16, 4)}
+    for name, batch in batches.items():
+        frames, target = batch.frames, batch.target
         small = torch.nn.functional.avg_pool2d(target, 4)
         centre = frames[:, frames.shape[1] // 2]
         errors = {(dy, dx): (torch.roll(small, (dy, dx), (2, 3)) - centre)[:, :, 2:-2, 2:-2].square().mean().item()
@@ -188,6 +188,33 @@ def test_the_same_seed_draws_the_same() -> None:
     assert not torch.equal(first.frames, other.frames)
 
 
+def test_a_teacher_is_asked_where_it_sees_enough() -> None:
+    """What it gets is the target reduced by a scaler: as much as wide blurs leave, less than narrow ones let through."""
+    draw = degradations.Degrader(torch.device("cpu"), torch.Generator().manual_seed(1))
+    shares = {sigma: device_set.teachable(draw.gaussians(8, sigma, sigma)) for sigma in (0.6, 2.5)}
+    assert (shares[0.6] == 0).all() and (shares[2.5] == 1).all()
+    scalers = device_set.teachable(draw.scalers(draw.lines[:3], (1, 1, 1), 8))
+    assert (scalers == 1).all()
+
+
+def test_a_teachers_answers_lie_where_the_target_does() -> None:
+    asked = []
+
+    def twice_as_bright(frames: np.ndarray) -> np.ndarray:
+        asked.append(frames)
+        return (2 * frames).repeat(4, 1).repeat(4, 2)
+
+    coarse = torch.rand(3, 3, 6, 5) * 0.4 + 0.05
+    target = coarse.repeat_interleave(4, 2).repeat_interleave(4, 3)
+    blended = teacher.Teacher(twice_as_bright).blended(target, torch.tensor([0.0, 0.5, 1.0]))
+    assert len(asked) == 1 and asked[0].shape == (2, 6, 5, 3)
+    assert torch.equal(blended[0], target[0])
+    small = torch.nn.functional.interpolate(target, scale_factor=0.25, mode="bicubic", antialias=True)
+    answer = 2 * small.repeat_interleave(4, 2).repeat_interleave(4, 3)
+    assert (blended[2] - answer[2]).abs().max() <= 1.01 / 255
+    assert (blended[1] - (target[1] + answer[1]) / 2).abs().max() <= 1.01 / 255
+
+
 # ---- The training ----
 
 def test_single_is_the_window_of_one_frame_repeated() -> None:
@@ -205,7 +232,7 @@ def test_single_is_the_window_of_one_frame_repeated() -> None:
 def test_trains_all_stages(material: Path, first: Path, tmp_path: Path) -> None:
     output = tmp_path / "new" / "better.bin"
     status, out, errors = train(material, first, output, "--minutes", "9", "--steps", "120", "--rate", "4e-3", "--stages",
-                                "single:0.4,flow:0.7,all:1", "--quantised", "0.5")
+                                "single:0.3,flow:0.6,windows:0.8,all:1", "--quantised", "0.5")
     assert status == 0 and errors == "", errors
     assert "6 pictures, 0 clips, 4 coded windows on cpu" in out
     with open(output.with_suffix(".csv"), newline="", encoding="utf-8") as file:
@@ -214,7 +241,7 @@ def test_trains_all_stages(material: Path, first: Path, tmp_path: Path) -> None:
     flows = [float(row["flow"]) for row in rows if row["flow"]]
     assert len(rows) > 9 and len(flows) > 3
     assert np.mean(pictures[-5:]) < np.mean(pictures[:5])
-    assert all(stage in out for stage in ("single:", "flow:", "all:")) and "steps_per_second" in out
+    assert all(stage in out for stage in ("single:", "flow:", "windows:", "all:")) and "steps_per_second" in out
     tensors, metadata = model_file.read(output)
     assert metadata["steps"] == rows[-1]["step"] and metadata["name"] == "better" and "first" in metadata["init"]
     # still exact on flat colours, and the kernel network is as it was
@@ -224,6 +251,22 @@ def test_trains_all_stages(material: Path, first: Path, tmp_path: Path) -> None:
     flat = torch.tensor([0.2, 0.7, 0.4]).view(1, 1, 3, 1, 1).expand(1, 5, 3, 16, 16)
     with torch.no_grad():
         assert (net(flat) - flat[:, 0, :, :1, :1]).abs().max() < 1e-5
+
+
+def test_windows_leave_the_flow_as_it_is(material: Path, first: Path, tmp_path: Path) -> None:
+    def repeated(frames: np.ndarray) -> np.ndarray:
+        return frames.repeat(4, 1).repeat(4, 2)
+
+    with mock.patch.object(peers, "available", lambda: {"span": repeated}):
+        status, _, errors = train(material, first, tmp_path / "x.bin", "--minutes", "9", "--steps", "4", "--stages",
+                                  "windows:1", "--fusion-rate", "3", "--teacher", "span")
+    assert status == 0 and errors == "", errors
+    before, after = (model_file.read(path)[0] for path in (first, tmp_path / "x.bin"))
+    changed = {name for name in before if not np.array_equal(before[name], after[name])}
+    assert changed and not any(name.startswith("flow_net.") for name in changed)
+    with mock.patch.object(peers, "available", lambda: {}):
+        status, _, errors = train(material, first, tmp_path / "y.bin", "--minutes", "9", "--teacher", "span")
+    assert status == 1 and "--teacher span: no network is there (pip install ncnn" in errors and errors.count("\n") == 1
 
 
 def test_continues(material: Path, first: Path, tmp_path: Path) -> None:
