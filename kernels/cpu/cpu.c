@@ -3,44 +3,27 @@
  *
  * This file is part of Self-Blind-VSR for FFmpeg. SPDX-License-Identifier: LGPL-2.1-or-later
  */
-#define _DEFAULT_SOURCE
 #include "kernels/cpu/cpu.h"
 
 #include <string.h>
 
 static const char *const names[SBV_ISA_COUNT] = {"c", "sse2", "avx2", "avx512", "neon", "amx"};
 
-#if defined(SBV_AMX) && defined(__linux__)
+#if defined(SBV_AMX)
 #include <cpuid.h>
-#include <pthread.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
-#define REQUEST_PERMISSION 0x1023 /* ARCH_REQ_XCOMP_PERM of arch_prctl(2) */
-#define TILE_DATA          18     /* the state component of the tiles */
+#include "model/runtime/os.h"
 
-static const char *amx_missing = "";
-
-static void look_for_amx(void)
+const char *sbv_amx_missing(void)
 {
     unsigned a, b, c, d, features = 0;
     if (__get_cpuid_count(7, 1, &a, &b, &c, &d))
         features = a >> 5 & 1;                                                        /* AVX512_BF16 */
     if (!__get_cpuid_count(7, 0, &a, &b, &c, &d) || !(d >> 22 & 1) || !(d >> 24 & 1)) /* AMX-BF16, AMX-TILE */
-        amx_missing = "this processor does not have it";
-    else if (!features || !__builtin_cpu_supports("avx512bw") || !__builtin_cpu_supports("avx512vl"))
-        amx_missing = "this processor does not have the AVX-512 BF16 that goes with it";
-    else if (syscall(SYS_arch_prctl, REQUEST_PERMISSION, TILE_DATA))
-        amx_missing = "the kernel does not permit its use";
-    else
-        amx_missing = NULL;
-}
-
-const char *sbv_amx_missing(void)
-{
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
-    pthread_once(&once, look_for_amx);
-    return amx_missing;
+        return "this processor does not have it";
+    if (!features || !__builtin_cpu_supports("avx512bw") || !__builtin_cpu_supports("avx512vl"))
+        return "this processor does not have the AVX-512 BF16 that goes with it";
+    return sbv_os_refuses_amx();
 }
 #else
 const char *sbv_amx_missing(void)

@@ -3,14 +3,11 @@
  */
 #include "kernels/cuda/cublas.h"
 
-#include <dlfcn.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "model/include/selfblindvsr.h"
-
-static const char *const library_names[] = {"libcublas.so.13", "libcublas.so.12", "libcublas.so.11"};
-enum { LIBRARIES = sizeof(library_names) / sizeof(*library_names) };
+#include "model/runtime/os.h"
 
 static const struct symbol {
     const char *name;
@@ -27,22 +24,21 @@ int sbv_cublas_open(sbv_cublas *blas, char *message, size_t size)
 
 int sbv_cublas_open_next(sbv_cublas *blas, int *next, char *message, size_t size)
 {
-    int found = -1;
+    char reason[256] = "no other is left to try";
+    const char *name = NULL;
     memset(blas, 0, sizeof(*blas));
-    while (*next < LIBRARIES && !blas->library) {
-        found = (*next)++;
-        blas->library = dlopen(library_names[found], RTLD_NOW | RTLD_LOCAL);
+    while (sbv_os_cublas[*next] && !blas->library) {
+        name = sbv_os_cublas[(*next)++];
+        blas->library = sbv_os_load(name, reason, sizeof(reason));
     }
     if (!blas->library) {
-        const char *reason = dlerror();
-        snprintf(message, size, "cuBLAS (libcublas.so.13, .12 or .11) cannot be loaded: %s",
-                 reason ? reason : "no other is left to try");
+        snprintf(message, size, "cuBLAS (%s) cannot be loaded: %s", sbv_os_cublas_names, reason);
         return SBV_ERROR_DEVICE;
     }
     for (size_t i = 0; i < sizeof(symbols) / sizeof(*symbols); i++) {
-        void *function = dlsym(blas->library, symbols[i].name);
+        void *function = sbv_os_symbol(blas->library, symbols[i].name);
         if (!function) {
-            snprintf(message, size, "%s has no %s", library_names[found], symbols[i].name);
+            snprintf(message, size, "%s has no %s", name, symbols[i].name);
             sbv_cublas_close(blas);
             return SBV_ERROR_DEVICE;
         }
@@ -54,6 +50,6 @@ int sbv_cublas_open_next(sbv_cublas *blas, int *next, char *message, size_t size
 void sbv_cublas_close(sbv_cublas *blas)
 {
     if (blas->library)
-        dlclose(blas->library);
+        sbv_os_unload(blas->library);
     memset(blas, 0, sizeof(*blas));
 }

@@ -3,13 +3,11 @@
  */
 #include "kernels/cuda/driver.h"
 
-#include <dlfcn.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "model/include/selfblindvsr.h"
-
-static const char driver_name[] = "libcuda.so.1";
+#include "model/runtime/os.h"
 
 /* Where the address of each function goes. */
 static const struct symbol {
@@ -23,17 +21,18 @@ static const struct symbol {
 
 int sbv_cuda_driver_open(sbv_cuda_driver *driver, char *message, size_t size)
 {
+    char reason[256];
     memset(driver, 0, sizeof(*driver));
-    driver->library = dlopen(driver_name, RTLD_NOW | RTLD_LOCAL);
+    driver->library = sbv_os_load(sbv_os_cuda_driver, reason, sizeof(reason));
     if (!driver->library) {
-        snprintf(message, size, "%s cannot be loaded: %s", driver_name, dlerror());
+        snprintf(message, size, "%s cannot be loaded: %s", sbv_os_cuda_driver, reason);
         return SBV_ERROR_DEVICE;
     }
     for (size_t i = 0; i < sizeof(symbols) / sizeof(*symbols); i++) {
-        void *function = dlsym(driver->library, symbols[i].name);
+        void *function = sbv_os_symbol(driver->library, symbols[i].name);
         if (!function && !symbols[i].optional) {
-            snprintf(message, size, "%s has no %s: the driver is too old (CUDA 11.4 or later is needed)", driver_name,
-                     symbols[i].name);
+            snprintf(message, size, "%s has no %s: the driver is too old (CUDA 11.4 or later is needed)",
+                     sbv_os_cuda_driver, symbols[i].name);
             sbv_cuda_driver_close(driver);
             return SBV_ERROR_DEVICE;
         }
@@ -58,6 +57,6 @@ int sbv_cuda_driver_branch(int cuda_version)
 void sbv_cuda_driver_close(sbv_cuda_driver *driver)
 {
     if (driver->library)
-        dlclose(driver->library);
+        sbv_os_unload(driver->library);
     memset(driver, 0, sizeof(*driver));
 }

@@ -217,8 +217,9 @@ typedef struct sbv_cuda_driver {
 } sbv_cuda_driver;
 #undef SBV_CUDA_MEMBER
 
-/* Loads libcuda.so.1 and looks up its functions; optional ones that it lacks are NULL. It does not call cuInit. Errors:
- * DEVICE, with one line in message (size bytes) that says what is missing; there is nothing to close then. */
+/* Loads the library of the driver and looks up its functions; optional ones that it lacks are NULL. It does not call
+ * cuInit. Errors: DEVICE, with one line in message (size bytes) that says what is missing; there is nothing to close
+ * then. */
 int sbv_cuda_driver_open(sbv_cuda_driver *driver, char *message, size_t size);
 
 /* The driver that came with a version of CUDA, as cuDriverGetVersion gives it: 535 for 12020; 0 where it is not known.

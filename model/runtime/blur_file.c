@@ -6,20 +6,16 @@
  *
  * This file is part of Self-Blind-VSR for FFmpeg. SPDX-License-Identifier: LGPL-2.1-or-later
  */
-#define _POSIX_C_SOURCE 200809L
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
-#include <locale.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "model/runtime/log.h"
+#include "model/runtime/os.h"
 
 #define MAGIC       "\x93NUMPY"
 #define MAGIC_SIZE  6
@@ -34,7 +30,6 @@ struct reader {
     const char *path;
     FILE *file;
     sbv_report *report;
-    locale_t c; /* in which numbers have a point */
 };
 
 __attribute__((format(printf, 2, 3))) static int refuse(const struct reader *r, const char *format, ...)
@@ -58,8 +53,8 @@ struct npy {
     int bytes; /* of a value */
     int fortran;
     int dims;
-    long shape[3];
-    long data; /* offset of the values */
+    int64_t shape[3];
+    uint64_t data; /* offset of the values */
 };
 
 static int read_header(const struct reader *r, struct npy *npy, char header[HEADER_READ + 1])
@@ -76,8 +71,8 @@ static int read_header(const struct reader *r, struct npy *npy, char header[HEAD
         length = length << 8 | start[MAGIC_SIZE + 2 + i];
     if (length > HEADER_READ)
         return refuse(r, "header of %zu bytes, the limit is %d", length, HEADER_READ);
-    npy->data = MAGIC_SIZE + 2 + fields + (long)length;
-    if (fseek(r->file, npy->data - (long)length, SEEK_SET) < 0 || fread(header, 1, length, r->file) != length)
+    npy->data = (uint64_t)(MAGIC_SIZE + 2 + fields) + length;
+    if (sbv_os_seek(r->file, npy->data - length) < 0 || fread(header, 1, length, r->file) != length)
         return refuse_end(r);
     header[length] = 0;
     return SBV_OK;
@@ -97,7 +92,7 @@ static int parse_shape(const struct reader *r, struct npy *npy, const char *text
     at += strspn(at, " ");
     for (npy->dims = 0; npy->dims < 3 && *at >= '0' && *at <= '9'; npy->dims++) {
         char *end;
-        npy->shape[npy->dims] = strtol(at, &end, 10);
+        npy->shape[npy->dims] = strtoll(at, &end, 10);
         at = end + strspn(end, "L, ");
     }
     if (*text != '(' || *at != ')' || npy->dims < 2)
@@ -119,13 +114,13 @@ static int parse_header(const struct reader *r, struct npy *npy, const char *hea
 }
 
 /* A stored value; the file is little endian whatever the machine is. */
-static int read_value(const struct reader *r, const struct npy *npy, long place, float *value)
+static int read_value(const struct reader *r, const struct npy *npy, int64_t place, float *value)
 {
     unsigned char stored[8];
     uint64_t bits = 0;
     uint32_t low;
     double wide;
-    if (fseek(r->file, npy->data + place * npy->bytes, SEEK_SET) < 0 ||
+    if (sbv_os_seek(r->file, npy->data + (uint64_t)place * (uint64_t)npy->bytes) < 0 ||
         fread(stored, (size_t)npy->bytes, 1, r->file) != 1)
         return refuse_end(r);
     for (int i = npy->bytes - 1; i >= 0; i--)
@@ -146,28 +141,19 @@ static int read_npy(const struct reader *r, float *kernel, int *rows, int *colum
     int ret;
     if ((ret = read_header(r, &npy, header)) < 0 || (ret = parse_header(r, &npy, header)) < 0)
         return ret;
-    const long *shape = npy.shape + npy.dims - 2, kernels = npy.dims == 3 ? npy.shape[0] : 1;
+    const int64_t *shape = npy.shape + npy.dims - 2, kernels = npy.dims == 3 ? npy.shape[0] : 1;
     if (kernels < 1 || kernels > INT_MAX || shape[0] < 1 || shape[1] < 1 || shape[0] > SBV_BLUR_SIDE_MAX ||
         shape[1] > SBV_BLUR_SIDE_MAX)
-        return refuse(r, "%ld kernels of %ldx%ld: at least 1 and sides of 1 to %d are needed", kernels, shape[0],
-                      shape[1], SBV_BLUR_SIDE_MAX);
+        return refuse(r, "%" PRId64 " kernels of %" PRId64 "x%" PRId64 ": at least 1 and sides of 1 to %d are needed",
+                      kernels, shape[0], shape[1], SBV_BLUR_SIDE_MAX);
     *rows = (int)shape[0];
     *columns = (int)shape[1];
-    for (long i = 0; i < shape[0] * shape[1]; i++) {
-        const long y = i / shape[1], x = i % shape[1];
+    for (int64_t i = 0; i < shape[0] * shape[1]; i++) {
+        const int64_t y = i / shape[1], x = i % shape[1];
         if ((ret = read_value(r, &npy, npy.fortran ? kernels * (y + shape[0] * x) : i, &kernel[i])) < 0)
             return ret;
     }
     return SBV_OK;
-}
-
-/* As strtof, whatever the program's locale says of decimal points. */
-static float parse(const struct reader *r, const char *word, char **end)
-{
-    const locale_t host = uselocale(r->c);
-    const float value = strtof(word, end);
-    uselocale(host);
-    return value;
 }
 
 /* Adds the numbers of a line of text to the kernel. *columns is 0 before the first row. */
@@ -182,7 +168,7 @@ static int read_row(const struct reader *r, char *line, int number, float *kerne
         if (count == most || *rows == SBV_BLUR_SIDE_MAX)
             return refuse(r, "line %d: more than %d %s", number, count == most ? most : SBV_BLUR_SIDE_MAX,
                           count == most ? "columns" : "rows");
-        kernel[*rows * *columns + count++] = parse(r, word, &end);
+        kernel[*rows * *columns + count++] = sbv_os_strtof(word, &end);
         if (end != word + length)
             return refuse(r, "line %d: '%.*s' is not a number", number, length < 40 ? length : 40, word);
     }
@@ -250,23 +236,15 @@ static int read_either(const struct reader *r, float *kernel, int *side)
 int sbv_read_kernel(const char *path, float *kernel, int *side, sbv_log_fn *log, void *log_opaque)
 {
     sbv_report report = {.log = log, .opaque = log_opaque};
-    struct reader r = {path, NULL, &report, newlocale(LC_NUMERIC_MASK, "C", (locale_t)0)};
-    struct stat info;
-    int ret, fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC); /* a FIFO must not make it wait for a writer */
-    if (fd >= 0 && !(r.file = fdopen(fd, "rb")))
-        close(fd);
-    if (!r.c)
-        ret = sbv_fail(&report, SBV_ERROR_MEMORY, "out of memory: kernel file");
-    else if (!r.file || fstat(fileno(r.file), &info) < 0)
-        ret = refuse(&r, "%s", strerror(errno));
-    else if (!S_ISREG(info.st_mode))
-        ret = refuse(&r, "not a regular file");
-    else
-        ret = read_either(&r, kernel, side);
-    if (r.file)
-        fclose(r.file);
-    if (r.c)
-        freelocale(r.c);
+    struct reader r = {.path = path, .report = &report};
+    uint64_t size;
+    int ret = sbv_os_open(path, &r.file, &size);
+    if (ret < 0)
+        return refuse(&r, "%s", strerror(errno));
+    if (ret == SBV_OS_IRREGULAR)
+        return refuse(&r, "not a regular file");
+    ret = read_either(&r, kernel, side);
+    fclose(r.file);
     return ret;
 }
 
@@ -285,15 +263,9 @@ static int fail_to_write(sbv_kernel_writer *w)
                     w->path, w->kernels, strerror(errno));
 }
 
-static int write_at(sbv_kernel_writer *w, const void *data, size_t size, off_t place)
+static int write_at(sbv_kernel_writer *w, const void *data, size_t size, uint64_t place)
 {
-    for (size_t done = 0; done < size;) {
-        const ssize_t step = pwrite(w->fd, (const char *)data + done, size - done, place + (off_t)done);
-        if (step < 0 && errno != EINTR)
-            return fail_to_write(w);
-        done += step > 0 ? (size_t)step : 0;
-    }
-    return SBV_OK;
+    return sbv_os_write_at(w->fd, data, size, place) < 0 ? fail_to_write(w) : SBV_OK;
 }
 
 /* The header, of one length whatever the number of kernels is. */
@@ -324,14 +296,14 @@ static int read_written(sbv_kernel_writer *w)
     unsigned char found[WRITTEN], header[WRITTEN];
     char text[WRITTEN + 1] = "";
     const char *shape;
-    struct stat info;
-    if (pread(w->fd, found, WRITTEN, 0) == WRITTEN && !fstat(w->fd, &info)) {
+    uint64_t size;
+    if (!sbv_os_read_at(w->fd, found, WRITTEN, 0) && !sbv_os_file_size(w->fd, &size)) {
         memcpy(text, found, WRITTEN);
         shape = strstr(text + MAGIC_SIZE + 4, "'shape': (");
         w->kernels = shape ? strtoll(shape + strlen("'shape': ("), NULL, 10) : -1;
         make_header(w, header);
         if (w->kernels >= 0 && !memcmp(found, header, WRITTEN) &&
-            w->kernels <= (info.st_size - WRITTEN) / (w->size * w->size * (int64_t)sizeof(uint32_t)))
+            w->kernels <= ((int64_t)size - WRITTEN) / (w->size * w->size * (int64_t)sizeof(uint32_t)))
             return SBV_OK;
     }
     return sbv_fail(&w->report, SBV_ERROR_FILE,
@@ -354,8 +326,7 @@ static int open_writer(sbv_kernel_writer **writer, const char *path, int size, i
     w->report = report;
     w->size = size;
     strcpy(w->path, path);
-    w->fd = append ? open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC)
-                   : open(path, O_WRONLY | O_CREAT | O_TRUNC | O_NONBLOCK | O_CLOEXEC, 0666);
+    w->fd = append ? sbv_os_open_for_update(path) : sbv_os_create(path);
     if (w->fd < 0)
         ret = sbv_fail(&w->report, SBV_ERROR_FILE, "kernel file '%s': cannot be %s: %s", path,
                        append ? "opened" : "created", strerror(errno));
@@ -387,7 +358,7 @@ int sbv_kernel_writer_append(sbv_kernel_writer **writer, const char *path, int s
 int sbv_kernel_writer_add(sbv_kernel_writer *writer, const float *kernel)
 {
     const size_t values = (size_t)(writer->size * writer->size);
-    const off_t place = WRITTEN + (off_t)(writer->kernels * (int64_t)(values * sizeof(uint32_t)));
+    const uint64_t place = WRITTEN + (uint64_t)writer->kernels * values * sizeof(uint32_t);
     unsigned char stored[SBV_BLUR_SIDE_MAX * SBV_BLUR_SIDE_MAX * sizeof(uint32_t)];
     int ret;
     for (size_t i = 0; i < values; i++) {
@@ -406,7 +377,7 @@ int sbv_kernel_writer_close(sbv_kernel_writer **writer)
 {
     sbv_kernel_writer *w = *writer;
     int ret = SBV_OK;
-    if (w && w->fd >= 0 && close(w->fd) < 0)
+    if (w && w->fd >= 0 && sbv_os_close(w->fd) < 0)
         ret = fail_to_write(w);
     free(w);
     *writer = NULL;

@@ -12,8 +12,4 @@
  * known. *whose: the beginning of a sentence that ends with the number. */
 size_t sbv_machine_memory(const char **whose);
 
-/* Bytes that Linux's control groups allow this process, of version 1 and 2, the groups above its own included; SIZE_MAX
- * where there is no limit. root: what to read /proc and /sys/fs/cgroup under, "" but in tests. */
-size_t sbv_cgroup_memory(const char *root);
-
 #endif /* SBV_RUNTIME_MACHINE_MEMORY_H */

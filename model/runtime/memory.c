@@ -4,12 +4,11 @@
  *
  * This file is part of Self-Blind-VSR for FFmpeg. SPDX-License-Identifier: LGPL-2.1-or-later
  */
-#define _DEFAULT_SOURCE /* madvise */
-#include <stdlib.h>
-#include <string.h>
-#include <sys/mman.h>
-
 #include "model/runtime/run_ops.h"
+
+#include <string.h>
+
+#include "model/runtime/os.h"
 
 /* Maps spread over pages of 4 KiB: finding those takes a quarter of the time of a warp. */
 #define HUGE_PAGE (2 << 20)
@@ -19,14 +18,10 @@ int sbv_allocate(const sbv_exec *exec, size_t bytes, void **memory)
     *memory = NULL;
     if (exec->backend)
         return exec->backend->allocate(exec->backend, bytes, memory);
-    if (posix_memalign(memory, bytes < HUGE_PAGE ? SBV_MEMORY_ALIGN : HUGE_PAGE, bytes)) {
-        *memory = NULL;
+    if (!(*memory = sbv_os_allocate(bytes < HUGE_PAGE ? SBV_MEMORY_ALIGN : HUGE_PAGE, bytes)))
         return SBV_ERROR_MEMORY;
-    }
-#ifdef MADV_HUGEPAGE
     if (bytes >= HUGE_PAGE)
-        madvise(*memory, bytes, MADV_HUGEPAGE); /* a wish: where it is not granted nothing changes */
-#endif
+        sbv_os_want_large_pages(*memory, bytes);
     memset(*memory, 0, bytes);
     return SBV_OK;
 }
@@ -36,7 +31,7 @@ void sbv_release(const sbv_exec *exec, void *memory)
     if (exec->backend && memory)
         exec->backend->release(exec->backend, memory);
     else
-        free(memory);
+        sbv_os_free(memory);
 }
 
 int sbv_upload(const sbv_exec *exec, void *to, const void *from, size_t bytes)

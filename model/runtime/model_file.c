@@ -3,18 +3,16 @@
  *
  * This file is part of Self-Blind-VSR for FFmpeg. SPDX-License-Identifier: LGPL-2.1-or-later
  */
-#define _FILE_OFFSET_BITS 64
-#define _POSIX_C_SOURCE   200809L
+#define _POSIX_C_SOURCE 200809L
 #include "model/runtime/model_file.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <jansson.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
+
+#include "model/runtime/os.h"
 
 static const struct {
     const char *name;
@@ -36,15 +34,11 @@ static int read_exactly(const sbv_weights *w, void *to, size_t size)
 
 static int open_file(sbv_weights *w, uint64_t *size)
 {
-    struct stat info;
-    int fd = open(w->path, O_RDONLY | O_NONBLOCK | O_CLOEXEC); /* a FIFO must not make it wait for a writer */
-    if (fd >= 0 && !(w->file = fdopen(fd, "rb")))
-        close(fd);
-    if (!w->file || fstat(fileno(w->file), &info) < 0)
+    const int ret = sbv_os_open(w->path, &w->file, size);
+    if (ret < 0)
         return sbv_fail(w->report, SBV_ERROR_FILE, "cannot open model file '%s': %s", w->path, strerror(errno));
-    if (!S_ISREG(info.st_mode))
+    if (ret == SBV_OS_IRREGULAR)
         return sbv_fail(w->report, SBV_ERROR_FILE, "model file '%s': not a regular file", w->path);
-    *size = (uint64_t)info.st_size;
     return SBV_OK;
 }
 
@@ -346,7 +340,7 @@ int sbv_weights_read(const sbv_weights *weights, const sbv_tensor *tensor, float
     unsigned char chunk[16384];
     const int bytes = dtypes[tensor->dtype].bytes;
     int ret;
-    if (fseeko(weights->file, (off_t)(weights->data_offset + tensor->begin), SEEK_SET) < 0)
+    if (sbv_os_seek(weights->file, weights->data_offset + (uint64_t)tensor->begin) < 0)
         return sbv_fail(weights->report, SBV_ERROR_FILE, "model file '%s': seek error: %s", weights->path,
                         strerror(errno));
     for (int64_t done = 0; done < tensor->count;) {

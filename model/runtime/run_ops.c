@@ -3,7 +3,6 @@
  *
  * This file is part of Self-Blind-VSR for FFmpeg. SPDX-License-Identifier: LGPL-2.1-or-later
  */
-#define _POSIX_C_SOURCE 200809L
 #include "model/runtime/run_ops.h"
 
 #include "kernels/cpu/cpu.h"
@@ -13,7 +12,8 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
+
+#include "model/runtime/os.h"
 
 /* Ranges per thread: more than one, so that a thread that is late does not hold up the others for long; but each range
  * of a convolution reads all of its weights, and rows around its own, so that it should have some of its own. */
@@ -44,8 +44,8 @@ static int choose_isa(sbv_exec *exec, sbv_report *report)
 static sbv_scratch *scratch_open(size_t size, int blocks)
 {
     sbv_scratch *scratch = calloc(1, sizeof(*scratch) + (size_t)blocks * sizeof(*scratch->taken));
-    void *memory;
-    if (!scratch || posix_memalign(&memory, SBV_MEMORY_ALIGN, (size_t)blocks * size)) {
+    void *memory = scratch ? sbv_os_allocate(SBV_MEMORY_ALIGN, (size_t)blocks * size) : NULL;
+    if (!memory) {
         free(scratch);
         return NULL;
     }
@@ -58,7 +58,7 @@ static sbv_scratch *scratch_open(size_t size, int blocks)
 static void scratch_close(sbv_scratch *scratch)
 {
     if (scratch)
-        free(scratch->memory);
+        sbv_os_free(scratch->memory);
     free(scratch);
 }
 
@@ -95,8 +95,8 @@ int sbv_exec_open(sbv_exec *exec, int threads, sbv_execute_fn *execute, void *op
     if (threads < 0 || threads > SBV_MAX_THREADS)
         return sbv_fail(report, SBV_ERROR_ARGUMENT, "threads %d: out of range 0 to %d", threads, SBV_MAX_THREADS);
     if (threads == 0) {
-        long processors = sysconf(_SC_NPROCESSORS_ONLN);
-        threads = processors < 1 ? 1 : processors > SBV_MAX_THREADS ? SBV_MAX_THREADS : (int)processors;
+        const int processors = sbv_os_processors();
+        threads = processors < 1 ? 1 : processors > SBV_MAX_THREADS ? SBV_MAX_THREADS : processors;
     }
     exec->threads = threads;
     exec->execute = execute;
