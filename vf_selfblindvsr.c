@@ -93,9 +93,9 @@ typedef struct SelfBlindVSRContext {
 
     float blur[SBV_BLUR_SIDE_MAX * SBV_BLUR_SIDE_MAX]; /* the kernel of the option of that name */
     int blur_side;                                     /* 0: not known */
-    const char *kernel_name;                           /* the option kernel, where it names a scaler */
-    sbv_kernel_writer *kernels;                        /* of kernel_file */
-    struct KernelFile *file;                           /* and what all filters know of it */
+    const char *blur_scaler;                           /* the option kernel, where it names a scaler */
+    sbv_kernel_writer *blur_writer;                    /* of kernel_file */
+    struct BlurFile *file;                             /* and what all filters know of it */
 
     sbv_session *session;
     AVBufferRef *device; /* of CUDA frames; the session works in its context and stream */
@@ -245,19 +245,19 @@ static void tell_model(AVFilterContext *ctx)
                (m->scale - 1) / 2.0);
 }
 
-/* A known kernel that lies elsewhere than the samples do is most likely centred on its middle entry, by mistake. */
-static void check_kernel_place(AVFilterContext *ctx)
+/* A known kernel that lies elsewhere than the samples do is most likely centered on its middle entry, by mistake. */
+static void check_blur_place(AVFilterContext *ctx)
 {
     SelfBlindVSRContext *s = ctx->priv;
     const sbv_model_info *m = sbv_model(s->session);
     sbv_moments moments;
 
-    if (s->blur_side && !s->kernel_name && sbv_kernel_moments(s->blur, s->blur_side, &moments) >= 0 &&
-        hypot(moments.centre_x - m->place, moments.centre_y - m->place) > 0.5)
+    if (s->blur_side && !s->blur_scaler && sbv_kernel_moments(s->blur, s->blur_side, &moments) >= 0 &&
+        hypot(moments.center_x - m->place, moments.center_y - m->place) > 0.5)
         av_log(ctx, AV_LOG_WARNING,
-               "Kernel with its centre of mass %.2f, %.2f pixels right of and below its middle entry, where for this "
+               "Kernel with its center of mass %.2f, %.2f pixels right of and below its middle entry, where for this "
                "model it should be %.1f, %.1f: refine moves the picture\n",
-               moments.centre_x, moments.centre_y, m->place, m->place);
+               moments.center_x, moments.center_y, m->place, m->place);
 }
 
 #if CONFIG_CUDA
@@ -304,8 +304,8 @@ static sbv_config make_config(AVFilterContext *ctx, enum sbv_backend_choice back
     config.tile = s->tile;
     config.max_memory = (int64_t)s->max_memory << 20;
     config.kernel_interval = s->kernel_interval || !s->kernel_file ? s->kernel_interval : 1;
-    config.scaler = s->kernel_name;
-    config.kernel = s->blur_side && !s->kernel_name ? s->blur : NULL;
+    config.scaler = s->blur_scaler;
+    config.kernel = s->blur_side && !s->blur_scaler ? s->blur : NULL;
     config.kernel_side = s->blur_side;
     config.cycle = s->cycle;
     config.refine = s->refine;
@@ -326,7 +326,7 @@ static av_cold int init(AVFilterContext *ctx)
 
     /* A file of such a name is ./bicubic. */
     if (s->kernel && sbv_scaler_kernel(s->kernel, 4, 0, s->blur, &s->blur_side) >= 0)
-        s->kernel_name = s->kernel;
+        s->blur_scaler = s->kernel;
     else if (s->kernel && !strpbrk(s->kernel, "./") && access(s->kernel, F_OK) < 0) {
         av_log(ctx, AV_LOG_ERROR, "kernel '%s': there is no such file, and scalers are " SBV_SCALERS "\n", s->kernel);
         return AVERROR(EINVAL);
@@ -340,39 +340,39 @@ static av_cold int init(AVFilterContext *ctx)
 }
 
 /* The files that filters of this process write kernels to, or have. */
-typedef struct KernelFile {
-    struct KernelFile *next;
+typedef struct BlurFile {
+    struct BlurFile *next;
     int busy;
     char path[];
-} KernelFile;
+} BlurFile;
 
-static KernelFile *kernel_files;
-static AVMutex kernel_files_lock = AV_MUTEX_INITIALIZER;
+static BlurFile *blur_files;
+static AVMutex blur_files_lock = AV_MUTEX_INITIALIZER;
 
 /* The entry of this path, made where there is none; NULL without memory. *begun: whether it was there. */
-static KernelFile *find_kernel_file(const char *path, int *begun)
+static BlurFile *find_blur_file(const char *path, int *begun)
 {
     const size_t size = strlen(path) + 1;
-    KernelFile *file = kernel_files;
+    BlurFile *file = blur_files;
 
     while (file && strcmp(file->path, path))
         file = file->next;
     *begun = !!file;
     if (!file && (file = av_mallocz(sizeof(*file) + size))) {
         memcpy(file->path, path, size);
-        file->next = kernel_files;
-        kernel_files = file;
+        file->next = blur_files;
+        blur_files = file;
     }
     return file;
 }
 
 /* Opens kernel_file. The ffmpeg program makes its filters anew where the size of the pictures changes, say: they go on
  * where those before them ended. */
-static int open_kernel_file(AVFilterContext *ctx, int side)
+static int begin_blur_file(AVFilterContext *ctx, int side)
 {
     SelfBlindVSRContext *s = ctx->priv;
     int begun, ret;
-    KernelFile *file = find_kernel_file(s->kernel_file, &begun);
+    BlurFile *file = find_blur_file(s->kernel_file, &begun);
 
     if (!file)
         return AVERROR(ENOMEM);
@@ -380,40 +380,40 @@ static int open_kernel_file(AVFilterContext *ctx, int side)
         av_log(ctx, AV_LOG_ERROR, "kernel_file '%s' is being written by another filter\n", s->kernel_file);
         return AVERROR(EINVAL);
     }
-    if (begun && sbv_kernel_writer_append(&s->kernels, s->kernel_file, side, log_message, ctx) < 0) {
+    if (begun && sbv_kernel_writer_append(&s->blur_writer, s->kernel_file, side, log_message, ctx) < 0) {
         av_log(ctx, AV_LOG_WARNING, "kernel_file '%s' begins anew\n", s->kernel_file);
         begun = 0;
     }
-    if (!begun && (ret = sbv_kernel_writer_open(&s->kernels, s->kernel_file, side, log_message, ctx)) < 0)
+    if (!begun && (ret = sbv_kernel_writer_open(&s->blur_writer, s->kernel_file, side, log_message, ctx)) < 0)
         return averror(ret);
     file->busy = 1;
     s->file = file;
     return 0;
 }
 
-static int close_kernels(SelfBlindVSRContext *s)
+static int close_blur_file(SelfBlindVSRContext *s)
 {
-    const int ret = averror(sbv_kernel_writer_close(&s->kernels));
+    const int ret = averror(sbv_kernel_writer_close(&s->blur_writer));
 
-    ff_mutex_lock(&kernel_files_lock);
+    ff_mutex_lock(&blur_files_lock);
     if (s->file)
         s->file->busy = 0;
     s->file = NULL;
-    ff_mutex_unlock(&kernel_files_lock);
+    ff_mutex_unlock(&blur_files_lock);
     return ret;
 }
 
-static int open_kernels(AVFilterContext *ctx)
+static int open_blur_file(AVFilterContext *ctx)
 {
     SelfBlindVSRContext *s = ctx->priv;
     int ret;
 
-    close_kernels(s);
+    close_blur_file(s);
     if (!s->kernel_file)
         return 0;
-    ff_mutex_lock(&kernel_files_lock);
-    ret = open_kernel_file(ctx, s->blur_side ? s->blur_side : sbv_model(s->session)->kernel_size);
-    ff_mutex_unlock(&kernel_files_lock);
+    ff_mutex_lock(&blur_files_lock);
+    ret = begin_blur_file(ctx, s->blur_side ? s->blur_side : sbv_model(s->session)->kernel_size);
+    ff_mutex_unlock(&blur_files_lock);
     return ret;
 }
 
@@ -437,7 +437,7 @@ static av_cold void uninit(AVFilterContext *ctx)
 
     tell_lost(ctx);
     sbv_close(&s->session);
-    close_kernels(s);
+    close_blur_file(s);
     avfilter_graph_free(&s->scaler);
     av_frame_free(&s->next);
     while (s->held && av_fifo_read(s->held, &frame, 1) >= 0)
@@ -577,8 +577,8 @@ static int config_input(AVFilterLink *inlink)
     config = make_config(ctx, cuda ? SBV_BACKEND_CUDA : s->backend);
     if ((ret = sbv_open(&s->session, &config)) < 0)
         return averror(ret);
-    if (s->kernel_name) /* kernel_file must know its side */
-        sbv_scaler_kernel(s->kernel_name, sbv_model(s->session)->scale, sbv_model(s->session)->place, s->blur,
+    if (s->blur_scaler) /* kernel_file must know its side */
+        sbv_scaler_kernel(s->blur_scaler, sbv_model(s->session)->scale, sbv_model(s->session)->place, s->blur,
                           &s->blur_side);
     return 0;
 }
@@ -639,8 +639,8 @@ static int config_output(AVFilterLink *outlink)
         outlink->colorspace = color_space_of(guess_matrix(s->height));
 #endif
     tell_model(ctx);
-    check_kernel_place(ctx);
-    if ((ret = open_kernels(ctx)) < 0)
+    check_blur_place(ctx);
+    if ((ret = open_blur_file(ctx)) < 0)
         return ret;
     return s->device ? make_frames_context(outlink) : 0;
 }
@@ -1037,10 +1037,10 @@ static int tell_blur(SelfBlindVSRContext *s, AVFrame *out)
         set_metadata(out, "kernel_sigma_x", moments.sigma_x);
         set_metadata(out, "kernel_sigma_y", moments.sigma_y);
         set_metadata(out, "kernel_angle", moments.angle);
-        set_metadata(out, "kernel_center_x", moments.centre_x);
-        set_metadata(out, "kernel_center_y", moments.centre_y);
+        set_metadata(out, "kernel_center_x", moments.center_x);
+        set_metadata(out, "kernel_center_y", moments.center_y);
     }
-    return s->kernels && sbv_kernel_is_new(s->session) ? averror(sbv_kernel_writer_add(s->kernels, kernel)) : 0;
+    return s->blur_writer && sbv_kernel_is_new(s->session) ? averror(sbv_kernel_writer_add(s->blur_writer, kernel)) : 0;
 }
 
 /* Restores the frame of this tag and passes it on. The held frames before it are those that border=none drops. */
@@ -1123,7 +1123,7 @@ static int finish(AVFilterContext *ctx)
     if (s->status == AVERROR_EOF && s->sent && !s->returned)
         av_log(ctx, AV_LOG_WARNING, "No frame came out: border=none needs at least %d frames, there were %" PRId64 "\n",
                sbv_model(s->session)->sequence, s->sent);
-    if ((ret = wait_for_device(ctx)) < 0 || (ret = close_kernels(s)) < 0)
+    if ((ret = wait_for_device(ctx)) < 0 || (ret = close_blur_file(s)) < 0)
         return ret;
     ff_outlink_set_status(ctx->outputs[0], s->status, s->status_pts);
     return 0;

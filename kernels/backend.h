@@ -14,12 +14,12 @@
 
 typedef struct sbv_backend sbv_backend;
 
-/* The end of the network, in one pass: bilinear enlargement of the centre frame (as resize) plus the pixel shuffle of
+/* The end of the network, in one pass: bilinear enlargement of the center frame (as resize) plus the pixel shuffle of
  * what the collapsed tail gives, and colour out of the network (as colour_out), into a frame. */
 typedef struct sbv_picture_args {
     const sbv_stream *stream;
     sbv_map outputs; /* colours * factor * factor channels, floats, of the size of the input frames */
-    sbv_map rgb;     /* the centre frame, floats */
+    sbv_map rgb;     /* the center frame, floats */
     const sbv_frame *out;
     int factor;
 } sbv_picture_args;
@@ -47,10 +47,10 @@ struct sbv_backend {
     int (*upload)(sbv_backend *b, void *to, const void *from, size_t bytes);
     int (*download)(sbv_backend *b, void *to, const void *from, size_t bytes);
 
-    /* Bytes that the weights of a convolution take, and their packing from PyTorch's [out][in][kernel][kernel] into
+    /* Bytes that the weights of a convolution take, and their packing from PyTorch's [out][in][ksize][ksize] into
      * memory of the host, to be uploaded. */
-    size_t (*conv_bytes)(const sbv_backend *b, int out, int in, int kernel);
-    void (*pack_conv)(const sbv_backend *b, const float *raw, int out, int in, int kernel, void *packed);
+    size_t (*conv_bytes)(const sbv_backend *b, int out, int in, int ksize);
+    void (*pack_conv)(const sbv_backend *b, const float *raw, int out, int in, int ksize, void *packed);
 
     /* Operations between begin and end can be recorded, for
      *

@@ -3,7 +3,7 @@
  * a range of jobs [begin, end), nearly always output rows, so that a caller can spread it over threads; jobs never
  * write what another job of the same call reads, and no result depends on how the range was cut.
  *
- * The functions of kernels/c are the truth that other implementations are compared with (tests/ops/test_ops.c).
+ * The functions of kernels/reference are the truth that other implementations are compared with (tests/ops/test_ops.c).
  * None of them allocates, fails or keeps state; the caller has checked the parameters.
  *
  * This file is part of Self-Blind-VSR for FFmpeg. SPDX-License-Identifier: LGPL-2.1-or-later
@@ -45,13 +45,13 @@ static inline size_t sbv_sample_size(enum sbv_type type)
 #define SBV_RELU   0.0f
 #define SBV_LEAKY  0.1f
 
-/* In kernels/c output channels are packed in groups of this many, the last group filled with zeros. */
+/* In kernels/reference output channels are packed in groups of this many, the last group filled with zeros. */
 #define SBV_CONV_GROUP 8
 
 /* Scratch memory of the CPU's operations: kernels/cpu/scratch.h. */
 typedef struct sbv_scratch sbv_scratch;
 
-/* Convolution: out = activation(bias + weights * in) + residual, zeros outside the input. Square kernel. Computes the
+/* Convolution: out = activation(bias + weights * in) + residual, zeros outside the input. Computes the
  * output pixels x0 <= x < x1 of the rows y0 + begin .. y0 + end - 1. Jobs: rows.
  *
  * Maps of BF16 come with weights rounded to bfloat16. Where `split` says so the input, F32, is not rounded so coarsely
@@ -63,18 +63,18 @@ enum sbv_split { SBV_SPLIT_NONE, SBV_SPLIT_INPUT, SBV_SPLIT_BOTH };
 typedef struct sbv_conv_args {
     sbv_map in, out;
     sbv_map residual;     /* data NULL: none. May be `out` itself. F32 on the CPU. */
-    const void *weights;  /* on the CPU [group of output channels][kernel row][kernel column][input channel][output
+    const void *weights;  /* on the CPU [group of output channels][row][column][input channel][output
                              channel of the group], or as pack_conv of the table packs them; a device packs them in its
                              own way */
     const float *bias;    /* [output channels rounded up to a group] */
     const float *zeros;   /* at least in.c zeros: what a tap outside the input reads. Not used by devices. */
     sbv_scratch *scratch; /* of blocks of conv_scratch bytes, where the table asks for them */
-    int kernel, stride, dilation, padding;
+    int ksize, stride, dilation, padding; /* ksize: side of the square of taps */
     enum sbv_split split; /* the weights are packed for it. Where there is no BF16 it changes nothing. */
-    int winograd; /* 2 or 4, the side of its tiles: the weights are packed for it; kernel 3, stride, dilation and
-                     padding 1, maps of F32. 0: none. */
-    int shift;    /* its tiles begin at multiples of their side, less this */
-    float slope;  /* of the activation */
+    int winograd;         /* 2 or 4, the side of its tiles: the weights are packed for it; ksize 3, stride, dilation and
+                             padding 1, maps of F32. 0: none. */
+    int shift;            /* its tiles begin at multiples of their side, less this */
+    float slope;          /* of the activation */
     int x0, x1, y0;
 } sbv_conv_args;
 
@@ -86,10 +86,10 @@ typedef struct sbv_residual_block_args {
     sbv_conv_args first, second;
 } sbv_residual_block_args;
 
-/* Transposed convolution, kernel 4, stride 2, padding 1: out is twice as wide and high as in. Jobs: output rows. */
+/* Transposed convolution, ksize 4, stride 2, padding 1: out is twice as wide and high as in. Jobs: output rows. */
 typedef struct sbv_deconv_args {
     sbv_map in, out;
-    const float *weights; /* [kernel row][kernel column][output channel][input channel] */
+    const float *weights; /* [row][column][output channel][input channel] */
     const float *bias;    /* [output channel] */
 } sbv_deconv_args;
 
@@ -183,14 +183,14 @@ typedef struct sbv_difference_args {
     float weight[4]; /* of R, G, B; 0: as padding it could hold anything, and a device is given all of it */
 } sbv_difference_args;
 
-/* Blur and reduction, D: out(x, y) = sum over i, j of kernel[i * side + j] * in(factor * x + j - side / 2,
- * factor * y + i - side / 2), the picture continued by its edge; side is odd. So the kernel is anchored on the top-left
+/* Blur and reduction, D: out(x, y) = sum over i, j of blur[i * side + j] * in(factor * x + j - side / 2,
+ * factor * y + i - side / 2), the picture continued by its edge; side is odd. So the blur is anchored on the top-left
  * pixel of a block. Where `from` has data, out = from - that; it may be `out` itself. clamp: in is taken clamped to
  * [0, 1]. in is factor times as wide and high as out; floats, at most SBV_BLUR_CHANNELS channels. Jobs: rows of out. */
 #define SBV_BLUR_CHANNELS 3
 typedef struct sbv_blur_down_args {
     sbv_map in, out, from;
-    const float *kernel; /* [row][column] */
+    const float *blur; /* [row][column] */
     int side, factor, clamp;
 } sbv_blur_down_args;
 
@@ -198,7 +198,7 @@ typedef struct sbv_blur_down_args {
  * reads beyond the edges goes to the pixels there. Jobs: rows of out. */
 typedef struct sbv_blur_up_args {
     sbv_map in, out;
-    const float *kernel;
+    const float *blur;
     int side, factor;
 } sbv_blur_up_args;
 
@@ -272,9 +272,9 @@ typedef struct sbv_ops {
     size_t conv_scratch; /* bytes of scratch that a range of its convolution takes */
 
     /* Where its convolution has weights of its own layout instead of groups: their bytes, and packing from PyTorch's
-     * [out][in][kernel][kernel]. */
-    size_t (*conv_bytes)(int out, int in, int kernel, enum sbv_split split);
-    void (*pack_conv)(const float *raw, int out, int in, int kernel, enum sbv_split split, void *packed);
+     * [out][in][ksize][ksize]. */
+    size_t (*conv_bytes)(int out, int in, int ksize, enum sbv_split split);
+    void (*pack_conv)(const float *raw, int out, int in, int ksize, enum sbv_split split, void *packed);
 
     /* Where its convolution can take weights transformed for Winograd's way with tiles of so many pixels a side, which
      * has fewer products and is rounded more: their bytes, 0 where it is no faster, and packing from [out][in][3][3].

@@ -96,7 +96,7 @@ def ffmpegs() -> list[FFmpeg]:
 
 def tiny_tensors(scale: int, tail: float, seed: int = 1, features: int = 4) -> dict[str, np.ndarray]:
     """A whole network, narrow: a window of five frames, a pyramid of two levels. `tail` is the gain of the last layer:
-    with 0 what comes out is the bilinear enlargement of the centre frame."""
+    with 0 what comes out is the bilinear enlargement of the center frame."""
     rng = np.random.RandomState(seed)
     tensors: dict[str, np.ndarray] = {}
 
@@ -161,7 +161,7 @@ def kernel_tensors(side: int = 13, seed: int = 1, features: int = 4) -> dict[str
 class Models:
     """Model files for the tests."""
     random: Path   # random weights, times 4: a picture that depends on all five frames
-    plain: Path    # a tail of zeros, times 4: the bilinear enlargement of the centre frame
+    plain: Path    # a tail of zeros, times 4: the bilinear enlargement of the center frame
     tinted: Path   # as plain, with TINT added
     double: Path   # random weights, times 2
     topleft: Path  # as plain, but its metadata says that its samples sit at the top left

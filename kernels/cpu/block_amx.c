@@ -18,7 +18,7 @@
 #include "kernels/cpu/scratch.h"
 #include "kernels/samples.h"
 
-#define KERNEL      3
+#define KSIZE       3
 #define SUMS_FLOATS (2 * BLOCK_SUMS) /* of the scratch memory; the rest are the strips */
 
 /* Of both strips, and of the weights of both convolutions: with the rows of the input between its two uses they fit
@@ -42,7 +42,7 @@ struct column {
 
 static int is_plain(const sbv_conv_args *a)
 {
-    return a->kernel == KERNEL && a->stride == 1 && a->dilation == 1 && a->padding == 1 && !a->split && !a->x0 &&
+    return a->ksize == KSIZE && a->stride == 1 && a->dilation == 1 && a->padding == 1 && !a->split && !a->x0 &&
            a->x1 == a->out.w && !a->y0 && a->in.c <= CHUNK_TILES * STEP;
 }
 
@@ -50,8 +50,8 @@ int sbv_takes_residual_block_amx(const sbv_residual_block_args *a)
 {
     const sbv_conv_args *first = &a->first, *second = &a->second;
     const sbv_map *hidden = &first->out;
-    const size_t weights = sbv_conv_bytes_amx(hidden->c, first->in.c, KERNEL, SBV_SPLIT_NONE) +
-                           sbv_conv_bytes_amx(second->out.c, hidden->c, KERNEL, SBV_SPLIT_NONE);
+    const size_t weights = sbv_conv_bytes_amx(hidden->c, first->in.c, KSIZE, SBV_SPLIT_NONE) +
+                           sbv_conv_bytes_amx(second->out.c, hidden->c, KSIZE, SBV_SPLIT_NONE);
     return is_plain(first) && is_plain(second) && !first->residual.data && hidden->type == SBV_MAP_BF16 &&
            hidden->c % STEP == 0 && hidden->pixel == hidden->c && weights <= MOST_WEIGHTS;
 }
@@ -88,7 +88,7 @@ static int plan(struct both *b, const sbv_residual_block_args *a, int begin, int
     b->first.sums = b->first.row_sums = scratch;
     b->second.sums = b->second.row_sums = scratch + BLOCK_SUMS;
     b->first.strip = (uint16_t *)(scratch + SUMS_FLOATS);
-    b->second.strip = b->first.strip + KERNEL * b->first.row;
+    b->second.strip = b->first.strip + KSIZE * b->first.row;
     return width;
 }
 

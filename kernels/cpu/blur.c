@@ -1,10 +1,10 @@
 /*
  * Blur and reduction, its adjoint and what a descent along it adds up, vectorised. One source for every instruction
- * set, as the rest here. For dense maps of three colours, which pictures are; others, and kernels of an uncommon size,
- * are left to kernels/c.
+ * set, as the rest here. For dense maps of three colours, which pictures are; others, and blurs of an uncommon side,
+ * are left to kernels/reference.
  *
- * Down: the pixels of a kernel's row, with their colours, are neighbours in memory, and so are their products with the
- * row's weights, each repeated for every colour. They are added up row by row; the sums at every third place make a
+ * Down: the pixels of a row of the blur, with their colours, are neighbours in memory, and so are their products with
+ * the row's weights, each repeated for every colour. They are added up row by row; the sums at every third place make a
  * colour. Up: output pixels at one position in their blocks take the same weights, so that the products of a weight
  * with a row of the input belong to neighbours again. At the edges windows are copied to where they can be continued.
  *
@@ -82,6 +82,7 @@ SBV_INLINE void add_up(const struct windows *w, float weights[][WEIGHTS], int si
             sum[c] += values[j * COLOURS + c];
 }
 
+/* sbv_blur_down_sse2, sbv_blur_down_avx2, sbv_blur_down_avx512, sbv_blur_down_neon */
 void SBV_CPU_NAME(blur_down)(const sbv_blur_down_args *a, int begin, int end)
 {
     float weights[SIDE_MAX][WEIGHTS] = {{0}};
@@ -92,7 +93,7 @@ void SBV_CPU_NAME(blur_down)(const sbv_blur_down_args *a, int begin, int end)
     }
     for (int i = 0; i < a->side; i++)
         for (int j = 0; j < a->side * COLOURS; j++)
-            weights[i][j] = a->kernel[i * a->side + j / COLOURS];
+            weights[i][j] = a->blur[i * a->side + j / COLOURS];
     for (int y = begin; y < end; y++)
         for (int x = 0; x < a->out.w; x++) {
             const int start = x % PIXELS * a->factor * COLOURS;
@@ -120,7 +121,7 @@ static void cut(const sbv_blur_up_args *a, int row, int x, int count, float *pie
             memset(piece + i * COLOURS, 0, COLOURS * sizeof(float));
 }
 
-/* The rows of the kernel through which D reads row y of the picture for row v of the input: one, or at an edge some,
+/* The rows of the blur through which D reads row y of the picture for row v of the input: one, or at an edge some,
  * added up. Returns 0 if there are none. */
 static int weights_of(const sbv_blur_up_args *a, int y, int v, float weights[SIDE_MAX])
 {
@@ -130,7 +131,7 @@ static int weights_of(const sbv_blur_up_args *a, int y, int v, float weights[SID
         weights[j] = 0;
     for (int i = first; i <= last; i++)
         for (int j = 0; j < a->side; j++)
-            weights[j] += a->kernel[i * a->side + j];
+            weights[j] += a->blur[i * a->side + j];
     return first <= last;
 }
 
@@ -153,6 +154,7 @@ static void make_blocks(const sbv_blur_up_args *a, int x, int y, int reach, floa
     }
 }
 
+/* sbv_blur_up_sse2, sbv_blur_up_avx2, sbv_blur_up_avx512, sbv_blur_up_neon */
 void SBV_CPU_NAME(blur_up)(const sbv_blur_up_args *a, int begin, int end)
 {
     const int reach = (a->side / 2 + a->factor - 1) / a->factor; /* in samples of in */
@@ -199,6 +201,7 @@ static double squares(const float *in, int count)
     return sum;
 }
 
+/* sbv_sum_squares_sse2, sbv_sum_squares_avx2, sbv_sum_squares_avx512, sbv_sum_squares_neon */
 void SBV_CPU_NAME(sum_squares)(const sbv_sum_squares_args *a, int begin, int end)
 {
     const int count = a->in.w * COLOURS;
@@ -214,6 +217,7 @@ void SBV_CPU_NAME(sum_squares)(const sbv_sum_squares_args *a, int begin, int end
     }
 }
 
+/* sbv_advance_sse2, sbv_advance_avx2, sbv_advance_avx512, sbv_advance_neon */
 void SBV_CPU_NAME(advance)(const sbv_advance_args *a, int begin, int end)
 {
     const float factor = a->sign * *a->step;

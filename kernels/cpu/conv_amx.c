@@ -7,7 +7,7 @@
  * input is first packed into a strip of rows of its own, small enough for the L2 cache: bfloat16, channels filled up
  * with zeros to a multiple of 32, zeros where a tap would fall outside the image. So padding, types, offsets and
  * channel counts are dealt with once a sample and the tiles load aligned lines, `stride` pixels apart. The strip keeps
- * as many rows as the kernel has, and goes down the image.
+ * as many rows as the taps have, and goes down the image.
  *
  * A float that is split becomes the bfloat16 next to it and the one next to what that leaves, in tiles of their own; up
  * to 16 channels share one tile. Where inputs and weights are split, three products of tiles are added up: upper inputs
@@ -54,10 +54,10 @@ static struct division divide(int in, enum sbv_split split)
     return d;
 }
 
-size_t sbv_conv_bytes_amx(int out, int in, int kernel, enum sbv_split split)
+size_t sbv_conv_bytes_amx(int out, int in, int ksize, enum sbv_split split)
 {
     const struct division d = divide(in, split);
-    return (size_t)(kernel * kernel) * (size_t)(d.groups * d.weights) * (size_t)tiles_of(out) * TILE_SIZE *
+    return (size_t)(ksize * ksize) * (size_t)(d.groups * d.weights) * (size_t)tiles_of(out) * TILE_SIZE *
            sizeof(uint16_t);
 }
 
@@ -91,11 +91,11 @@ static void put_weight(const struct layer *l, uint16_t *packed, int o, int chann
     tile[channel % STEP / 2 * 2 * TILE + o % TILE * 2 + channel % 2] = value;
 }
 
-void sbv_pack_conv_amx(const float *raw, int out, int in, int kernel, enum sbv_split split, void *packed)
+void sbv_pack_conv_amx(const float *raw, int out, int in, int ksize, enum sbv_split split, void *packed)
 {
-    const struct layer l = {out, kernel * kernel, divide(in, split)};
+    const struct layer l = {out, ksize * ksize, divide(in, split)};
     const int upper = l.channels.weights - 1;
-    memset(packed, 0, sbv_conv_bytes_amx(out, in, kernel, split));
+    memset(packed, 0, sbv_conv_bytes_amx(out, in, ksize, split));
     for (int o = 0; o < out; o++)
         for (int i = 0; i < in; i++)
             for (int t = 0; t < l.taps; t++, raw++) {
@@ -218,7 +218,7 @@ static void pack_row(const struct conv *c, uint16_t *to, int iy, int ix, int chu
 static void pack_rows(struct conv *c, int x, int y, int chunk)
 {
     const sbv_conv_args *a = c->a;
-    for (int ky = 0; ky < a->kernel; ky++) {
+    for (int ky = 0; ky < a->ksize; ky++) {
         const int iy = y * a->stride - a->padding + ky * a->dilation, slot = sbv_amx_slot(a, iy);
         if (c->held[slot] != iy)
             pack_row(c, c->strip + slot * c->row, iy, x * a->stride - a->padding, chunk);
@@ -345,8 +345,8 @@ static inline __attribute__((always_inline)) void multiply(struct conv *c, const
         _tile_loadd(2, sums + 512, 64);
         _tile_loadd(3, sums + 768, 64);
     }
-    for (int ky = 0; ky < a->kernel; ky++)
-        for (int kx = 0; kx < a->kernel; kx++) {
+    for (int ky = 0; ky < a->ksize; ky++)
+        for (int kx = 0; kx < a->ksize; kx++) {
             const uint16_t *in = rows[ky] + kx * a->dilation * c->pixel;
             for (int g = 0; g < groups; g++, in += inputs * STEP, w += weights * half) {
                 load_inputs(in, next, pixels);
@@ -363,7 +363,7 @@ static inline __attribute__((always_inline)) void multiply(struct conv *c, const
             if (c->near)
                 continue;
             fetch_pixels(&c->ahead, c->fetched);
-            fetch_residual(a, coming, (ky * a->kernel + kx) * c->share, c->share);
+            fetch_residual(a, coming, (ky * a->ksize + kx) * c->share, c->share);
         }
     store_pixels(a, &c->block, BLOCK);
     _tile_stored(0, sums, 64);
@@ -378,13 +378,13 @@ static void compute_block(struct conv *c, int at, int x, int y, int pixels, int 
     const sbv_conv_args *a = c->a;
     const int first = chunk * c->channels.chunk, groups = chunk_groups(&c->channels, first);
     const int wide = pixels > TILE, pairs = (c->tiles + 1) / 2;
-    const uint16_t *rows[MAX_KERNEL];
-    for (int ky = 0; ky < a->kernel; ky++)
+    const uint16_t *rows[MAX_KSIZE];
+    for (int ky = 0; ky < a->ksize; ky++)
         rows[ky] = c->strip + sbv_amx_slot(a, y * a->stride - a->padding + ky * a->dilation) * c->row +
                    at * a->stride * c->pixel;
     for (int pair = 0; pair < pairs; pair++) {
         const uint16_t *w =
-            (const uint16_t *)a->weights + weights_at(&c->channels, a->kernel * a->kernel, c->tiles, first, pair);
+            (const uint16_t *)a->weights + weights_at(&c->channels, a->ksize * a->ksize, c->tiles, first, pair);
         float *sums = c->row_sums + (c->chunks > 1 ? (ptrdiff_t)(at / BLOCK * pairs + pair) * BLOCK_SUMS : 0);
         struct block coming = {.sums = sums, .x = x, .y = y, .first = pair * BLOCK};
         if (chunk == c->chunks - 1)
@@ -407,7 +407,7 @@ static void look_ahead(struct conv *c, int x, int y, int chunk)
 {
     const sbv_conv_args *a = c->a;
     const sbv_map *in = &a->in;
-    const int iy = (y + 1) * a->stride - a->padding + (a->kernel - 1) * a->dilation;
+    const int iy = (y + 1) * a->stride - a->padding + (a->ksize - 1) * a->dilation;
     const int ix = x * a->stride - a->padding, begin = ix > 0 ? ix : 0, end = smaller(in->w, ix + c->extent);
     const ptrdiff_t size = (ptrdiff_t)sbv_sample_size(in->type);
     const int most = c->channels.chunk * STEP, first = chunk * most;
@@ -420,7 +420,7 @@ static void look_ahead(struct conv *c, int x, int y, int chunk)
 
 void sbv_amx_forget(struct conv *c)
 {
-    for (int i = 0; i < MAX_KERNEL; i++)
+    for (int i = 0; i < MAX_KSIZE; i++)
         c->held[i] = NO_ROW;
 }
 
@@ -454,13 +454,13 @@ static void compute_columns(struct conv *c, int x, int begin, int end)
 size_t sbv_amx_lay_out(struct conv *c, int columns)
 {
     const sbv_conv_args *a = c->a;
-    const int taps = columns / BLOCK * ((c->tiles + 1) / 2) * a->kernel * a->kernel; /* of a row */
+    const int taps = columns / BLOCK * ((c->tiles + 1) / 2) * a->ksize * a->ksize; /* of a row */
     c->columns = columns;
-    c->extent = (columns - 1) * a->stride + (a->kernel - 1) * a->dilation + 1;
+    c->extent = (columns - 1) * a->stride + (a->ksize - 1) * a->dilation + 1;
     c->pixel = c->channels.chunk * c->channels.inputs * STEP;
     c->row = c->extent * c->pixel;
     c->fetched = (c->extent + taps - 1) / taps;
-    return (size_t)(a->kernel * c->row) * sizeof(uint16_t);
+    return (size_t)(a->ksize * c->row) * sizeof(uint16_t);
 }
 
 /* How many rows and columns are worked on at once: with one chunk whole rows as far as they fit, otherwise as many rows
@@ -471,7 +471,7 @@ void sbv_amx_plan(struct conv *c, const sbv_conv_args *a, int rows)
     int blocks = (width + BLOCK - 1) / BLOCK, most, strips;
     *c = (struct conv){.a = a, .channels = divide(a->in.c, a->split), .tiles = tiles_of(a->out.c), .rows = rows};
     c->chunks = (c->channels.groups + c->channels.chunk - 1) / c->channels.chunk;
-    c->share = (BLOCK + a->kernel * a->kernel - 1) / (a->kernel * a->kernel);
+    c->share = (BLOCK + a->ksize * a->ksize - 1) / (a->ksize * a->ksize);
     most = SUMS_BYTES / (pairs * BLOCK_SUMS * (int)sizeof(float)); /* blocks of pixels with room for their sums */
     if (c->chunks > 1) {
         c->rows = smaller(rows, most);

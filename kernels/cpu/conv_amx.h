@@ -17,7 +17,7 @@
 #define TILE_SIZE   512 /* bfloat16 values */
 #define BLOCK       32  /* pixels, and outputs, that are computed at once */
 #define BLOCK_SUMS  (BLOCK * BLOCK)
-#define MAX_KERNEL  7
+#define MAX_KSIZE   7
 #define SUMS_BYTES  (SBV_AMX_SCRATCH / 2) /* the rest of the scratch memory is the strip's */
 
 #define NO_ROW INT_MIN
@@ -51,22 +51,22 @@ struct conv {
     int extent;        /* input pixels that they need */
     int rows;          /* that are worked on at once, chunk after chunk */
     ptrdiff_t pixel, row;
-    uint16_t *strip;      /* [row, in turn][pixel][channel], of one chunk */
-    float *sums;          /* [row][block of pixels][pair of tiles of outputs][BLOCK_SUMS]; one block with one chunk */
-    float *row_sums;      /* of the row at hand */
-    ptrdiff_t sums_row;   /* from row to row */
-    int held[MAX_KERNEL]; /* which row of the input a row of the strip holds */
-    struct block block;   /* computed, not yet stored */
-    int share;            /* of its pixels that are stored with each tap */
-    int fetched;          /* pixels that are fetched ahead with each tap */
-    int near;             /* what it reads is in the L2 cache: nothing is fetched */
+    uint16_t *strip;     /* [row, in turn][pixel][channel], of one chunk */
+    float *sums;         /* [row][block of pixels][pair of tiles of outputs][BLOCK_SUMS]; one block with one chunk */
+    float *row_sums;     /* of the row at hand */
+    ptrdiff_t sums_row;  /* from row to row */
+    int held[MAX_KSIZE]; /* which row of the input a row of the strip holds */
+    struct block block;  /* computed, not yet stored */
+    int share;           /* of its pixels that are stored with each tap */
+    int fetched;         /* pixels that are fetched ahead with each tap */
+    int near;            /* what it reads is in the L2 cache: nothing is fetched */
     struct ahead ahead;
 };
 
 /* Where row iy of the input lies in the strip. */
 static inline int sbv_amx_slot(const sbv_conv_args *a, int iy)
 {
-    return (iy + a->padding) / a->dilation % a->kernel;
+    return (iy + a->padding) / a->dilation % a->ksize;
 }
 
 /* For `rows` rows, all columns. Neither strip nor sums have their memory yet. */

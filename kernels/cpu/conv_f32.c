@@ -5,7 +5,7 @@
  * A block of pixels by a few vectors of output channels stays in registers; each weight that is loaded serves all
  * pixels of the block, each input value all vectors. A tap that falls outside the image reads a row of zeros, which
  * treats padding, stride and dilation alike. Every tap is summed over the channels on its own before it is added, as
- * in kernels/reference/conv.c, whose results differ from these by the rounding of products alone. For kernels of 3x3
+ * in kernels/reference/conv.c, whose results differ from these by the rounding of products alone. For sides of 3
  * there is another way too: winograd.h.
  *
  * This file is part of Self-Blind-VSR for FFmpeg. SPDX-License-Identifier: LGPL-2.1-or-later
@@ -83,7 +83,7 @@ static inline void store(const sbv_conv_args *a, const vec *sum, int x, int y, i
 /* PIXELS pixels from (x, y) on, `vectors` vectors of output channels from group g on. */
 static inline __attribute__((always_inline)) void block(const sbv_conv_args *a, int x, int y, int g, int vectors)
 {
-    const ptrdiff_t tap_weights = (ptrdiff_t)a->in.c * SBV_LANES, taps = (ptrdiff_t)a->kernel * a->kernel;
+    const ptrdiff_t tap_weights = (ptrdiff_t)a->in.c * SBV_LANES, taps = (ptrdiff_t)a->ksize * a->ksize;
     const float *w = (const float *)a->weights + g * taps * tap_weights;
     const int pixels = a->x1 - x < PIXELS ? a->x1 - x : PIXELS;
     vec sum[PIXELS][VECTORS];
@@ -91,23 +91,26 @@ static inline __attribute__((always_inline)) void block(const sbv_conv_args *a, 
         for (int v = 0; v < vectors; v++)
             sum[i][v] = *(const vec *)(a->bias + (g + v) * SBV_LANES);
     for (int t = 0; t < taps; t++)
-        add_tap(sum, find_taps(a, x, y, t / a->kernel, t % a->kernel), w + t * tap_weights, taps * tap_weights, a->in.c,
+        add_tap(sum, find_taps(a, x, y, t / a->ksize, t % a->ksize), w + t * tap_weights, taps * tap_weights, a->in.c,
                 vectors);
     for (int i = 0; i < pixels; i++)
         for (int v = 0; v < vectors; v++)
             store(a, &sum[i][v], x + i, y, (g + v) * SBV_LANES);
 }
 
+/* sbv_winograd_bytes_sse2, sbv_winograd_bytes_avx2, sbv_winograd_bytes_avx512, sbv_winograd_bytes_neon */
 size_t SBV_CPU_NAME(winograd_bytes)(int out, int in, int side)
 {
     return (side == 4 ? SBV_CPU_NAME(winograd4_bytes) : SBV_CPU_NAME(winograd2_bytes))(out, in);
 }
 
+/* sbv_pack_winograd_sse2, sbv_pack_winograd_avx2, sbv_pack_winograd_avx512, sbv_pack_winograd_neon */
 void SBV_CPU_NAME(pack_winograd)(const float *raw, int out, int in, int side, void *packed)
 {
     (side == 4 ? SBV_CPU_NAME(pack_winograd4) : SBV_CPU_NAME(pack_winograd2))(raw, out, in, packed);
 }
 
+/* sbv_conv_sse2, sbv_conv_avx2, sbv_conv_avx512, sbv_conv_neon */
 void SBV_CPU_NAME(conv)(const sbv_conv_args *a, int begin, int end)
 {
     const int groups = (a->out.c + SBV_LANES - 1) / SBV_LANES;

@@ -1,6 +1,6 @@
 /*
  * Convolution in fp32 by Winograd's minimal filtering, F(2x2, 3x3) of Lavin and Gray, "Fast algorithms for
- * convolutional neural networks", CVPR 2016: kernel 3, stride 1, dilation 1. A tile of 2x2 output pixels is made of 4x4
+ * convolutional neural networks", CVPR 2016: ksize 3, stride 1, dilation 1. A tile of 2x2 output pixels is made of 4x4
  * input pixels d as A'((G g G') . (B'd B))A, with 16 products for each pair of channels where the direct way has 36:
  *
  *     B' = 1  0 -1  0     G = 1    0    0      A' = 1  1  1  0
@@ -15,7 +15,10 @@
  */
 #include "kernels/cpu/vec.h"
 
-#define OUT            2
+#define OUT 2
+/* sbv_conv_winograd2_sse2, sbv_conv_winograd2_avx2, sbv_conv_winograd2_avx512, sbv_conv_winograd2_neon,
+ * sbv_pack_winograd2_sse2, sbv_pack_winograd2_avx2, sbv_pack_winograd2_avx512, sbv_pack_winograd2_neon,
+ * sbv_winograd2_bytes_sse2, sbv_winograd2_bytes_avx2, sbv_winograd2_bytes_avx512, sbv_winograd2_bytes_neon */
 #define CONV_WINOGRAD  SBV_CPU_NAME(conv_winograd2)
 #define PACK_WINOGRAD  SBV_CPU_NAME(pack_winograd2)
 #define WINOGRAD_BYTES SBV_CPU_NAME(winograd2_bytes)

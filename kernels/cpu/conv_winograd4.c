@@ -19,7 +19,10 @@
  */
 #include "kernels/cpu/vec.h"
 
-#define OUT            4
+#define OUT 4
+/* sbv_conv_winograd4_sse2, sbv_conv_winograd4_avx2, sbv_conv_winograd4_avx512, sbv_conv_winograd4_neon,
+ * sbv_pack_winograd4_sse2, sbv_pack_winograd4_avx2, sbv_pack_winograd4_avx512, sbv_pack_winograd4_neon,
+ * sbv_winograd4_bytes_sse2, sbv_winograd4_bytes_avx2, sbv_winograd4_bytes_avx512, sbv_winograd4_bytes_neon */
 #define CONV_WINOGRAD  SBV_CPU_NAME(conv_winograd4)
 #define PACK_WINOGRAD  SBV_CPU_NAME(pack_winograd4)
 #define WINOGRAD_BYTES SBV_CPU_NAME(winograd4_bytes)

@@ -29,6 +29,7 @@ SBV_INLINE void copy(const sbv_copy_args *a, int y, enum sbv_type in_type, enum 
     }
 }
 
+/* sbv_copy_sse2, sbv_copy_avx2, sbv_copy_avx512, sbv_copy_neon */
 void SBV_CPU_NAME(copy)(const sbv_copy_args *a, int begin, int end)
 {
     for (int y = begin; y < end; y++) {

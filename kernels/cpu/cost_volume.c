@@ -137,6 +137,7 @@ SBV_INLINE void meet(const sbv_cost_args *a, int x0, int row, int first_y, int l
         put(a, x0, y, row - y, sum[y - top]);
 }
 
+/* sbv_cost_volume_sse2, sbv_cost_volume_avx2, sbv_cost_volume_avx512, sbv_cost_volume_neon */
 void SBV_CPU_NAME(cost_volume)(const sbv_cost_args *a, int begin, int end)
 {
     for (int x0 = 0; x0 < a->first.w; x0 += PIXELS)

@@ -1,5 +1,5 @@
 /*
- * Vectorised operations for the CPU, over the same maps as the plain C ones of kernels/c, which they are tested
+ * Vectorised operations for the CPU, over the same maps as the plain C ones of kernels/reference, which they are tested
  * against. The instruction set is chosen at run time.
  *
  * This file is part of Self-Blind-VSR for FFmpeg. SPDX-License-Identifier: LGPL-2.1-or-later
@@ -30,7 +30,7 @@ void sbv_ops_init_isa(sbv_ops *ops, enum sbv_isa isa);
 #define SBV_JOIN(a, b)     SBV_JOIN_(a, b)
 #define SBV_CPU_NAME(name) SBV_JOIN(sbv_##name##_, SBV_ISA)
 
-/* The operations that there are for every instruction set; the others are those of kernels/c. */
+/* The operations that there are for every instruction set; the others are those of kernels/reference. */
 #define SBV_CPU_OPS(OP, isa)                                                                                           \
     OP(conv, sbv_conv_args, isa)                                                                                       \
     OP(deconv, sbv_deconv_args, isa)                                                                                   \
@@ -76,8 +76,8 @@ SBV_WINOGRADS(neon)
 /* Convolution by AMX: maps of BF16 or F32, the latter rounded unless args.split says otherwise. */
 #define SBV_AMX_SCRATCH (1 << 20) /* bytes: what fits into the L2 cache beside the weights */
 void sbv_conv_amx(const sbv_conv_args *a, int begin, int end);
-size_t sbv_conv_bytes_amx(int out, int in, int kernel, enum sbv_split split);
-void sbv_pack_conv_amx(const float *raw, int out, int in, int kernel, enum sbv_split split, void *packed);
+size_t sbv_conv_bytes_amx(int out, int in, int ksize, enum sbv_split split);
+void sbv_pack_conv_amx(const float *raw, int out, int in, int ksize, enum sbv_split split, void *packed);
 
 /* Both convolutions of a residual block: 3x3, inputs not split, a hidden map of BF16 whose channels are a multiple of
  * 32 and dense. */

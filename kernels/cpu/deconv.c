@@ -1,10 +1,10 @@
 /*
- * Transposed convolution (kernel 4, stride 2), vectorised over input channels: its outputs are few, its inputs many.
+ * Transposed convolution (ksize 4, stride 2), vectorised over input channels: its outputs are few, its inputs many.
  *
- * Output row y takes two input rows, each with one row of the kernel. Along a row, input pixel i reaches the output
- * columns 2i - 1 .. 2i + 2, through the four kernel columns; so the sums of pixel i, one for each kernel column and
+ * Output row y takes two input rows, each with one row of the taps. Along a row, input pixel i reaches the output
+ * columns 2i - 1 .. 2i + 2, through the four columns of taps; so the sums of pixel i, one for each column of taps and
  * output channel, are made at once from one pass over its channels, and an output column is what two neighbours give:
- * 2i from kernel column 1 of pixel i and 3 of pixel i - 1, 2i + 1 from column 2 of pixel i and 0 of pixel i + 1.
+ * 2i from column 1 of pixel i and 3 of pixel i - 1, 2i + 1 from column 2 of pixel i and 0 of pixel i + 1.
  *
  * This file is part of Self-Blind-VSR for FFmpeg. SPDX-License-Identifier: LGPL-2.1-or-later
  */
@@ -127,6 +127,7 @@ SBV_INLINE void deconv(const sbv_deconv_args *a, int y, int o, enum sbv_type typ
     put(a, y, a->in.w, o, left, nothing);
 }
 
+/* sbv_deconv_sse2, sbv_deconv_avx2, sbv_deconv_avx512, sbv_deconv_neon */
 void SBV_CPU_NAME(deconv)(const sbv_deconv_args *a, int begin, int end)
 {
     for (int y = begin; y < end; y++)

@@ -33,6 +33,7 @@ SBV_INLINE void add_row(const sbv_attention_args *a, int y, int first, int count
     }
 }
 
+/* sbv_attention_sse2, sbv_attention_avx2, sbv_attention_avx512, sbv_attention_neon */
 void SBV_CPU_NAME(attention)(const sbv_attention_args *a, int begin, int end)
 {
     float gate[CHUNK];

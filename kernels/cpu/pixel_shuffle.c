@@ -23,6 +23,7 @@ SBV_INLINE void shuffle(const sbv_shuffle_args *a, int y, int s, int add)
     }
 }
 
+/* sbv_pixel_shuffle_sse2, sbv_pixel_shuffle_avx2, sbv_pixel_shuffle_avx512, sbv_pixel_shuffle_neon */
 void SBV_CPU_NAME(pixel_shuffle)(const sbv_shuffle_args *a, int begin, int end)
 {
     const int known = a->out.c == COLOURS && a->out.pixel == COLOURS && a->out.w % a->factor == 0;

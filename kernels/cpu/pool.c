@@ -45,6 +45,7 @@ SBV_INLINE void average(const sbv_map *in, struct bin bin, int c, int count, enu
         mean[i] = (float)(total[i] / pixels);
 }
 
+/* sbv_adaptive_pool_sse2, sbv_adaptive_pool_avx2, sbv_adaptive_pool_avx512, sbv_adaptive_pool_neon */
 void SBV_CPU_NAME(adaptive_pool)(const sbv_pool_args *a, int begin, int end)
 {
     for (int y = begin; y < end; y++)

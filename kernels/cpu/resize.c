@@ -139,6 +139,7 @@ SBV_INLINE void resize_piece(const sbv_resize_args *a, int x, int count, int beg
         resize(a, x, count, begin, end, channels);
 }
 
+/* sbv_resize_sse2, sbv_resize_avx2, sbv_resize_avx512, sbv_resize_neon */
 void SBV_CPU_NAME(resize)(const sbv_resize_args *a, int begin, int end)
 {
     if (a->in.w > a->full_w) { /* not this network's; not common */

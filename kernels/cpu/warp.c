@@ -60,6 +60,7 @@ SBV_INLINE void warp(const sbv_warp_args *a, int y, enum sbv_type in_type, enum 
     }
 }
 
+/* sbv_warp_sse2, sbv_warp_avx2, sbv_warp_avx512, sbv_warp_neon */
 void SBV_CPU_NAME(warp)(const sbv_warp_args *a, int begin, int end)
 {
     const int types = (a->in.type == SBV_MAP_BF16) * 2 + (a->out.type == SBV_MAP_BF16);

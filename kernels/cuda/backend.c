@@ -77,14 +77,14 @@ static int cuda_download(sbv_backend *b, void *to, const void *from, size_t byte
     return cuda_wait(b);
 }
 
-static size_t cuda_conv_bytes(const sbv_backend *b, int out, int in, int kernel)
+static size_t cuda_conv_bytes(const sbv_backend *b, int out, int in, int ksize)
 {
-    return sbv_cuda_conv_bytes(b->type, out, in, kernel);
+    return sbv_cuda_conv_bytes(b->type, out, in, ksize);
 }
 
-static void cuda_pack_conv(const sbv_backend *b, const float *raw, int out, int in, int kernel, void *packed)
+static void cuda_pack_conv(const sbv_backend *b, const float *raw, int out, int in, int ksize, void *packed)
 {
-    sbv_cuda_pack_conv(b->type, raw, out, in, kernel, packed);
+    sbv_cuda_pack_conv(b->type, raw, out, in, ksize, packed);
 }
 
 static int cuda_describe(sbv_backend *b, const sbv_stream *stream, int scale)

@@ -1,5 +1,5 @@
 /*
- * Blur and reduction through a kernel, their adjoint, and the arithmetic of a descent along it, on the device. The
+ * Blur and reduction, their adjoint, and the arithmetic of a descent along it, on the device. The
  * formulas are those of kernels/reference/blur.c. Sums of squares are added up in one order, so that results do not
  * vary.
  *
@@ -19,7 +19,7 @@ __device__ __forceinline__ int clamped(int at, int size)
     return max(0, min(at, size - 1));
 }
 
-/* The entries first .. last - 1 of the kernel, along one axis, through which D reads pixel `at` of `size` for its
+/* The entries first .. last - 1 of the blur, along one axis, through which D reads pixel `at` of `size` for its
  * sample. */
 __device__ __forceinline__ void taps(const sbv_blur_up_args &a, int at, int size, int sample, int *first, int *last)
 {
@@ -51,7 +51,7 @@ KERNEL(LAUNCH_BOUNDS(SBV_IMAGE_THREADS, 4) sbv_blur_down, const sbv_blur_down_ar
             static_cast<const float *>(a.in.data) + sample_offset(a.in, 0, clamped(a.factor * y + i - half, a.in.h));
         for (int j = 0; j < a.side; j++) {
             const float *in = row + clamped(a.factor * x + j - half, a.in.w) * a.in.pixel;
-            const float weight = a.kernel[i * a.side + j];
+            const float weight = a.blur[i * a.side + j];
 #pragma unroll
             for (int c = 0; c < CHANNELS; c++)
                 if (c < a.in.c)
@@ -85,7 +85,7 @@ KERNEL(LAUNCH_BOUNDS(SBV_IMAGE_THREADS, 4) sbv_blur_up, const sbv_blur_up_args a
             taps(a, x, a.out.w, u, &left, &right);
             for (int i = top; i < bottom; i++)
                 for (int j = left; j < right; j++)
-                    weight += a.kernel[i * a.side + j];
+                    weight += a.blur[i * a.side + j];
 #pragma unroll
             for (int c = 0; c < CHANNELS; c++)
                 if (c < a.in.c)

@@ -111,12 +111,12 @@ template <int FACTOR> struct enlarged_pixels {
 
     static constexpr int SOURCES = GROUP / FACTOR; /* input pixels under a group of the picture's */
 
-    /* How far pixel `phase` of the FACTOR that an input pixel becomes lies right of (below) the centre of the input
+    /* How far pixel `phase` of the FACTOR that an input pixel becomes lies right of (below) the center of the input
      * pixel left of (above) it. */
     static __device__ __forceinline__ float fraction(int phase)
     {
-        const float centre = product(static_cast<float>(phase) + 0.5f, 1.0f / FACTOR);
-        return phase < FACTOR / 2 ? centre + 0.5f : centre - 0.5f;
+        const float center = product(static_cast<float>(phase) + 0.5f, 1.0f / FACTOR);
+        return phase < FACTOR / 2 ? center + 0.5f : center - 0.5f;
     }
 
     __device__ __forceinline__ void enlarge(group_rgb &rgb, int x, int y) const
@@ -285,7 +285,7 @@ struct differences {
 };
 
 /* Filters a tile's colour differences to COUNT neighbouring chroma samples from (x, y) on, and writes them. The
- * vertical filter comes first, as in kernels/c. */
+ * vertical filter comes first, as in kernels/reference. */
 template <int COUNT>
 __device__ __forceinline__ void write_chroma(const sbv_colour_out_params &p, const differences &d, int x0, int y0,
                                              int x, int y)

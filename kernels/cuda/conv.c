@@ -65,8 +65,8 @@ static int has_halo(enum sbv_mma_tile tile)
 /* Whether the inputs of a tile fit, and there are so many taps and channels that its pipeline works. */
 static int suits_halo(const sbv_conv_args *a)
 {
-    return sbv_map_is_half(&a->in) && a->stride == 1 && a->kernel > 1 &&
-           (a->kernel - 1) * a->dilation <= SBV_MMA_HALO && sbv_cuda_packed_inputs(a->in.c) >= SBV_MMA_CHANNELS;
+    return sbv_map_is_half(&a->in) && a->stride == 1 && a->ksize > 1 && (a->ksize - 1) * a->dilation <= SBV_MMA_HALO &&
+           sbv_cuda_packed_inputs(a->in.c) >= SBV_MMA_CHANNELS;
 }
 
 static int64_t count_tiles(const sbv_conv_args *a, int rows, enum sbv_mma_tile tile)

@@ -41,7 +41,7 @@ static int round_up(int value, int to)
 
 static tile make_tile(const sbv_conv_args *a, int w, int h)
 {
-    tile t = {.w = w, .h = h, .span = (a->kernel - 1) * a->dilation + 1};
+    tile t = {.w = w, .h = h, .span = (a->ksize - 1) * a->dilation + 1};
     t.padded_w = (w - 1) * a->stride + t.span;
     t.padded_h = (h - 1) * a->stride + t.span;
     t.pitch = a->stride == 1 ? t.padded_w : w;
@@ -163,9 +163,9 @@ static cublasStatus_t multiply(sbv_cuda *c, const sbv_conv_args *a, const tile *
     const int products = a->stride == 1 ? 1 : t->h;
     const long long padded_row = (long long)t->padded_w * t->in_channels;
     const float one = 1, zero = 0;
-    for (int ky = 0; ky < a->kernel; ky++)
-        for (int kx = 0; kx < a->kernel; kx++) {
-            const int tap = ky * a->kernel + kx;
+    for (int ky = 0; ky < a->ksize; ky++)
+        for (int kx = 0; kx < a->ksize; kx++) {
+            const int tap = ky * a->ksize + kx;
             const uint16_t *weights = (const uint16_t *)a->weights + (ptrdiff_t)tap * out_packed * in_packed;
             const uint16_t *shifted = padded + ky * a->dilation * padded_row + kx * a->dilation * t->in_channels;
             cublasStatus_t status = library->cublasGemmStridedBatchedEx(

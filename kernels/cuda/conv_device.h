@@ -48,15 +48,15 @@ struct TapCursor {
     int kx, ky, channel;
 
     /* `taps` taps on, at most as many as there are in a row; behind the last one the next chunk begins. */
-    __device__ __forceinline__ void advance(int taps, int kernel, int chunk)
+    __device__ __forceinline__ void advance(int taps, int ksize, int chunk)
     {
         kx += taps;
-        while (kx >= kernel) {
-            kx -= kernel;
+        while (kx >= ksize) {
+            kx -= ksize;
             ky++;
         }
-        if (ky >= kernel) {
-            ky -= kernel;
+        if (ky >= ksize) {
+            ky -= ksize;
             channel += chunk;
         }
     }

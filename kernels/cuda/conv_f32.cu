@@ -47,7 +47,7 @@ struct Loader {
         const int ok = inside && at_x >= 0 && at_x < a.in.w && at_y >= 0 && at_y < a.in.h;
         const int64_t from = sample_offset(a.in, at_x, at_y) + channel;
         const float *weights = static_cast<const float *>(a.weights) +
-                               ((int64_t)(tap.ky * a.kernel + tap.kx) * p.out_packed + output) * p.in_packed + channel;
+                               ((int64_t)(tap.ky * a.ksize + tap.kx) * p.out_packed + output) * p.in_packed + channel;
 #pragma unroll
         for (int i = 0; i < QUAD; i++) {
             f.in[i] = ok && channel + i < a.in.c ? load_sample(a.in, from + i) : 0;
@@ -110,7 +110,7 @@ KERNEL(LAUNCH_BOUNDS(SBV_CONV_F32_THREADS, 2) sbv_conv_f32, const sbv_conv_cuda_
     const int thread = (int)threadIdx.x, row = thread / 16 * QUAD, column = thread % 16 * QUAD;
     const int64_t pixel = (int64_t)blockIdx.x * PIXELS;
     const int output = (int)blockIdx.y * OUTPUTS;
-    const int kernel = p.conv.kernel, steps = (p.conv.in.c + CHANNELS - 1) / CHANNELS * kernel * kernel;
+    const int ksize = p.conv.ksize, steps = (p.conv.in.c + CHANNELS - 1) / CHANNELS * ksize * ksize;
     float sum[QUAD][QUAD] = {};
     TapCursor tap = {0, 0, 0};
     Loader loader;
@@ -123,7 +123,7 @@ KERNEL(LAUNCH_BOUNDS(SBV_CONV_F32_THREADS, 2) sbv_conv_f32, const sbv_conv_cuda_
     for (int step = 0; step < steps; step++) {
         const int now = (step & 1) * BUFFER, next = BUFFER - now, more = step + 1 < steps;
         if (more) {
-            tap.advance(1, kernel, CHANNELS);
+            tap.advance(1, ksize, CHANNELS);
             loader.load(factors, p, tap);
         }
         multiply(sum, in + now + row, weights + now + column);

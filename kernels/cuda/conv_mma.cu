@@ -65,7 +65,7 @@ template <class T>
 __device__ __forceinline__ void load_weights(__half *stage, const sbv_conv_cuda_args &p, const TapCursor &tap,
                                              int first_output, int thread)
 {
-    const int unit = thread % UNITS, tap_index = tap.ky * p.conv.kernel + tap.kx;
+    const int unit = thread % UNITS, tap_index = tap.ky * p.conv.ksize + tap.kx;
     const __half *weights = static_cast<const __half *>(p.conv.weights);
 #pragma unroll
     for (int i = 0; i < T::OUTPUTS * UNITS; i += T::THREADS) {
@@ -84,7 +84,7 @@ __device__ __forceinline__ void load_slab(__half *slab, const sbv_conv_cuda_args
                                           int thread)
 {
     const sbv_map &in = p.conv.in;
-    const int size = TILE + (p.conv.kernel - 1) * p.conv.dilation;
+    const int size = TILE + (p.conv.ksize - 1) * p.conv.dilation;
     const int unit = thread % UNITS, channel = chunk + unit * UNIT;
     const __half *base = static_cast<const __half *>(in.data);
     for (int row = thread / UNITS; row < size * SLAB_WIDTH; row += T::THREADS / UNITS) {
@@ -283,7 +283,7 @@ template <class T> __device__ __forceinline__ void convolve_halo(const sbv_conv_
     const int first_row = warp % T::WARPS_M * T::TILES_M, first_column = warp / T::WARPS_M * T::TILES_N * 8;
     const int tile = (int)blockIdx.x / p.tiles_out, first_output = (int)blockIdx.x % p.tiles_out * T::OUTPUTS;
     const int x0 = a.x0 + tile % p.tiles_x * TILE, y0 = a.y0 + tile / p.tiles_x * TILE;
-    const int steps = (a.in.c + CHANNELS - 1) / CHANNELS * a.kernel * a.kernel;
+    const int steps = (a.in.c + CHANNELS - 1) / CHANNELS * a.ksize * a.ksize;
     const int b = unit_at(first_column + output_row(lane), output_unit(lane));
     TapCursor ahead = {0, 0, thread % UNITS * UNIT}, now = {0, 0, 0};
     float sum[T::TILES_M][T::TILES_N][4] = {};
@@ -294,7 +294,7 @@ template <class T> __device__ __forceinline__ void convolve_halo(const sbv_conv_
     for (int step = 0; step < STAGES - 1; step++) {
         load_weights<T>(stages + step * STAGE, p, ahead, first_output, thread);
         cp_async_commit();
-        ahead.advance(1, a.kernel, CHANNELS);
+        ahead.advance(1, a.ksize, CHANNELS);
     }
     for (int step = 0; step < steps; step++) {
         cp_async_wait<STAGES - 2>();
@@ -309,8 +309,8 @@ template <class T> __device__ __forceinline__ void convolve_halo(const sbv_conv_
         const int pixel = (first_row + now.ky * a.dilation) * SLAB_WIDTH + pixel_row(lane) + now.kx * a.dilation;
         multiply<T, SLAB_WIDTH>(sum, slabs + chunk % 2 * SLAB, unit_at(pixel, pixel_unit(lane)),
                                 stages + step % STAGES * STAGE, b);
-        ahead.advance(1, a.kernel, CHANNELS);
-        now.advance(1, a.kernel, CHANNELS);
+        ahead.advance(1, a.ksize, CHANNELS);
+        now.advance(1, a.ksize, CHANNELS);
     }
     const auto place = [&](int row, int &x, int &y) {
         x = x0 + row % TILE;
@@ -335,20 +335,20 @@ template <class T, bool WIDE> __device__ __forceinline__ void convolve_gather(co
     const int outputs = unit_at(first_column + output_row(lane), output_unit(lane));
     /* Where there are 16 input channels or fewer, a stage is two taps. */
     const int taps = p.in_packed < CHANNELS ? 2 : 1;
-    const int steps = (a.in.c + CHANNELS - 1) / CHANNELS * ((a.kernel * a.kernel + taps - 1) / taps);
+    const int steps = (a.in.c + CHANNELS - 1) / CHANNELS * ((a.ksize * a.ksize + taps - 1) / taps);
     float sum[T::TILES_M][T::TILES_N][4] = {};
     TapCursor ahead = {0, 0, taps == 2 ? unit % 2 * UNIT : unit * UNIT};
     Gather<T, WIDE> gather;
 
     gather.locate(p, first_pixel, thread);
-    ahead.advance(taps == 2 ? unit / 2 : 0, a.kernel, CHANNELS);
+    ahead.advance(taps == 2 ? unit / 2 : 0, a.ksize, CHANNELS);
     for (int step = 0; step < STAGES - 1; step++) {
         if (step < steps) {
             gather.load(inputs + step * PIXEL_STAGE, p, ahead, thread);
             load_weights<T>(weights + step * OUTPUT_STAGE, p, ahead, first_output, thread);
         }
         cp_async_commit();
-        ahead.advance(taps, a.kernel, CHANNELS);
+        ahead.advance(taps, a.ksize, CHANNELS);
     }
     for (int step = 0; step < steps; step++) {
         cp_async_wait<STAGES - 2>();
@@ -359,7 +359,7 @@ template <class T, bool WIDE> __device__ __forceinline__ void convolve_gather(co
             load_weights<T>(weights + next * OUTPUT_STAGE, p, ahead, first_output, thread);
         }
         cp_async_commit();
-        ahead.advance(taps, a.kernel, CHANNELS);
+        ahead.advance(taps, a.ksize, CHANNELS);
         multiply<T, 16>(sum, inputs + step % STAGES * PIXEL_STAGE, pixels, weights + step % STAGES * OUTPUT_STAGE,
                         outputs);
     }
@@ -413,12 +413,12 @@ __device__ __forceinline__ void store_parts(float *part, const float (&sum)[T::T
 }
 
 /* Taps are the outer loop and channels the inner one; `channels` is rounded up to 16, the part of a warp. */
-__device__ __forceinline__ void advance_channels(TapCursor &at, int count, int channels, int kernel)
+__device__ __forceinline__ void advance_channels(TapCursor &at, int count, int channels, int ksize)
 {
     at.channel += count;
     while (at.channel >= channels) {
         at.channel -= channels;
-        if (++at.kx == kernel) {
+        if (++at.kx == ksize) {
             at.kx = 0;
             at.ky++;
         }
@@ -450,14 +450,14 @@ struct SplitLoader {
     {
         const sbv_conv_args &a = p.conv;
         const __half *base = static_cast<const __half *>(a.in.data), *weights = static_cast<const __half *>(a.weights);
-        const bool more = tap.ky < a.kernel;
+        const bool more = tap.ky < a.ksize;
 #pragma unroll
         for (int i = 0; i < COUNT; i++) {
             const int row = i * ROWS + thread / UNITS, output = first_output + row;
             const int at_x = x[i] + tap.kx * a.dilation, at_y = y[i] + tap.ky * a.dilation;
             const bool ok = more && at_x >= 0 && at_x < a.in.w && at_y >= 0 && at_y < a.in.h && tap.channel < a.in.c;
             const int64_t from =
-                ((int64_t)(tap.ky * a.kernel + tap.kx) * p.out_packed + output) * p.in_packed + tap.channel;
+                ((int64_t)(tap.ky * a.ksize + tap.kx) * p.out_packed + output) * p.in_packed + tap.channel;
             cp_async16(inputs + long_unit_at(row, thread % UNITS), ok ? in_pixel(a.in, at_x, at_y) + tap.channel : base,
                        ok);
             cp_async16(outputs + long_unit_at(row, thread % UNITS), more ? weights + from : weights, more);
@@ -477,17 +477,17 @@ __device__ __forceinline__ void convolve_split(const sbv_conv_cuda_args &p)
     const int64_t first_pixel = (int64_t)(blockIdx.x / (unsigned)p.tiles_out) * SIZE;
     const int first_output = (int)(blockIdx.x % (unsigned)p.tiles_out) * SIZE;
     const int channels = (a.in.c + 15) / 16 * 16;
-    const int steps = (channels * a.kernel * a.kernel + SBV_MMA_SPLIT_CHANNELS - 1) / SBV_MMA_SPLIT_CHANNELS;
+    const int steps = (channels * a.ksize * a.ksize + SBV_MMA_SPLIT_CHANNELS - 1) / SBV_MMA_SPLIT_CHANNELS;
     float sum[T::TILES_M][T::TILES_N][4] = {};
     TapCursor ahead = {0, 0, 0};
     SplitLoader loader;
 
     loader.locate(p, first_pixel, thread);
-    advance_channels(ahead, thread % SplitLoader::UNITS * UNIT, channels, a.kernel);
+    advance_channels(ahead, thread % SplitLoader::UNITS * UNIT, channels, a.ksize);
     for (int step = 0; step < STAGES - 1; step++) {
         loader.load(inputs + step * STAGE, weights + step * STAGE, p, ahead, first_output, thread);
         cp_async_commit();
-        advance_channels(ahead, SBV_MMA_SPLIT_CHANNELS, channels, a.kernel);
+        advance_channels(ahead, SBV_MMA_SPLIT_CHANNELS, channels, a.ksize);
     }
     for (int step = 0; step < steps; step++) {
         cp_async_wait<STAGES - 2>();
@@ -495,7 +495,7 @@ __device__ __forceinline__ void convolve_split(const sbv_conv_cuda_args &p)
         const int next = (step + STAGES - 1) % STAGES * STAGE;
         loader.load(inputs + next, weights + next, p, ahead, first_output, thread);
         cp_async_commit();
-        advance_channels(ahead, SBV_MMA_SPLIT_CHANNELS, channels, a.kernel);
+        advance_channels(ahead, SBV_MMA_SPLIT_CHANNELS, channels, a.ksize);
         multiply_split<T>(sum, inputs + step % STAGES * STAGE, weights + step % STAGES * STAGE, warp * 2, lane);
     }
     /* The stages become room for the sums of the warps. */

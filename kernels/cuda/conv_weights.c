@@ -42,19 +42,19 @@ static uint16_t to_half(float value)
     return (uint16_t)(sign | (bits - 0x38000000) >> 13);
 }
 
-size_t sbv_cuda_conv_bytes(enum sbv_type type, int out, int in, int kernel)
+size_t sbv_cuda_conv_bytes(enum sbv_type type, int out, int in, int ksize)
 {
-    return (size_t)kernel * (size_t)kernel * (size_t)sbv_cuda_packed_outputs(out) * (size_t)sbv_cuda_packed_inputs(in) *
+    return (size_t)ksize * (size_t)ksize * (size_t)sbv_cuda_packed_outputs(out) * (size_t)sbv_cuda_packed_inputs(in) *
            sbv_sample_size(type);
 }
 
-void sbv_cuda_pack_conv(enum sbv_type type, const float *raw, int out, int in, int kernel, void *packed)
+void sbv_cuda_pack_conv(enum sbv_type type, const float *raw, int out, int in, int ksize, void *packed)
 {
     const size_t row = (size_t)sbv_cuda_packed_inputs(in), tap = (size_t)sbv_cuda_packed_outputs(out) * row;
-    memset(packed, 0, sbv_cuda_conv_bytes(type, out, in, kernel));
+    memset(packed, 0, sbv_cuda_conv_bytes(type, out, in, ksize));
     for (size_t o = 0; o < (size_t)out; o++)
         for (size_t i = 0; i < (size_t)in; i++)
-            for (size_t t = 0; t < (size_t)(kernel * kernel); t++, raw++) {
+            for (size_t t = 0; t < (size_t)(ksize * ksize); t++, raw++) {
                 const size_t at = t * tap + o * row + i;
                 if (type == SBV_MAP_F16)
                     ((uint16_t *)packed)[at] = to_half(*raw);

@@ -13,7 +13,7 @@
 static int is_supported(const sbv_cuda *c, const sbv_conv_args *a)
 {
     enum sbv_kernel_id kernel = a->out.c == 64 ? SBV_KERNEL_CONV_WGMMA_64 : SBV_KERNEL_CONV_WGMMA_128;
-    return c->base.type == SBV_MAP_F16 && c->cu->cuTensorMapEncodeTiled && sbv_cuda_has(c, kernel) && a->kernel == 3 &&
+    return c->base.type == SBV_MAP_F16 && c->cu->cuTensorMapEncodeTiled && sbv_cuda_has(c, kernel) && a->ksize == 3 &&
            a->stride == 1 && a->dilation == 1 && a->in.c % SBV_WGMMA_CHANNELS == 0 &&
            (a->out.c == 64 || a->out.c == 128) && sbv_map_is_half(&a->in) && sbv_map_is_half(&a->out) &&
            (!a->residual.data || sbv_map_is_half(&a->residual));

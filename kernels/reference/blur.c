@@ -1,5 +1,5 @@
 /*
- * Blur and reduction through a kernel, their adjoint, and the arithmetic of a descent along it, plain C.
+ * Blur and reduction, their adjoint, and the arithmetic of a descent along it, plain C.
  *
  * This file is part of Self-Blind-VSR for FFmpeg. SPDX-License-Identifier: LGPL-2.1-or-later
  */
@@ -26,14 +26,14 @@ void sbv_blur_down_c(const sbv_blur_down_args *a, int begin, int end)
                     const float *in = sbv_at(&a->in, clamped(a->factor * x + j - half, a->in.w),
                                              clamped(a->factor * y + i - half, a->in.h));
                     for (int c = 0; c < a->in.c; c++)
-                        sum[c] += a->kernel[i * a->side + j] * (a->clamp ? unit(in[c]) : in[c]);
+                        sum[c] += a->blur[i * a->side + j] * (a->clamp ? unit(in[c]) : in[c]);
                 }
             for (int c = 0; c < a->out.c; c++)
                 sbv_at(&a->out, x, y)[c] = a->from.data ? sbv_at(&a->from, x, y)[c] - sum[c] : sum[c];
         }
 }
 
-/* The entries first .. last - 1 of the kernel, along one axis, through which D reads pixel `at` of `size` for its
+/* The entries first .. last - 1 of the blur, along one axis, through which D reads pixel `at` of `size` for its
  * sample: one of them, or at an edge all those that reach it or beyond; last <= first if there are none. */
 static void taps(const sbv_blur_up_args *a, int at, int size, int sample, int *first, int *last)
 {
@@ -57,7 +57,7 @@ void sbv_blur_up_c(const sbv_blur_up_args *a, int begin, int end)
                     for (int i = top; i < bottom; i++)
                         for (int j = left; j < right; j++)
                             for (int c = 0; c < a->in.c; c++)
-                                sum[c] += a->kernel[i * a->side + j] * sbv_at(&a->in, u, v)[c];
+                                sum[c] += a->blur[i * a->side + j] * sbv_at(&a->in, u, v)[c];
                 }
             }
             for (int c = 0; c < a->out.c; c++)

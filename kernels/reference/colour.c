@@ -103,6 +103,7 @@ static void rgb_from_ycbcr(float *rgb[3], const float *luma, const float *cb, co
     }
 }
 
+/* sbv_colour_in_c, sbv_colour_in_sse2, sbv_colour_in_avx2, sbv_colour_in_avx512, sbv_colour_in_neon */
 void SBV_COLOUR_NAME(colour_in)(const sbv_colour_in_args *a, int begin, int end)
 {
     const sbv_stream *s = a->stream;
@@ -242,6 +243,7 @@ static void store_chroma(const sbv_colour_out_args *a, sbv_luma_weights k, int r
     }
 }
 
+/* sbv_colour_out_c, sbv_colour_out_sse2, sbv_colour_out_avx2, sbv_colour_out_avx512, sbv_colour_out_neon */
 void SBV_COLOUR_NAME(colour_out)(const sbv_colour_out_args *a, int begin, int end)
 {
     const sbv_stream *s = a->stream;

@@ -25,7 +25,7 @@ typedef float vec __attribute__((vector_size(4 * SBV_CONV_GROUP), aligned(4), ma
 #define CLONES
 #endif
 
-/* Where the taps of kernel row ky, column kx of `count` output pixels from (x, y) lie. */
+/* Where the taps of row ky, column kx of `count` output pixels from (x, y) lie. */
 static inline __attribute__((always_inline)) void find_taps(const sbv_conv_args *a, const float *tap[BLOCK], int x,
                                                             int y, int ky, int kx)
 {
@@ -58,7 +58,7 @@ CLONES
 void sbv_conv_c(const sbv_conv_args *a, int begin, int end)
 {
     const int groups = (a->out.c + SBV_CONV_GROUP - 1) / SBV_CONV_GROUP, channels = a->in.c;
-    const ptrdiff_t group_weights = (ptrdiff_t)a->kernel * a->kernel * channels * SBV_CONV_GROUP;
+    const ptrdiff_t group_weights = (ptrdiff_t)a->ksize * a->ksize * channels * SBV_CONV_GROUP;
     for (int y = a->y0 + begin; y < a->y0 + end; y++)
         for (int g = 0; g < groups; g++)
             for (int x = a->x0; x < a->x1; x += BLOCK) {
@@ -67,9 +67,9 @@ void sbv_conv_c(const sbv_conv_args *a, int begin, int end)
                 vec sum[BLOCK];
                 for (int i = 0; i < BLOCK; i++)
                     sum[i] = *(const vec *)(a->bias + g * SBV_CONV_GROUP);
-                for (int k = 0; k < a->kernel * a->kernel; k++) {
+                for (int k = 0; k < a->ksize * a->ksize; k++) {
                     vec part[BLOCK] = {{0}};
-                    find_taps(a, tap, x, y, k / a->kernel, k % a->kernel);
+                    find_taps(a, tap, x, y, k / a->ksize, k % a->ksize);
                     for (int c = 0; c < channels; c++, w += SBV_CONV_GROUP)
 #pragma GCC unroll 6
                         for (int i = 0; i < BLOCK; i++)

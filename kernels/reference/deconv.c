@@ -6,7 +6,7 @@
 #include "kernels/ops.h"
 #include "kernels/reference/dot.h"
 
-/* An output pixel gets kernel element k from input (o + 1 - k) / 2 where that is whole and inside: two per axis at
+/* An output pixel gets tap k from input (o + 1 - k) / 2 where that is whole and inside: two per axis at
  * most. */
 static float deconv_pixel(const sbv_deconv_args *a, int x, int y, int o)
 {

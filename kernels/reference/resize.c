@@ -6,7 +6,7 @@
 #include "kernels/reference/resize_taps.h"
 #include "kernels/samples.h"
 
-/* Source position of output sample `at` of `out` when `in` samples are resized, align_corners=False: the centres of the
+/* Source position of output sample `at` of `out` when `in` samples are resized, align_corners=False: the centers of the
  * first and the last sample are half a sample from the edges in both sizes. */
 static void source(int at, int in, int out, int *first, int *second, float *fraction)
 {

@@ -285,18 +285,18 @@ SBV_API int sbv_ready(const sbv_session *session, int64_t *tag);
 SBV_API int sbv_receive(sbv_session *session, sbv_frame *out);
 
 /* Estimates the blur kernel of the window of the frame that sbv_receive would return next: kernel_size * kernel_size
- * values into kernel, row by row, that sum to 1, of the picture where the model makes it (sbv_phase). SBV_OK or
+ * values into blur, row by row, that sum to 1, of the picture where the model makes it (sbv_phase). SBV_OK or
  * SBV_AGAIN, SBV_END as sbv_ready. Errors: ARGUMENT (the model has no kernel network), MEMORY. Costs about as much as 2
  * % of the published network. */
-SBV_API int sbv_estimate_kernel(sbv_session *session, float *kernel);
+SBV_API int sbv_estimate_kernel(sbv_session *session, float *blur);
 
 /* The blur kernel in use for the frame that sbv_receive returned last, given or estimated: *side rows of *side values
  * that sum to 1. NULL where there is none: none was given, and none asked for or no frame returned yet. Valid until the
  * next call with this session.
  *
  * It is anchored on the top-left pixel of a block: with D for blur and reduction and h = side / 2, D(out)(x, y) = sum
- * over i, j of kernel[i * side + j] * out(scale * x + j - h, scale * y + i - h), the picture continued by its edge.
- * Where input samples sit in the middle of their blocks, its centre of mass is (scale - 1) / 2 pixels right of and
+ * over i, j of blur[i * side + j] * out(scale * x + j - h, scale * y + i - h), the picture continued by its edge.
+ * Where input samples sit in the middle of their blocks, its center of mass is (scale - 1) / 2 pixels right of and
  * below its middle entry. */
 SBV_API const float *sbv_kernel(const sbv_session *session, int *side);
 
@@ -312,7 +312,7 @@ SBV_API double sbv_cycle_psnr(const sbv_session *session);
 
 /* What a blur kernel looks like, in pixels of the output, x to the right, y down. */
 typedef struct sbv_moments {
-    double centre_x, centre_y; /* centre of mass, from the middle entry */
+    double center_x, center_y; /* center of mass, from the middle entry */
     double sigma_x, sigma_y;   /* standard deviations along the principal axes: the one that lies closer to the
                                   horizontal, and the one across it */
     double angle;              /* of the first of these axes, degrees from right towards down, -45 to 45; 0
@@ -322,23 +322,23 @@ typedef struct sbv_moments {
 /* The moments of a kernel of side * side values, side odd, 1 to SBV_BLUR_SIDE_MAX. A variance that comes out negative,
  * as it can where values are negative, counts as 0. Errors: ARGUMENT (the side; values that are not finite or whose sum
  * is not positive), with no message. */
-SBV_API int sbv_kernel_moments(const float *kernel, int side, sbv_moments *moments);
+SBV_API int sbv_kernel_moments(const float *blur, int side, sbv_moments *moments);
 
 /* The blur kernel of a scaler, one of SBV_SCALERS, that reduces by `scale`, 2 or more, as FFmpeg's and most others do:
  * its weights are stretched by `scale`. `place` is where samples sit, right of and below the top left pixel of their
- * block, 0 up to scale (sbv_model_info.place). *side rows of *side values that sum to 1 into kernel, which must have
+ * block, 0 up to scale (sbv_model_info.place). *side rows of *side values that sum to 1 into blur, which must have
  * room for SBV_BLUR_SIDE_MAX * SBV_BLUR_SIDE_MAX. Errors: ARGUMENT (an unknown name, a kernel that would be larger),
  * with no message. */
-SBV_API int sbv_scaler_kernel(const char *name, int scale, double place, float *kernel, int *side);
+SBV_API int sbv_scaler_kernel(const char *name, int scale, double place, float *blur, int *side);
 
 /* ---- Files of blur kernels ---- */
 
-/* Reads a blur kernel from a file: *side rows of *side values, as they stand, into kernel, which must have room for
+/* Reads a blur kernel from a file: *side rows of *side values, as they stand, into blur, which must have room for
  * SBV_BLUR_SIDE_MAX * SBV_BLUR_SIDE_MAX. The file is a .npy file of little-endian float32 or float64 of shape
  * (rows, columns), or (kernels, rows, columns), of which the first is read; or text, a row a line, numbers separated by
  * blanks, tabs, commas or semicolons, remarks from # to the end of a line. Numbers have
  * points in every locale. Errors: FILE, MEMORY (message to log). */
-SBV_API int sbv_read_kernel(const char *path, float *kernel, int *side, sbv_log_fn *log, void *log_opaque);
+SBV_API int sbv_read_kernel(const char *path, float *blur, int *side, sbv_log_fn *log, void *log_opaque);
 
 /* A .npy file of float32 of shape (kernels, size, size) that is written kernel by kernel. After every call it is whole,
  * so that it can be read whenever the program ends. It is written in place: a regular file. */
@@ -355,7 +355,7 @@ SBV_API int sbv_kernel_writer_append(sbv_kernel_writer **writer, const char *pat
                                      void *log_opaque);
 
 /* Adds a kernel of size * size values. Errors: FILE (no space left, say). */
-SBV_API int sbv_kernel_writer_add(sbv_kernel_writer *writer, const float *kernel);
+SBV_API int sbv_kernel_writer_add(sbv_kernel_writer *writer, const float *blur);
 
 /* Closes the file and sets *writer to NULL; does nothing where it is NULL. Errors: FILE. */
 SBV_API int sbv_kernel_writer_close(sbv_kernel_writer **writer);

@@ -73,13 +73,13 @@ static const sbv_tensor *claim(walk *w, const char *name, int dims, int *size[])
 }
 
 /* Describes a layer: `name` may be a printf format for the level or block. Returns its number of outputs. */
-static int add(walk *w, sbv_layer *layer, enum sbv_layer_kind kind, int in, int out, int kernel, const char *name)
+static int add(walk *w, sbv_layer *layer, enum sbv_layer_kind kind, int in, int out, int ksize, const char *name)
 {
     char full[NAME_MAX_LENGTH];
-    int *shape[4] = {&layer->out, &layer->in, &layer->kernel, &layer->kernel};
+    int *shape[4] = {&layer->out, &layer->in, &layer->ksize, &layer->ksize};
     if (w->ret < 0)
         return 1;
-    *layer = (sbv_layer){.kind = kind, .in = in, .out = out, .kernel = kernel};
+    *layer = (sbv_layer){.kind = kind, .in = in, .out = out, .ksize = ksize};
     if (kind == SBV_LAYER_DECONV) {
         shape[0] = &layer->in;
         shape[1] = &layer->out;
@@ -95,7 +95,7 @@ static int add(walk *w, sbv_layer *layer, enum sbv_layer_kind kind, int in, int 
     return layer->out;
 }
 
-__attribute__((format(printf, 6, 7))) static int conv(walk *w, sbv_layer *layer, int in, int out, int kernel,
+__attribute__((format(printf, 6, 7))) static int conv(walk *w, sbv_layer *layer, int in, int out, int ksize,
                                                       const char *format, ...)
 {
     char name[NAME_MAX_LENGTH];
@@ -103,7 +103,7 @@ __attribute__((format(printf, 6, 7))) static int conv(walk *w, sbv_layer *layer,
     va_start(args, format);
     vsnprintf(name, sizeof(name), format, args);
     va_end(args);
-    return add(w, layer, SBV_LAYER_CONV, in, out, kernel, name);
+    return add(w, layer, SBV_LAYER_CONV, in, out, ksize, name);
 }
 
 /* Number of consecutive blocks whose first tensor is format % n; more than `limit` is an error. */
@@ -213,9 +213,9 @@ static void walk_attention(walk *w, sbv_rcab *b, int channels, const char *prefi
     b->squeeze.kind = b->excite.kind = SBV_LAYER_LINEAR;
 }
 
-static void walk_kernel(walk *w, sbv_network *n)
+static void walk_kernel_net(walk *w, sbv_network *n)
 {
-    sbv_kernel_net *k = &n->kernel;
+    sbv_kernel_net *k = &n->kernel_net;
     char name[NAME_MAX_LENGTH];
     for (int i = 0; i < w->weights->tensors; i++)
         k->present |= !strncmp(w->weights->tensor[i].name, "kernel_net.", strlen("kernel_net."));
@@ -248,7 +248,7 @@ static void walk_kernel(walk *w, sbv_network *n)
  * take differences of colours, and take them away from its sum again. */
 static void mark_colour_layers(sbv_network *n)
 {
-    n->in_conv.split = n->kernel.in_conv.split = SBV_SPLIT_INPUT;
+    n->in_conv.split = n->kernel_net.in_conv.split = SBV_SPLIT_INPUT;
     n->extra[0].conv[0].split = n->extra[0].conv[1].split = SBV_SPLIT_INPUT;
 }
 
@@ -311,7 +311,7 @@ int sbv_architecture_read(sbv_network *network, const sbv_weights *weights, sbv_
     walk_reconstruction(&w, network);
     walk_tail(&w, network);
     walk_flow(&w, network);
-    walk_kernel(&w, network);
+    walk_kernel_net(&w, network);
     mark_colour_layers(network);
     mark_flow_layers(network);
     mark_winograd_layers(network);

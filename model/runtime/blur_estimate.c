@@ -23,12 +23,12 @@ static int open_given(sbv_engine *e, sbv_blur *b)
         if (!isfinite(e->config.kernel[i]))
             return sbv_fail(&e->report, SBV_ERROR_ARGUMENT, "kernel: row %d, column %d is %g, not a finite number",
                             i / side, i % side, (double)e->config.kernel[i]);
-    const double sum = sbv_kernel_sum(e->config.kernel, side);
+    const double sum = sbv_blur_sum(e->config.kernel, side);
     if (!(fabs(sum - 1) <= SUM_LIMIT))
         return sbv_fail(&e->report, SBV_ERROR_ARGUMENT, "kernel: its values sum to %g, not to 1 within %g", sum,
                         SUM_LIMIT);
     for (int i = 0; i < side * side; i++)
-        b->kernel[i] = (float)(e->config.kernel[i] / sum);
+        b->values[i] = (float)(e->config.kernel[i] / sum);
     b->side = side;
     b->given = 1;
     return SBV_OK;
@@ -38,7 +38,7 @@ static int open_named(sbv_engine *e, sbv_blur *b)
 {
     const sbv_model_info info = sbv_engine_model_info(e);
     b->given = 1;
-    return sbv_scaler_kernel(e->config.scaler, info.scale, info.place, b->kernel, &b->side) < 0
+    return sbv_scaler_kernel(e->config.scaler, info.scale, info.place, b->values, &b->side) < 0
                ? sbv_fail(&e->report, SBV_ERROR_ARGUMENT, "scaler '%s': known are " SBV_SCALERS, e->config.scaler)
                : SBV_OK;
 }
@@ -52,7 +52,7 @@ int sbv_blur_open(sbv_engine *e, sbv_blur *b)
         ret = open_given(e, b);
     else if (c->scaler)
         ret = open_named(e, b);
-    else if (needed && !e->network.kernel.present)
+    else if (needed && !e->network.kernel_net.present)
         ret = sbv_fail(&e->report, SBV_ERROR_ARGUMENT,
                        "%s: the model has no kernel network (no kernel_net tensors), and no kernel was given",
                        c->refine  ? "refine"
@@ -91,24 +91,24 @@ static void move_line(float *line, int side, int step, int scale)
 
 /* The kernel of the picture as the model makes it -> that of the moved one. What leaves the square is lost, and made up
  * for by the rest. */
-static void move_kernel(float *kernel, int side, int scale)
+static void move_blur(float *blur, int side, int scale)
 {
     for (int i = 0; i < side; i++)
-        move_line(kernel + i * side, side, 1, scale);
+        move_line(blur + i * side, side, 1, scale);
     for (int i = 0; i < side; i++)
-        move_line(kernel + i, side, side, scale);
-    const double sum = sbv_kernel_sum(kernel, side);
+        move_line(blur + i, side, side, scale);
+    const double sum = sbv_blur_sum(blur, side);
     for (int i = 0; i < side * side && sum > 0; i++)
-        kernel[i] = (float)(kernel[i] / sum);
+        blur[i] = (float)(blur[i] / sum);
 }
 
 /* Whether the kernel is to be estimated anew for this frame. */
-static int is_due(const sbv_engine *e, const sbv_blur *b, const sbv_slot *centre, int64_t frame)
+static int is_due(const sbv_engine *e, const sbv_blur *b, const sbv_slot *center, int64_t frame)
 {
     const int interval = e->config.kernel_interval > 0 ? e->config.kernel_interval : sbv_uses_blur(&e->config);
     if (b->given || !interval)
         return 0;
-    return b->frame < 0 || frame - b->frame >= interval || (centre->first_of_shot && frame > b->frame);
+    return b->frame < 0 || frame - b->frame >= interval || (center->first_of_shot && frame > b->frame);
 }
 
 int sbv_blur_update(sbv_engine *e, sbv_blur *b, sbv_slot *const window[], int64_t frame)
@@ -116,20 +116,19 @@ int sbv_blur_update(sbv_engine *e, sbv_blur *b, sbv_slot *const window[], int64_
     const sbv_stages stages = {&e->network, &e->exec, &e->ws};
     int ret;
     if (is_due(e, b, window[e->network.sequence / 2], frame)) {
-        if ((ret = sbv_run_kernel_net(&stages, window, b->kernel, &e->report)) < 0)
+        if ((ret = sbv_run_kernel_net(&stages, window, b->values, &e->report)) < 0)
             return ret;
-        b->side = e->network.kernel.size;
+        b->side = e->network.kernel_net.size;
         if (e->network.moved)
-            move_kernel(b->kernel, b->side, e->network.scale);
+            move_blur(b->values, b->side, e->network.scale);
         b->frame = frame;
         e->ws.refinement.uploaded = 0;
     }
     if (b->given && b->frame < 0)
         b->frame = frame;
-    if (e->ws.refinement.uploaded || !e->ws.refinement.kernel)
+    if (e->ws.refinement.uploaded || !e->ws.refinement.blur)
         return SBV_OK;
-    if ((ret = sbv_upload(&e->exec, e->ws.refinement.kernel, b->kernel, sizeof(float) * (size_t)(b->side * b->side))) <
-        0)
+    if ((ret = sbv_upload(&e->exec, e->ws.refinement.blur, b->values, sizeof(float) * (size_t)(b->side * b->side))) < 0)
         return sbv_fail(&e->report, ret, "%s", sbv_backend_message(&e->exec));
     e->ws.refinement.uploaded = 1;
     return SBV_OK;

@@ -9,7 +9,7 @@
 #include "model/runtime/engine.h"
 
 typedef struct sbv_blur {
-    float kernel[SBV_BLUR_SIDE_MAX * SBV_BLUR_SIDE_MAX];
+    float values[SBV_BLUR_SIDE_MAX * SBV_BLUR_SIDE_MAX];
     int side;      /* 0: none in use */
     int given;     /* it is not to be estimated */
     int64_t frame; /* for which it was estimated, or the first if it was given; -1: that is yet to come */

@@ -134,30 +134,30 @@ static int read_value(const struct reader *r, const struct npy *npy, int64_t pla
 }
 
 /* The first kernel of a .npy file, value by value: in Fortran order those of one kernel lie apart. */
-static int read_npy(const struct reader *r, float *kernel, int *rows, int *columns)
+static int read_npy(const struct reader *r, float *blur, int *rows, int *columns)
 {
     char header[HEADER_READ + 1];
     struct npy npy;
     int ret;
     if ((ret = read_header(r, &npy, header)) < 0 || (ret = parse_header(r, &npy, header)) < 0)
         return ret;
-    const int64_t *shape = npy.shape + npy.dims - 2, kernels = npy.dims == 3 ? npy.shape[0] : 1;
-    if (kernels < 1 || kernels > INT_MAX || shape[0] < 1 || shape[1] < 1 || shape[0] > SBV_BLUR_SIDE_MAX ||
+    const int64_t *shape = npy.shape + npy.dims - 2, blurs = npy.dims == 3 ? npy.shape[0] : 1;
+    if (blurs < 1 || blurs > INT_MAX || shape[0] < 1 || shape[1] < 1 || shape[0] > SBV_BLUR_SIDE_MAX ||
         shape[1] > SBV_BLUR_SIDE_MAX)
         return refuse(r, "%" PRId64 " kernels of %" PRId64 "x%" PRId64 ": at least 1 and sides of 1 to %d are needed",
-                      kernels, shape[0], shape[1], SBV_BLUR_SIDE_MAX);
+                      blurs, shape[0], shape[1], SBV_BLUR_SIDE_MAX);
     *rows = (int)shape[0];
     *columns = (int)shape[1];
     for (int64_t i = 0; i < shape[0] * shape[1]; i++) {
         const int64_t y = i / shape[1], x = i % shape[1];
-        if ((ret = read_value(r, &npy, npy.fortran ? kernels * (y + shape[0] * x) : i, &kernel[i])) < 0)
+        if ((ret = read_value(r, &npy, npy.fortran ? blurs * (y + shape[0] * x) : i, &blur[i])) < 0)
             return ret;
     }
     return SBV_OK;
 }
 
 /* Adds the numbers of a line of text to the kernel. *columns is 0 before the first row. */
-static int read_row(const struct reader *r, char *line, int number, float *kernel, int *rows, int *columns)
+static int read_row(const struct reader *r, char *line, int number, float *blur, int *rows, int *columns)
 {
     static const char blanks[] = " \t\r\n,;";
     const int most = *columns ? *columns : SBV_BLUR_SIDE_MAX;
@@ -168,7 +168,7 @@ static int read_row(const struct reader *r, char *line, int number, float *kerne
         if (count == most || *rows == SBV_BLUR_SIDE_MAX)
             return refuse(r, "line %d: more than %d %s", number, count == most ? most : SBV_BLUR_SIDE_MAX,
                           count == most ? "columns" : "rows");
-        kernel[*rows * *columns + count++] = sbv_os_strtof(word, &end);
+        blur[*rows * *columns + count++] = sbv_os_strtof(word, &end);
         if (end != word + length)
             return refuse(r, "line %d: '%.*s' is not a number", number, length < 40 ? length : 40, word);
     }
@@ -198,7 +198,7 @@ static int read_line(FILE *file, char line[LINE_READ])
 }
 
 /* Rows of numbers; what follows a # is a remark. */
-static int read_text(const struct reader *r, float *kernel, int *rows, int *columns)
+static int read_text(const struct reader *r, float *blur, int *rows, int *columns)
 {
     char line[LINE_READ];
     int ret, length;
@@ -212,7 +212,7 @@ static int read_text(const struct reader *r, float *kernel, int *rows, int *colu
             return refuse(r, "line %d: longer than %d bytes", number, LINE_READ - 2);
         if (number > LINES_READ)
             return refuse(r, "more than %d lines", LINES_READ);
-        if ((ret = read_row(r, line, number, kernel, rows, columns)) < 0)
+        if ((ret = read_row(r, line, number, blur, rows, columns)) < 0)
             return ret;
     }
     if (ferror(r->file))
@@ -220,20 +220,20 @@ static int read_text(const struct reader *r, float *kernel, int *rows, int *colu
     return *rows ? SBV_OK : refuse(r, "nothing in it");
 }
 
-static int read_either(const struct reader *r, float *kernel, int *side)
+static int read_either(const struct reader *r, float *blur, int *side)
 {
     char magic[MAGIC_SIZE];
     const int npy = fread(magic, sizeof(magic), 1, r->file) == 1 && !memcmp(magic, MAGIC, sizeof(magic));
     int rows = 0, columns = 0, ret;
     rewind(r->file);
-    ret = npy ? read_npy(r, kernel, &rows, &columns) : read_text(r, kernel, &rows, &columns);
+    ret = npy ? read_npy(r, blur, &rows, &columns) : read_text(r, blur, &rows, &columns);
     if (ret >= 0 && rows != columns)
         return refuse(r, "%d rows of %d values: a kernel is square", rows, columns);
     *side = rows;
     return ret;
 }
 
-int sbv_read_kernel(const char *path, float *kernel, int *side, sbv_log_fn *log, void *log_opaque)
+int sbv_read_kernel(const char *path, float *blur, int *side, sbv_log_fn *log, void *log_opaque)
 {
     sbv_report report = {.log = log, .opaque = log_opaque};
     struct reader r = {.path = path, .report = &report};
@@ -243,7 +243,7 @@ int sbv_read_kernel(const char *path, float *kernel, int *side, sbv_log_fn *log,
         return refuse(&r, "%s", strerror(errno));
     if (ret == SBV_OS_IRREGULAR)
         return refuse(&r, "not a regular file");
-    ret = read_either(&r, kernel, side);
+    ret = read_either(&r, blur, side);
     fclose(r.file);
     return ret;
 }
@@ -253,14 +253,14 @@ int sbv_read_kernel(const char *path, float *kernel, int *side, sbv_log_fn *log,
 struct sbv_kernel_writer {
     sbv_report report;
     int fd, size;
-    int64_t kernels;
+    int64_t blurs;
     char path[]; /* for messages */
 };
 
 static int fail_to_write(sbv_kernel_writer *w)
 {
     return sbv_fail(&w->report, SBV_ERROR_FILE, "kernel file '%s': cannot be written after %" PRId64 " kernels: %s",
-                    w->path, w->kernels, strerror(errno));
+                    w->path, w->blurs, strerror(errno));
 }
 
 static int write_at(sbv_kernel_writer *w, const void *data, size_t size, uint64_t place)
@@ -274,7 +274,7 @@ static void make_header(const sbv_kernel_writer *w, unsigned char header[WRITTEN
     const int start = MAGIC_SIZE + 4, length = WRITTEN - start;
     char text[WRITTEN];
     snprintf(text, sizeof(text), "{'descr': '<f4', 'fortran_order': False, 'shape': (%10" PRId64 ", %d, %d), }",
-             w->kernels, w->size, w->size);
+             w->blurs, w->size, w->size);
     memcpy(header, MAGIC "\1\0", MAGIC_SIZE + 2);
     header[MAGIC_SIZE + 2] = length;
     header[MAGIC_SIZE + 3] = 0;
@@ -300,10 +300,10 @@ static int read_written(sbv_kernel_writer *w)
     if (!sbv_os_read_at(w->fd, found, WRITTEN, 0) && !sbv_os_file_size(w->fd, &size)) {
         memcpy(text, found, WRITTEN);
         shape = strstr(text + MAGIC_SIZE + 4, "'shape': (");
-        w->kernels = shape ? strtoll(shape + strlen("'shape': ("), NULL, 10) : -1;
+        w->blurs = shape ? strtoll(shape + strlen("'shape': ("), NULL, 10) : -1;
         make_header(w, header);
-        if (w->kernels >= 0 && !memcmp(found, header, WRITTEN) &&
-            w->kernels <= ((int64_t)size - WRITTEN) / (w->size * w->size * (int64_t)sizeof(uint32_t)))
+        if (w->blurs >= 0 && !memcmp(found, header, WRITTEN) &&
+            w->blurs <= ((int64_t)size - WRITTEN) / (w->size * w->size * (int64_t)sizeof(uint32_t)))
             return SBV_OK;
     }
     return sbv_fail(&w->report, SBV_ERROR_FILE,
@@ -350,26 +350,26 @@ int sbv_kernel_writer_append(sbv_kernel_writer **writer, const char *path, int s
     const int ret = open_writer(writer, path, size, 1, log, log_opaque);
     if (ret >= 0)
         sbv_say(&(*writer)->report, SBV_LOG_INFO, "kernel file '%s': goes on after %" PRId64 " kernels", path,
-                (*writer)->kernels);
+                (*writer)->blurs);
     return ret;
 }
 
 /* First the values, then the header that counts them: at no time does it promise what is not there. */
-int sbv_kernel_writer_add(sbv_kernel_writer *writer, const float *kernel)
+int sbv_kernel_writer_add(sbv_kernel_writer *writer, const float *blur)
 {
     const size_t values = (size_t)(writer->size * writer->size);
-    const uint64_t place = WRITTEN + (uint64_t)writer->kernels * values * sizeof(uint32_t);
+    const uint64_t place = WRITTEN + (uint64_t)writer->blurs * values * sizeof(uint32_t);
     unsigned char stored[SBV_BLUR_SIDE_MAX * SBV_BLUR_SIDE_MAX * sizeof(uint32_t)];
     int ret;
     for (size_t i = 0; i < values; i++) {
         uint32_t bits;
-        memcpy(&bits, &kernel[i], sizeof(bits));
+        memcpy(&bits, &blur[i], sizeof(bits));
         for (size_t byte = 0; byte < sizeof(bits); byte++)
             stored[i * sizeof(bits) + byte] = (unsigned char)(bits >> 8 * byte);
     }
     if ((ret = write_at(writer, stored, values * sizeof(uint32_t), place)) < 0)
         return ret;
-    writer->kernels++;
+    writer->blurs++;
     return write_header(writer);
 }
 

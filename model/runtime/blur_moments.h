@@ -9,6 +9,6 @@
 #include "model/include/selfblindvsr.h"
 
 /* Of side * side values; NAN where it has no sense. */
-double sbv_kernel_sum(const float *kernel, int side);
+double sbv_blur_sum(const float *blur, int side);
 
 #endif /* SBV_RUNTIME_BLUR_MOMENTS_H */

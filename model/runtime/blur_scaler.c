@@ -50,7 +50,7 @@ static const struct scaler {
     int reach; /* input pixels */
 } scalers[] = {{"area", area, 1}, {"bicubic", bicubic, 2}, {"bilinear", bilinear, 1}, {"lanczos", lanczos, LOBES}};
 
-int sbv_scaler_kernel(const char *name, int scale, double place, float *kernel, int *side)
+int sbv_scaler_kernel(const char *name, int scale, double place, float *blur, int *side)
 {
     const struct scaler *s = scalers;
     double line[SBV_BLUR_SIDE_MAX], sum = 0;
@@ -68,7 +68,7 @@ int sbv_scaler_kernel(const char *name, int scale, double place, float *kernel, 
     for (int i = 0; i < n; i++)
         sum += line[i] = s->weight((i - half - place) / scale, 0.5 / scale);
     for (int i = 0; i < n * n; i++)
-        kernel[i] = (float)(line[i / n] / sum * (line[i % n] / sum));
+        blur[i] = (float)(line[i / n] / sum * (line[i % n] / sum));
     *side = n;
     return SBV_OK;
 }

@@ -74,7 +74,7 @@ sbv_model_info sbv_engine_model_info(const sbv_engine *e)
         .scale = n->scale,
         .sequence = n->sequence,
         .features = n->features,
-        .kernel_size = n->kernel.size,
+        .kernel_size = n->kernel_net.size,
         .parameters = n->parameters,
     };
 }
@@ -152,18 +152,18 @@ void sbv_engine_take_frame(sbv_engine *e, const sbv_frame *frame, sbv_slot *slot
 static void estimate_flows(sbv_engine *e, sbv_slot *const window[])
 {
     const sbv_stages stages = stages_of(e);
-    const int centre = sbv_radius(e);
+    const int center = sbv_radius(e);
     for (int i = 0; i < e->network.sequence; i++) {
         int same = 0;
-        while (same < i && (same == centre || window[same]->content != window[i]->content))
+        while (same < i && (same == center || window[same]->content != window[i]->content))
             same++;
-        if (i == centre)
+        if (i == center)
             continue;
         if (same < i) {
             sbv_copy_args copy = {e->ws.flow[same], e->ws.flow[i]};
             sbv_run_copy(&e->exec, &copy, copy.in.h);
         } else {
-            sbv_estimate_flow(&stages, window[centre], window[i], e->ws.flow[i]);
+            sbv_estimate_flow(&stages, window[center], window[i], e->ws.flow[i]);
         }
     }
 }
@@ -183,9 +183,9 @@ static float rounding(const sbv_stream *stream)
     return 1 / (12 * codes * codes);
 }
 
-/* A picture to finish: its centre frame, and the side of the blur kernel. */
+/* A picture to finish: its center frame, and the side of the blur kernel. */
 struct picture_call {
-    const sbv_slot *centre;
+    const sbv_slot *center;
     int side;
 };
 
@@ -195,19 +195,19 @@ static void finish_picture(sbv_engine *e, void *arg)
     const sbv_stages stages = stages_of(e);
     const struct picture_call *call = arg;
     if (e->exec.backend)
-        sbv_make_picture(&stages, call->centre);
+        sbv_make_picture(&stages, call->center);
     if (e->config.refine)
-        sbv_refine(&stages, call->centre, call->side, e->config.refine, rounding(&e->stream));
+        sbv_refine(&stages, call->center, call->side, e->config.refine, rounding(&e->stream));
     if (e->config.cycle)
-        sbv_compare_cycle(&stages, call->centre, call->side);
+        sbv_compare_cycle(&stages, call->center, call->side);
 }
 
-static void put_out(sbv_engine *e, const sbv_slot *centre, const sbv_frame *out)
+static void put_out(sbv_engine *e, const sbv_slot *center, const sbv_frame *out)
 {
     sbv_backend *b = e->exec.backend;
     if (b && !e->ws.output.data) {
         sbv_picture_args picture = {
-            .stream = &e->stream, .outputs = e->ws.outputs, .rgb = centre->rgb, .out = out, .factor = e->network.scale};
+            .stream = &e->stream, .outputs = e->ws.outputs, .rgb = center->rgb, .out = out, .factor = e->network.scale};
         b->picture(b, &picture);
     } else {
         sbv_colour_out_args colour = {.stream = &e->stream, .in = e->ws.output, .out = out};
@@ -224,12 +224,12 @@ void sbv_engine_restore(sbv_engine *e, sbv_slot *const window[], int blur_side, 
     for (int i = 0; i < sequence; i++)
         key[1 + i] = (unsigned char)window[i]->place;
     if (!sbv_window_repeats(&e->repeats, window, sequence, blur_frame)) {
-        const unsigned char picture_key[2] = {RECORD_PICTURE, (unsigned char)call.centre->place};
+        const unsigned char picture_key[2] = {RECORD_PICTURE, (unsigned char)call.center->place};
         run_recorded(e, key, sizeof(key), restore, (void *)window);
         if (sbv_uses_blur(&e->config) || (e->exec.backend && e->network.moved))
             run_recorded(e, picture_key, sizeof(picture_key), finish_picture, &call);
     }
-    put_out(e, call.centre, out);
+    put_out(e, call.center, out);
 }
 
 void sbv_engine_close_backend(sbv_engine *e)

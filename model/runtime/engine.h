@@ -16,7 +16,7 @@ typedef struct sbv_engine {
     sbv_network network;
     char *model_path;
     char *name, *licence, *phase; /* of the model */
-    int estimates;                /* blur kernels are estimated */
+    int estimates;                /* blurs are estimated */
     sbv_stream stream;            /* width 0: not described yet */
     sbv_workspace ws;
     sbv_repeats repeats;
@@ -47,8 +47,8 @@ int sbv_engine_open_stream(sbv_engine *e);
  * repeat, or NULL. */
 void sbv_engine_take_frame(sbv_engine *e, const sbv_frame *frame, sbv_slot *slot, const sbv_slot *before);
 
-/* The window -> the picture of its centre frame, in the caller's memory. blur_side, blur_frame: of the kernel in
- * ws.refinement.kernel, and the frame that it was estimated for. */
+/* The window -> the picture of its center frame, in the caller's memory. blur_side, blur_frame: of the one in
+ * ws.refinement.blur, and the frame that it was estimated for. */
 void sbv_engine_restore(sbv_engine *e, sbv_slot *const window[], int blur_side, int64_t blur_frame,
                         const sbv_frame *out);
 
@@ -56,7 +56,7 @@ void sbv_engine_restore(sbv_engine *e, sbv_slot *const window[], int blur_side, 
 void sbv_engine_close_backend(sbv_engine *e);
 void sbv_engine_close(sbv_engine *e);
 
-/* Frames on either side of the centre of a window. */
+/* Frames on either side of the center of a window. */
 static inline int sbv_radius(const sbv_engine *e)
 {
     return e->network.sequence / 2;

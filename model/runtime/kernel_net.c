@@ -15,7 +15,7 @@ struct scratch {
     void *x, *hidden, *branch;     /* a trunk and feature maps, of the size of the frame or of the kernel */
     float *mean, *squeezed, *gain; /* one value per channel */
     float *values, *between;       /* linear layers */
-    float *kernel;
+    float *blur;
 };
 
 static int widest(const sbv_kernel_net *k)
@@ -39,7 +39,7 @@ static void *take(struct pile *pile, size_t bytes)
 /* Lays the scratch out from `base` on. Returns its size in bytes. */
 static size_t lay_out(struct scratch *t, const sbv_network *n, const sbv_exec *exec, int w, int h, void *base)
 {
-    const sbv_kernel_net *k = &n->kernel;
+    const sbv_kernel_net *k = &n->kernel_net;
     const int colours = SBV_COLOURS * n->sequence;
     const size_t frame = (size_t)w * (size_t)h, pooled = (size_t)(k->size * k->size);
     const size_t pixels = frame > pooled ? frame : pooled, map = pixels * sbv_feature_bytes(exec, widest(k));
@@ -53,14 +53,14 @@ static size_t lay_out(struct scratch *t, const sbv_network *n, const sbv_exec *e
     t->gain = take(&pile, SBV_MAX_CHANNELS * sizeof(float));
     t->values = take(&pile, pooled * sizeof(float));
     t->between = take(&pile, (size_t)k->fc[0].out * sizeof(float));
-    t->kernel = take(&pile, pooled * sizeof(float));
+    t->blur = take(&pile, pooled * sizeof(float));
     return pile.used;
 }
 
 size_t sbv_kernel_net_bytes(const sbv_network *network, const sbv_exec *exec, int width, int height)
 {
     struct scratch scratch;
-    return network->kernel.present ? lay_out(&scratch, network, exec, width, height, NULL) : 0;
+    return network->kernel_net.present ? lay_out(&scratch, network, exec, width, height, NULL) : 0;
 }
 
 static int allocate(struct scratch *t, const sbv_stages *s, sbv_report *report)
@@ -102,9 +102,9 @@ static void run_attention(const sbv_stages *s, const sbv_rcab *block, sbv_map x,
     sbv_run_attention(s->exec, &add, x.h);
 }
 
-int sbv_run_kernel_net(const sbv_stages *s, sbv_slot *const window[], float *kernel, sbv_report *report)
+int sbv_run_kernel_net(const sbv_stages *s, sbv_slot *const window[], float *blur, sbv_report *report)
 {
-    const sbv_kernel_net *k = &s->network->kernel;
+    const sbv_kernel_net *k = &s->network->kernel_net;
     const int w = s->ws->width, h = s->ws->height, channels = k->in_conv.out;
     struct scratch t = {0};
     int ret = allocate(&t, s, report);
@@ -128,10 +128,10 @@ int sbv_run_kernel_net(const sbv_stages *s, sbv_slot *const window[], float *ker
     run_conv(s, &k->conv[0], back.out, narrow, SBV_LINEAR);
     run_conv(s, &k->conv[1], narrow, sbv_map_of(t.values, k->size, k->size, 1), SBV_LINEAR);
     run_linear(s, &k->fc[0], t.values, t.between, SBV_LINEAR);
-    run_linear(s, &k->fc[1], t.between, t.kernel, SBV_LINEAR);
-    sbv_softmax_args softmax = {t.kernel, k->size * k->size};
+    run_linear(s, &k->fc[1], t.between, t.blur, SBV_LINEAR);
+    sbv_softmax_args softmax = {t.blur, k->size * k->size};
     sbv_run_softmax(s->exec, &softmax, 1);
-    ret = sbv_download(s->exec, kernel, t.kernel, (size_t)(k->size * k->size) * sizeof(float));
+    ret = sbv_download(s->exec, blur, t.blur, (size_t)(k->size * k->size) * sizeof(float));
     sbv_release(s->exec, t.memory);
     return ret < 0 ? sbv_fail(report, ret, "%s", sbv_backend_message(s->exec)) : SBV_OK;
 }

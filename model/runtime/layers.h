@@ -20,9 +20,9 @@
 #define SBV_EXTRACTOR_CONVS 3
 #define SBV_DENSE_CONVS     5
 #define SBV_REFINER_CONVS   7
-#define SBV_TAIL_KERNEL     5
+#define SBV_TAIL_KSIZE      5
 #define SBV_TAIL_SIDES      4
-#define SBV_MOVED_KERNEL    7 /* of a tail that moves its picture */
+#define SBV_MOVED_KSIZE     7 /* of a tail that moves its picture */
 #define SBV_MOVED_SIDES     9
 
 enum sbv_layer_kind { SBV_LAYER_CONV, SBV_LAYER_DECONV, SBV_LAYER_LINEAR };
@@ -30,7 +30,7 @@ enum sbv_layer_kind { SBV_LAYER_CONV, SBV_LAYER_DECONV, SBV_LAYER_LINEAR };
 /* One layer with weights and bias, packed as the operation of its kind wants them (kernels/ops.h). */
 typedef struct sbv_layer {
     enum sbv_layer_kind kind;
-    int in, out, kernel;
+    int in, out, ksize;
     enum sbv_split split;                          /* see sbv_conv_args */
     int winograd, shift;                           /* likewise */
     const sbv_tensor *weight_tensor, *bias_tensor; /* valid while the model file is open */
@@ -54,7 +54,7 @@ typedef struct sbv_rcab {
 } sbv_rcab;
 
 typedef struct sbv_kernel_net {
-    int present, size; /* size: side of the kernel */
+    int present, size; /* size: side of the blur */
     int blocks[2];
     sbv_layer in_conv, conv[2], fc[2];
     sbv_rcab block[2][SBV_MAX_ATTENTION];
@@ -72,9 +72,9 @@ typedef struct sbv_network {
     sbv_layer extractor[SBV_MAX_LEVELS][SBV_EXTRACTOR_CONVS]; /* [0] is level 1 */
     sbv_decoder decoder[SBV_MAX_LEVELS];                      /* [0] unused */
     sbv_layer refiner[SBV_REFINER_CONVS];
-    sbv_kernel_net kernel;
+    sbv_kernel_net kernel_net;
     int moved; /* the picture comes out (scale - 1) / 2 pixels further right and down than the model makes it */
-    int tail_kernel, tail_left, tail_right;           /* input pixels beyond its own that a moved block is taken from */
+    int tail_ksize, tail_left, tail_right;            /* input pixels beyond its own that a moved block is taken from */
     sbv_layer tail[SBV_MOVED_SIDES][SBV_MOVED_SIDES]; /* collapsed, by sbv_tail_side, [vertical][horizontal] */
     void *memory;                                     /* of all weights but the tail's */
     void *tail_memory;

@@ -106,20 +106,20 @@ const char *sbv_precision_name(const sbv_exec *exec)
     return names[feature_type(exec)];
 }
 
-size_t sbv_conv_bytes(const sbv_exec *exec, int out, int in, int kernel, enum sbv_split split)
+size_t sbv_conv_bytes(const sbv_exec *exec, int out, int in, int ksize, enum sbv_split split)
 {
     if (exec->backend)
-        return exec->backend->conv_bytes(exec->backend, out, in, kernel);
+        return exec->backend->conv_bytes(exec->backend, out, in, ksize);
     if (exec->ops.conv_bytes)
-        return exec->ops.conv_bytes(out, in, kernel, split);
+        return exec->ops.conv_bytes(out, in, ksize, split);
     const size_t group = (size_t)exec->ops.conv_group;
-    return ((size_t)out + group - 1) / group * group * (size_t)in * (size_t)kernel * (size_t)kernel * sizeof(float);
+    return ((size_t)out + group - 1) / group * group * (size_t)in * (size_t)ksize * (size_t)ksize * sizeof(float);
 }
 
 /* Into the layout of the CPU: see sbv_conv_args. */
-static void pack_groups(int group, const float *raw, int out, int in, int kernel, float *packed)
+static void pack_groups(int group, const float *raw, int out, int in, int ksize, float *packed)
 {
-    const int taps = kernel * kernel;
+    const int taps = ksize * ksize;
     for (int o = 0; o < out; o++)
         for (int i = 0; i < in; i++)
             for (int t = 0; t < taps; t++) {
@@ -129,16 +129,16 @@ static void pack_groups(int group, const float *raw, int out, int in, int kernel
             }
 }
 
-void sbv_pack_conv(const sbv_exec *exec, const float *raw, int out, int in, int kernel, enum sbv_split split,
+void sbv_pack_conv(const sbv_exec *exec, const float *raw, int out, int in, int ksize, enum sbv_split split,
                    void *packed)
 {
-    memset(packed, 0, sbv_conv_bytes(exec, out, in, kernel, split));
+    memset(packed, 0, sbv_conv_bytes(exec, out, in, ksize, split));
     if (exec->backend)
-        exec->backend->pack_conv(exec->backend, raw, out, in, kernel, packed);
+        exec->backend->pack_conv(exec->backend, raw, out, in, ksize, packed);
     else if (exec->ops.pack_conv)
-        exec->ops.pack_conv(raw, out, in, kernel, split, packed);
+        exec->ops.pack_conv(raw, out, in, ksize, split, packed);
     else
-        pack_groups(exec->ops.conv_group, raw, out, in, kernel, packed);
+        pack_groups(exec->ops.conv_group, raw, out, in, ksize, packed);
 }
 
 size_t sbv_winograd_bytes(const sbv_exec *exec, int out, int in, int side)

@@ -17,11 +17,11 @@
 #include "model/runtime/weight_memory.h"
 
 /* PyTorch's [in][out][4][4] -> [4][4][out][in] */
-static void pack_deconv(const float *raw, int out, int in, int kernel, float *packed)
+static void pack_deconv(const float *raw, int out, int in, int ksize, float *packed)
 {
     for (int i = 0; i < in; i++)
         for (int o = 0; o < out; o++)
-            for (int t = 0; t < kernel * kernel; t++)
+            for (int t = 0; t < ksize * ksize; t++)
                 packed[((size_t)t * (size_t)out + (size_t)o) * (size_t)in + (size_t)i] = *raw++;
 }
 
@@ -29,7 +29,7 @@ static size_t weight_bytes(const sbv_exec *exec, const sbv_layer *layer)
 {
     size_t bytes = layer->winograd ? sbv_winograd_bytes(exec, layer->out, layer->in, layer->winograd)
                    : layer->kind == SBV_LAYER_CONV
-                       ? sbv_conv_bytes(exec, layer->out, layer->in, layer->kernel, layer->split)
+                       ? sbv_conv_bytes(exec, layer->out, layer->in, layer->ksize, layer->split)
                        : (size_t)layer->weight_tensor->count * sizeof(float);
     return (bytes + SBV_WEIGHT_ALIGN - 1) / SBV_WEIGHT_ALIGN * SBV_WEIGHT_ALIGN;
 }
@@ -46,9 +46,9 @@ static int read_layer(const sbv_weights *weights, const sbv_exec *exec, sbv_laye
     if (layer->winograd)
         sbv_pack_winograd(exec, raw, layer->out, layer->in, layer->winograd, to);
     else if (layer->kind == SBV_LAYER_CONV)
-        sbv_pack_conv(exec, raw, layer->out, layer->in, layer->kernel, layer->split, to);
+        sbv_pack_conv(exec, raw, layer->out, layer->in, layer->ksize, layer->split, to);
     else if (layer->kind == SBV_LAYER_DECONV)
-        pack_deconv(raw, layer->out, layer->in, layer->kernel, (float *)to);
+        pack_deconv(raw, layer->out, layer->in, layer->ksize, (float *)to);
     else
         memcpy(to, raw, (size_t)layer->weight_tensor->count * sizeof(*raw));
     layer->weights = at;
@@ -137,10 +137,10 @@ sbv_conv_args sbv_conv_of(const sbv_network *network, const sbv_layer *layer, sb
         .bias = layer->bias,
         .zeros = network->zeros,
         .scratch = network->scratch,
-        .kernel = layer->kernel,
+        .ksize = layer->ksize,
         .stride = 1,
         .dilation = 1,
-        .padding = layer->kernel / 2,
+        .padding = layer->ksize / 2,
         .split = layer->split,
         .winograd = layer->winograd,
         .shift = layer->winograd == 4 ? layer->shift : 0,

@@ -1,5 +1,5 @@
 /*
- * The picture: the enlarged centre frame, and the detail that the network adds to it.
+ * The picture: the enlarged center frame, and the detail that the network adds to it.
  *
  * This file is part of Self-Blind-VSR for FFmpeg. SPDX-License-Identifier: LGPL-2.1-or-later
  */
@@ -12,13 +12,13 @@ struct picture {
 };
 
 /* The part of the picture that a rectangle of the frame becomes; outputs: those of the network there. */
-static struct picture describe(const sbv_stages *s, const sbv_slot *centre, int x, int y, sbv_map outputs)
+static struct picture describe(const sbv_stages *s, const sbv_slot *center, int x, int y, sbv_map outputs)
 {
     const int scale = s->network->scale;
     const sbv_map out = sbv_window(s->ws->output, scale * x, scale * y, scale * outputs.w, scale * outputs.h);
     return (struct picture){
         .ops = &s->exec->ops,
-        .base = {.in = centre->rgb,
+        .base = {.in = center->rgb,
                  .out = out,
                  .full_w = s->ws->output.w,
                  .full_h = s->ws->output.h,
@@ -44,15 +44,15 @@ static void make_rows(void *arg, int begin, int end)
     }
 }
 
-void sbv_put_picture(const sbv_stages *s, const sbv_slot *centre, const sbv_tile *tile, sbv_map outputs)
+void sbv_put_picture(const sbv_stages *s, const sbv_slot *center, const sbv_tile *tile, sbv_map outputs)
 {
-    struct picture p = describe(s, centre, tile->core_x0, tile->core_y0, outputs);
+    struct picture p = describe(s, center, tile->core_x0, tile->core_y0, outputs);
     sbv_parallel(s->exec, make_rows, &p, p.base.out.h);
 }
 
-void sbv_make_picture(const sbv_stages *s, const sbv_slot *centre)
+void sbv_make_picture(const sbv_stages *s, const sbv_slot *center)
 {
-    const struct picture p = describe(s, centre, 0, 0, s->ws->outputs);
+    const struct picture p = describe(s, center, 0, 0, s->ws->outputs);
     sbv_run_resize(s->exec, &p.base, p.base.out.h);
     sbv_run_pixel_shuffle(s->exec, &p.detail, p.base.out.h);
 }

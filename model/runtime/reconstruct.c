@@ -1,6 +1,6 @@
 /*
  * Reconstruction: warped features of the window's frames -> fusion -> residual trunk -> collapsed tail + the enlarged
- * centre frame. Works on tiles: a tile's halo is as wide as the trunk, fusion and tail reach, so that its core has the
+ * center frame. Works on tiles: a tile's halo is as wide as the trunk, fusion and tail reach, so that its core has the
  * bits it would have without tiles.
  *
  * This file is part of Self-Blind-VSR for FFmpeg. SPDX-License-Identifier: LGPL-2.1-or-later
@@ -97,7 +97,7 @@ static void collapsed_tail(const sbv_stages *s, const sbv_tile *tile, sbv_map ou
         }
 }
 
-void sbv_run_tail(const sbv_stages *s, const sbv_slot *centre, const sbv_tile *tile)
+void sbv_run_tail(const sbv_stages *s, const sbv_slot *center, const sbv_tile *tile)
 {
     const int scale = s->network->scale, x0 = tile->core_x0 - tile->x0, y0 = tile->core_y0 - tile->y0;
     if (s->exec->backend) {
@@ -106,7 +106,7 @@ void sbv_run_tail(const sbv_stages *s, const sbv_slot *centre, const sbv_tile *t
     }
     sbv_map outputs = sbv_map_of(s->ws->part.outputs, tile->w, tile->h, SBV_COLOURS * scale * scale);
     collapsed_tail(s, tile, outputs);
-    sbv_put_picture(s, centre, tile, sbv_window(outputs, x0, y0, tile->core_w, tile->core_h));
+    sbv_put_picture(s, center, tile, sbv_window(outputs, x0, y0, tile->core_w, tile->core_h));
 }
 
 /* One axis of a tile: the core that begins at `at`, and the core with its halo, which begins and ends on the grid of

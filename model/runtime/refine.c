@@ -1,11 +1,11 @@
 /*
- * What the blur kernel is good for once it is known: the restored picture, blurred and reduced, must give the input
+ * What the blur is good for once it is known: the restored picture, blurred and reduced, must give the input
  * frame. How well it does is a measure of the restoration; and the picture can be moved to where it does better.
  *
  * Steps of steepest descent on |y - D(x)|^2, x the picture, y the input frame, D blur and reduction (Irani and Peleg,
  * "Improving resolution by image registration", 1991, with the adjoint for their back-projection kernel): x moves along
  * g = D'(y - D(x)) by t = |g|^2 / |D(g)|^2, which minimises the difference along g, or less, so that it never grows.
- * t is held to scale^2: that is what a large flat area wants, where kernels that blur much would ask for far more in
+ * t is held to scale^2: that is what a large flat area wants, where blurs that reach far would ask for far more in
  * order to bring back detail that noise has long covered. Descent ends where the difference is down to that which
  * rounding leaves (Morozov's discrepancy principle). No step looks at numbers on the host, so that a device does not
  * wait; a step of length 0 changes nothing.
@@ -20,7 +20,7 @@ static void blur_down(const sbv_stages *s, sbv_map in, sbv_map out, sbv_map from
     const sbv_blur_down_args blur = {.in = in,
                                      .out = out,
                                      .from = from,
-                                     .kernel = s->ws->refinement.kernel,
+                                     .blur = s->ws->refinement.blur,
                                      .side = side,
                                      .factor = s->network->scale,
                                      .clamp = clamp};
@@ -39,13 +39,13 @@ static void advance(const sbv_stages *s, sbv_map out, sbv_map in, float sign)
     sbv_run_advance(s->exec, &advance, out.h);
 }
 
-void sbv_refine(const sbv_stages *s, const sbv_slot *centre, int side, int steps, float enough)
+void sbv_refine(const sbv_stages *s, const sbv_slot *center, int side, int steps, float enough)
 {
     const sbv_map picture = s->ws->output, residual = s->ws->refinement.residual;
     const sbv_map gradient = s->ws->refinement.gradient, lowered = s->ws->refinement.lowered;
     float *const *sums = s->ws->refinement.sums;
     const int scale = s->network->scale;
-    const sbv_blur_up_args up = {residual, gradient, s->ws->refinement.kernel, side, scale};
+    const sbv_blur_up_args up = {residual, gradient, s->ws->refinement.blur, side, scale};
     const sbv_step_args step = {.residual = sums[0],
                                 .gradient = sums[1],
                                 .lowered = sums[2],
@@ -54,7 +54,7 @@ void sbv_refine(const sbv_stages *s, const sbv_slot *centre, int side, int steps
                                 .enough = enough * (float)residual.w * (float)residual.h * SBV_COLOURS,
                                 .most = (float)(scale * scale),
                                 .step = s->ws->refinement.step};
-    blur_down(s, picture, residual, centre->rgb, side, 0);
+    blur_down(s, picture, residual, center->rgb, side, 0);
     for (int i = 0; i < steps; i++) {
         sum_squares(s, residual, sums[0]);
         sbv_run_blur_up(s->exec, &up, gradient.h);
@@ -67,9 +67,9 @@ void sbv_refine(const sbv_stages *s, const sbv_slot *centre, int side, int steps
     }
 }
 
-void sbv_compare_cycle(const sbv_stages *s, const sbv_slot *centre, int side)
+void sbv_compare_cycle(const sbv_stages *s, const sbv_slot *center, int side)
 {
     const sbv_map residual = s->ws->refinement.residual;
-    blur_down(s, s->ws->output, residual, centre->rgb, side, 1);
+    blur_down(s, s->ws->output, residual, center->rgb, side, 1);
     sum_squares(s, residual, s->ws->refinement.cycle);
 }

@@ -166,7 +166,9 @@ void sbv_parallel_jobs(const sbv_exec *exec, sbv_body_fn *body, void *arg, int j
     execute(exec, &call, jobs);
 }
 
-/* sbv_run_conv, sbv_run_deconv, sbv_run_cost_volume, sbv_run_warp, sbv_run_resize, and so on for each of SBV_OPS. */
+/* sbv_run_conv, sbv_run_deconv, sbv_run_cost_volume, sbv_run_warp, sbv_run_resize, sbv_run_pixel_shuffle, sbv_run_copy,
+ * sbv_run_adaptive_pool, sbv_run_linear, sbv_run_softmax, sbv_run_attention, sbv_run_difference, sbv_run_blur_down,
+ * sbv_run_blur_up, sbv_run_sum_squares, sbv_run_step, sbv_run_advance, sbv_run_colour_in, sbv_run_colour_out. */
 #define SBV_RUN_DEFINITION(op, args)                                                                                   \
     struct op##_call {                                                                                                 \
         const sbv_exec *exec;                                                                                          \

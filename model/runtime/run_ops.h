@@ -71,10 +71,10 @@ static inline sbv_map sbv_map_of(void *data, int w, int h, int c)
     return (sbv_map){.data = data, .w = w, .h = h, .c = c, .pixel = c, .row = (ptrdiff_t)w * c};
 }
 
-/* Weights of a convolution: bytes they take, and packing from PyTorch's [out][in][kernel][kernel] into host memory.
+/* Weights of a convolution: bytes they take, and packing from PyTorch's [out][in][ksize][ksize] into host memory.
  * split: see sbv_conv_args. */
-size_t sbv_conv_bytes(const sbv_exec *exec, int out, int in, int kernel, enum sbv_split split);
-void sbv_pack_conv(const sbv_exec *exec, const float *raw, int out, int in, int kernel, enum sbv_split split,
+size_t sbv_conv_bytes(const sbv_exec *exec, int out, int in, int ksize, enum sbv_split split);
+void sbv_pack_conv(const sbv_exec *exec, const float *raw, int out, int in, int ksize, enum sbv_split split,
                    void *packed);
 
 /* The same of a 3x3 convolution by Winograd with tiles of `side`; 0 bytes where there is none, or it would be no

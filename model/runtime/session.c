@@ -211,27 +211,27 @@ int sbv_receive(sbv_session *session, sbv_frame *out)
     return ret;
 }
 
-static int estimate_kernel(sbv_session *s, float *kernel)
+static int estimate_blur(sbv_session *s, float *blur)
 {
     sbv_engine *e = &s->engine;
     const sbv_stages stages = {&e->network, &e->exec, &e->ws};
     sbv_slot *window[SBV_MAX_SEQUENCE];
     sbv_window_fill(e, &s->timeline, window);
-    return sbv_run_kernel_net(&stages, window, kernel, &e->report);
+    return sbv_run_kernel_net(&stages, window, blur, &e->report);
 }
 
-int sbv_estimate_kernel(sbv_session *session, float *kernel)
+int sbv_estimate_kernel(sbv_session *session, float *blur)
 {
     sbv_session *s = session;
     int ret;
-    if (!s->engine.network.kernel.present)
+    if (!s->engine.network.kernel_net.present)
         return sbv_fail(&s->engine.report, SBV_ERROR_ARGUMENT,
                         "the model has no kernel network (no kernel_net tensors)");
     if ((ret = sbv_ready(s, NULL)) != SBV_OK || (ret = enter(s)) < 0)
         return ret;
-    ret = estimate_kernel(s, kernel);
+    ret = estimate_blur(s, blur);
     if (ret == SBV_ERROR_DEVICE && (ret = sbv_fall_back(&s->engine, &s->fallback, &s->timeline, ret)) >= 0)
-        ret = estimate_kernel(s, kernel);
+        ret = estimate_blur(s, blur);
     sbv_engine_leave(&s->engine);
     return ret;
 }
@@ -239,7 +239,7 @@ int sbv_estimate_kernel(sbv_session *session, float *kernel)
 const float *sbv_kernel(const sbv_session *session, int *side)
 {
     *side = session->blur.side;
-    return *side ? session->blur.kernel : NULL;
+    return *side ? session->blur.values : NULL;
 }
 
 int sbv_kernel_is_new(const sbv_session *session)

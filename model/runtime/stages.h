@@ -34,9 +34,9 @@ void sbv_fuse(const sbv_stages *s, const sbv_tile *tile);
 /* The residual blocks, in place in part.trunk. (reconstruct.c) */
 void sbv_run_trunk(const sbv_stages *s, const sbv_tile *tile);
 
-/* part.trunk and the centre frame -> the tile's part of ws->output, or with a backend of ws->outputs. (reconstruct.c)
+/* part.trunk and the center frame -> the tile's part of ws->output, or with a backend of ws->outputs. (reconstruct.c)
  */
-void sbv_run_tail(const sbv_stages *s, const sbv_slot *centre, const sbv_tile *tile);
+void sbv_run_tail(const sbv_stages *s, const sbv_slot *center, const sbv_tile *tile);
 
 /* The four stages above for every tile: window and ws->flow -> ws->output or outputs. (reconstruct.c) */
 void sbv_reconstruct(const sbv_stages *s, sbv_slot *const window[]);
@@ -44,25 +44,25 @@ void sbv_reconstruct(const sbv_stages *s, sbv_slot *const window[]);
 /* Tile number `i`, or 0 if there are not so many. (reconstruct.c) */
 int sbv_tile_at(const sbv_stages *s, int i, sbv_tile *tile);
 
-/* Blur kernel of the window -> kernel, size * size values. Errors: MEMORY, reported. (kernel_net.c) */
-int sbv_run_kernel_net(const sbv_stages *s, sbv_slot *const window[], float *kernel, sbv_report *report);
+/* Blur of the window -> blur, size * size values. Errors: MEMORY, reported. (kernel_net.c) */
+int sbv_run_kernel_net(const sbv_stages *s, sbv_slot *const window[], float *blur, sbv_report *report);
 
 /* Bytes that this allocates while it runs; 0 without a kernel network. (kernel_net.c) */
 size_t sbv_kernel_net_bytes(const sbv_network *network, const sbv_exec *exec, int width, int height);
 
-/* On the CPU the outputs of a tile's core and the centre frame -> its part of ws->output. (picture.c) */
-void sbv_put_picture(const sbv_stages *s, const sbv_slot *centre, const sbv_tile *tile, sbv_map outputs);
+/* On the CPU the outputs of a tile's core and the center frame -> its part of ws->output. (picture.c) */
+void sbv_put_picture(const sbv_stages *s, const sbv_slot *center, const sbv_tile *tile, sbv_map outputs);
 
-/* With a backend ws->outputs and the centre frame -> ws->output. (picture.c) */
-void sbv_make_picture(const sbv_stages *s, const sbv_slot *centre);
+/* With a backend ws->outputs and the center frame -> ws->output. (picture.c) */
+void sbv_make_picture(const sbv_stages *s, const sbv_slot *center);
 
-/* `steps` steps of descent on the difference of the centre frame and ws->output blurred by the kernel of `side` and
+/* `steps` steps of descent on the difference of the center frame and ws->output blurred by the blur of `side` and
  * reduced, in ws->output; none are made where its mean square is `enough` or less. (refine.c) */
-void sbv_refine(const sbv_stages *s, const sbv_slot *centre, int side, int steps, float enough);
+void sbv_refine(const sbv_stages *s, const sbv_slot *center, int side, int steps, float enough);
 
 /* Sums of the rows of the square of that difference, of the picture clamped to [0, 1] -> ws->refinement.cycle.
  * (refine.c) */
-void sbv_compare_cycle(const sbv_stages *s, const sbv_slot *centre, int side);
+void sbv_compare_cycle(const sbv_stages *s, const sbv_slot *center, int side);
 
 /* x + conv[1](relu(conv[0](x))), in place; hidden is scratch of the same size. (residual_block.c) */
 void sbv_run_block(const sbv_stages *s, const sbv_block *block, sbv_map x, sbv_map hidden);

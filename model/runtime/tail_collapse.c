@@ -8,13 +8,13 @@
  * It depends only on which neighbours of a pixel lie outside, so there is one convolution per class of position.
  *
  * Each is found by running the tail backwards from a unit impulse at every one of its outputs: the gradient at the
- * input is the kernel, the gradients met on the way, times the biases, make the bias. Images one pixel high or wide
+ * input is the filter, the gradients met on the way, times the biases, make the bias. Images one pixel high or wide
  * need W_both = W_first + W_last - W_middle, per axis: what lies outside on either side is then left out, since the
  * operator is a sum over paths and no path leaves on one side and returns on the other.
  *
  * Models whose samples sit on the top-left pixels of their blocks make a picture that lies (scale - 1) / 2 pixels too
  * far up and left. The move that puts it right is linear too: an output of a moved tail is the weighted sum of outputs
- * of the tail, of its own block and of those beside it, at the border each of its own class. The kernel grows to 7x7.
+ * of the tail, of its own block and of those beside it, at the border each of its own class. It grows to 7x7.
  *
  * This file is part of Self-Blind-VSR for FFmpeg. SPDX-License-Identifier: LGPL-2.1-or-later
  */
@@ -25,7 +25,7 @@
 #include "model/runtime/weight_memory.h"
 
 #define TAIL_LAYERS 4
-#define RADIUS      (SBV_TAIL_KERNEL / 2)
+#define RADIUS      (SBV_TAIL_KSIZE / 2)
 #define MAX_AREA    36 /* floats of a gradient, per feature channel: 5x5 pixels, or 3x3 of 4 times the channels */
 
 /* A tail layer with weights as [out][tap][in], so that the inner loop over input channels is contiguous. */
@@ -38,8 +38,8 @@ struct collapse {
     sbv_network *network;
     const sbv_exec *exec;
     struct plain_layer up[2], last[2];
-    float *kernels; /* [vertical][horizontal][output][bias, then tap, then channel] of the nine basic classes */
-    size_t kernel_floats;
+    float *filters; /* [vertical][horizontal][output][bias, then tap, then channel] of the nine basic classes */
+    size_t filter_floats;
     float *scratch; /* two gradients for each job */
     size_t gradient_floats;
     float *moved; /* one of these as one class has it, moved where that is asked for */
@@ -74,7 +74,7 @@ static int read_plain(const sbv_weights *weights, const sbv_layer *layer, struct
     return ret;
 }
 
-/* Zeroes what lies outside an image that, in this class, begins at 0 or ends at `end` (positions of the centre pixel).
+/* Zeroes what lies outside an image that, in this class, begins at 0 or ends at `end` (positions of the center pixel).
  */
 static void mask(struct gradient *g, enum sbv_side vertical, enum sbv_side horizontal, int end)
 {
@@ -135,9 +135,9 @@ static void back_shuffle(struct gradient *g, float *to)
     *g = in;
 }
 
-/* The kernel of one output (channel, row and column inside the pixel's block) in one class. */
+/* The filter of one output (channel, row and column inside the pixel's block) in one class. */
 static void collapse_output(const struct collapse *c, enum sbv_side vertical, enum sbv_side horizontal, int output,
-                            float *kernel, float *scratch)
+                            float *filter, float *scratch)
 {
     const int scale = c->network->scale, area = scale * scale;
     float *buffer[2] = {scratch, scratch + c->gradient_floats};
@@ -154,18 +154,18 @@ static void collapse_output(const struct collapse *c, enum sbv_side vertical, en
         bias += back_conv(&g, &c->up[up], buffer[0]);
         mask(&g, vertical, horizontal, size);
     }
-    kernel[0] = bias;
-    memset(kernel + 1, 0, (c->kernel_floats - 1) * sizeof(*kernel));
+    filter[0] = bias;
+    memset(filter + 1, 0, (c->filter_floats - 1) * sizeof(*filter));
     for (int y = 0; y < g.h; y++)
         for (int x = 0; x < g.w; x++)
-            memcpy(kernel + 1 + ((g.y0 + y + RADIUS) * SBV_TAIL_KERNEL + g.x0 + x + RADIUS) * g.channels,
+            memcpy(filter + 1 + ((g.y0 + y + RADIUS) * SBV_TAIL_KSIZE + g.x0 + x + RADIUS) * g.channels,
                    g.data + (y * g.w + x) * g.channels, (size_t)g.channels * sizeof(float));
 }
 
-static float *basic_kernel(const struct collapse *c, int vertical, int horizontal, int output)
+static float *basic_filter(const struct collapse *c, int vertical, int horizontal, int output)
 {
     const int outputs = SBV_COLOURS * c->network->scale * c->network->scale;
-    return c->kernels + (size_t)((vertical * 3 + horizontal) * outputs + output) * c->kernel_floats;
+    return c->filters + (size_t)((vertical * 3 + horizontal) * outputs + output) * c->filter_floats;
 }
 
 static void collapse_range(void *arg, int begin, int end)
@@ -175,7 +175,7 @@ static void collapse_range(void *arg, int begin, int end)
     for (int job = begin; job < end; job++) {
         int vertical = job / outputs / 3, horizontal = job / outputs % 3, output = job % outputs;
         collapse_output(c, (enum sbv_side)vertical, (enum sbv_side)horizontal, output,
-                        basic_kernel(c, vertical, horizontal, output),
+                        basic_filter(c, vertical, horizontal, output),
                         c->scratch + (size_t)job * 2 * c->gradient_floats);
     }
 }
@@ -194,7 +194,7 @@ static float combined(const struct collapse *c, int vertical, int horizontal, in
     for (int v = 0; v < 3; v++)
         for (int h = 0; h < 3; h++)
             if (parts[vertical][v] && parts[horizontal][h])
-                sum += (float)(parts[vertical][v] * parts[horizontal][h]) * basic_kernel(c, v, h, output)[at];
+                sum += (float)(parts[vertical][v] * parts[horizontal][h]) * basic_filter(c, v, h, output)[at];
     return sum;
 }
 
@@ -232,52 +232,52 @@ static int find_taps(const sbv_network *n, int side, int phase, struct tap tap[S
     return count;
 }
 
-/* kernel += what one tap of an output takes, at its place in a kernel of the network's size. */
-static void add_tap(const struct collapse *c, const struct tap *v, const struct tap *h, int colour, float *kernel)
+/* filter += what one tap of an output takes, at its place in a filter of the network's size. */
+static void add_tap(const struct collapse *c, const struct tap *v, const struct tap *h, int colour, float *filter)
 {
     const sbv_network *n = c->network;
     const size_t channels = (size_t)n->features;
-    const int output = (colour * n->scale + v->phase) * n->scale + h->phase, grown = n->tail_kernel / 2 - RADIUS;
+    const int output = (colour * n->scale + v->phase) * n->scale + h->phase, grown = n->tail_ksize / 2 - RADIUS;
     const float weight = v->weight * h->weight;
-    kernel[0] += weight * combined(c, (int)v->side, (int)h->side, output, 0);
-    for (int t = 0; t < SBV_TAIL_KERNEL * SBV_TAIL_KERNEL; t++) {
-        const int y = t / SBV_TAIL_KERNEL + grown + v->block, x = t % SBV_TAIL_KERNEL + grown + h->block;
+    filter[0] += weight * combined(c, (int)v->side, (int)h->side, output, 0);
+    for (int t = 0; t < SBV_TAIL_KSIZE * SBV_TAIL_KSIZE; t++) {
+        const int y = t / SBV_TAIL_KSIZE + grown + v->block, x = t % SBV_TAIL_KSIZE + grown + h->block;
         for (size_t i = 0; i < channels; i++)
-            kernel[1 + (size_t)(y * n->tail_kernel + x) * channels + i] +=
+            filter[1 + (size_t)(y * n->tail_ksize + x) * channels + i] +=
                 weight * combined(c, (int)v->side, (int)h->side, output, 1 + (size_t)t * channels + i);
     }
 }
 
-/* The kernel of an output on a side of the image, of tail_kernel^2 taps: [bias, then tap, then channel]. */
-static void make_kernel(const struct collapse *c, int vertical, int horizontal, int output, float *kernel)
+/* The filter of an output on a side of the image, of tail_ksize^2 taps: [bias, then tap, then channel]. */
+static void make_filter(const struct collapse *c, int vertical, int horizontal, int output, float *filter)
 {
     const sbv_network *n = c->network;
     struct tap v[SBV_MOVE_TAPS], h[SBV_MOVE_TAPS];
     const int area = n->scale * n->scale;
     const int rows = find_taps(n, vertical, output % area / n->scale, v);
     const int columns = find_taps(n, horizontal, output % n->scale, h);
-    memset(kernel, 0, c->moved_floats * sizeof(*kernel));
+    memset(filter, 0, c->moved_floats * sizeof(*filter));
     for (int y = 0; y < rows; y++)
         for (int x = 0; x < columns; x++)
-            add_tap(c, &v[y], &h[x], output / area, kernel);
+            add_tap(c, &v[y], &h[x], output / area, filter);
 }
 
 static size_t class_bytes(const struct collapse *c)
 {
     const int outputs = SBV_COLOURS * c->network->scale * c->network->scale;
-    size_t bytes = sbv_conv_bytes(c->exec, outputs, c->network->features, c->network->tail_kernel, 0);
+    size_t bytes = sbv_conv_bytes(c->exec, outputs, c->network->features, c->network->tail_ksize, 0);
     return (bytes + SBV_WEIGHT_ALIGN - 1) / SBV_WEIGHT_ALIGN * SBV_WEIGHT_ALIGN + sbv_bias_bytes(outputs);
 }
 
 /* Packs the convolution of one class at `to`, of the host, which will be at `at` for the operations. */
 static void pack_class(const struct collapse *c, int vertical, int horizontal, char *to, const char *at)
 {
-    const int size = c->network->tail_kernel, taps = size * size, channels = c->network->features;
+    const int size = c->network->tail_ksize, taps = size * size, channels = c->network->features;
     const int outputs = SBV_COLOURS * c->network->scale * c->network->scale;
     const size_t weights = class_bytes(c) - sbv_bias_bytes(outputs);
     float *bias = (float *)(to + weights);
     for (int o = 0; o < outputs; o++) {
-        make_kernel(c, vertical, horizontal, o, c->moved);
+        make_filter(c, vertical, horizontal, o, c->moved);
         bias[o] = c->moved[0];
         for (int i = 0; i < channels; i++)
             for (int t = 0; t < taps; t++)
@@ -287,7 +287,7 @@ static void pack_class(const struct collapse *c, int vertical, int horizontal, c
     c->network->tail[vertical][horizontal] = (sbv_layer){
         .in = channels,
         .out = outputs,
-        .kernel = size,
+        .ksize = size,
         .weights = at,
         .bias = (const float *)(at + weights),
     };
@@ -309,14 +309,14 @@ static int allocate(struct collapse *c, sbv_report *report)
 {
     sbv_network *n = c->network;
     const size_t jobs = 9 * SBV_COLOURS * (size_t)(n->scale * n->scale);
-    c->kernel_floats = 1 + SBV_TAIL_KERNEL * SBV_TAIL_KERNEL * (size_t)n->features;
+    c->filter_floats = 1 + SBV_TAIL_KSIZE * SBV_TAIL_KSIZE * (size_t)n->features;
     c->gradient_floats = MAX_AREA * (size_t)n->features;
-    c->kernels = malloc(jobs * c->kernel_floats * sizeof(float));
+    c->filters = malloc(jobs * c->filter_floats * sizeof(float));
     c->scratch = malloc(jobs * 2 * c->gradient_floats * sizeof(float));
-    c->moved_floats = 1 + (size_t)(n->tail_kernel * n->tail_kernel) * (size_t)n->features;
+    c->moved_floats = 1 + (size_t)(n->tail_ksize * n->tail_ksize) * (size_t)n->features;
     c->moved = malloc(c->moved_floats * sizeof(float));
     c->raw = malloc(SBV_COLOURS * (size_t)(n->scale * n->scale) * c->moved_floats * sizeof(float));
-    if (!c->kernels || !c->scratch || !c->moved || !c->raw)
+    if (!c->filters || !c->scratch || !c->moved || !c->raw)
         return sbv_fail(report, SBV_ERROR_MEMORY, "out of memory: collapsed tail");
     return SBV_OK;
 }
@@ -330,7 +330,7 @@ int sbv_tail_collapse(sbv_network *network, const sbv_weights *weights, int move
     const int layers = 2 + network->scale / 2;
     int ret;
     network->moved = moved;
-    network->tail_kernel = moved ? SBV_MOVED_KERNEL : SBV_TAIL_KERNEL;
+    network->tail_ksize = moved ? SBV_MOVED_KSIZE : SBV_TAIL_KSIZE;
     network->tail_left = moved ? 1 : 0;
     network->tail_right = moved && network->scale == 2 ? 1 : 0; /* of 4 the last tap is the pixel itself */
     ret = allocate(&c, report);
@@ -344,7 +344,7 @@ int sbv_tail_collapse(sbv_network *network, const sbv_weights *weights, int move
         free(plain[i]->weights);
         free(plain[i]->bias);
     }
-    free(c.kernels);
+    free(c.filters);
     free(c.moved);
     free(c.scratch);
     free(c.raw);

@@ -35,12 +35,12 @@ int sbv_window_detect_cut(sbv_engine *e, sbv_timeline *t, sbv_slot *slot)
     return ret;
 }
 
-/* The frames around frame `centre` that are in the window, cut to its shot: *first to *last. */
-static void find_shot(sbv_engine *e, const sbv_timeline *t, int64_t centre, int64_t *first, int64_t *last)
+/* The frames around frame `center` that are in the window, cut to its shot: *first to *last. */
+static void find_shot(sbv_engine *e, const sbv_timeline *t, int64_t center, int64_t *first, int64_t *last)
 {
-    int64_t lowest = centre - sbv_radius(e) > 0 ? centre - sbv_radius(e) : 0;
-    int64_t highest = centre + sbv_radius(e) < t->received ? centre + sbv_radius(e) : t->received - 1;
-    *first = *last = centre;
+    int64_t lowest = center - sbv_radius(e) > 0 ? center - sbv_radius(e) : 0;
+    int64_t highest = center + sbv_radius(e) < t->received ? center + sbv_radius(e) : t->received - 1;
+    *first = *last = center;
     while (*first > lowest && !sbv_slot_of(e, *first)->first_of_shot)
         --*first;
     while (*last < highest && !sbv_slot_of(e, *last + 1)->first_of_shot)
@@ -58,9 +58,9 @@ static int64_t stand_in(int64_t at, int64_t first, int64_t last, enum sbv_border
 
 void sbv_window_fill(sbv_engine *e, const sbv_timeline *t, sbv_slot *window[])
 {
-    const int64_t centre = t->returned;
+    const int64_t center = t->returned;
     int64_t first, last;
-    find_shot(e, t, centre, &first, &last);
+    find_shot(e, t, center, &first, &last);
     for (int i = 0; i < e->network.sequence; i++)
-        window[i] = sbv_slot_of(e, stand_in(centre - sbv_radius(e) + i, first, last, e->config.border));
+        window[i] = sbv_slot_of(e, stand_in(center - sbv_radius(e) + i, first, last, e->config.border));
 }

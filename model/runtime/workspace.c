@@ -88,7 +88,7 @@ int sbv_halo(const sbv_network *network)
     for (int b = 0; b < network->recons_blocks; b++)
         for (int i = 0; i < 2; i++)
             reach = reach_behind(&network->recons[b].conv[i], reach);
-    return reach + network->tail_kernel / 2;
+    return reach + network->tail_ksize / 2;
 }
 
 static void lay_out_slots(sbv_workspace *ws, const sbv_network *n, arena *a)
@@ -130,7 +130,7 @@ static void lay_out_pyramid(sbv_workspace *ws, const sbv_network *n, arena *a)
 static void lay_out_refinement(sbv_workspace *ws, const sbv_network *n, arena *a)
 {
     const int w = ws->width, h = ws->height, scale = n->scale;
-    ws->refinement.kernel = take_floats(a, SBV_BLUR_SIDE_MAX, SBV_BLUR_SIDE_MAX, 1);
+    ws->refinement.blur = take_floats(a, SBV_BLUR_SIDE_MAX, SBV_BLUR_SIDE_MAX, 1);
     ws->refinement.residual = take_float_map(a, w, h, SBV_COLOURS);
     ws->refinement.cycle = take_floats(a, 1, h, 1);
     if (ws->extras < SBV_EXTRA_REFINE)

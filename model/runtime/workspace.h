@@ -35,7 +35,7 @@ typedef struct sbv_workspace {
     void *memory;
     sbv_slot slot[SBV_MAX_SEQUENCE];
     sbv_slot home[SBV_MAX_SEQUENCE]; /* the maps of each place */
-    sbv_map flow[SBV_MAX_SEQUENCE];  /* [i]: from the centre to frame i of the window; none for the centre */
+    sbv_map flow[SBV_MAX_SEQUENCE];  /* [i]: from the center to frame i of the window; none for the center */
     sbv_map hidden;                  /* inner map of a residual block, as large as the frame */
     sbv_map extracted[2]; /* trunk and inner map of an extraction, where slot.features is not a trunk itself */
     sbv_map output;       /* R, G, B, scale times the frame. A backend makes pictures of `outputs` instead,
@@ -51,8 +51,8 @@ typedef struct sbv_workspace {
         void *warped, *trunk, *outputs; /* maps of the size of a tile with its halo */
     } part;
     struct {
-        int uploaded;                  /* kernel holds the one in use */
-        float *kernel;                 /* SBV_BLUR_SIDE_MAX^2 values, as many as its side says in use */
+        int uploaded;                  /* blur holds the one in use */
+        float *blur;                   /* SBV_BLUR_SIDE_MAX^2 values, as many as its side says in use */
         sbv_map residual, gradient;    /* of the size of the frame, and of the picture */
         sbv_map lowered;               /* the gradient, blurred and reduced */
         float *sums[3], *cycle, *step; /* of squares, per row, of these three; of the last residual; one float */

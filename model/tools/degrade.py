@@ -18,7 +18,7 @@ from typing import Callable, Iterable, Iterator, Optional
 
 import numpy as np
 
-from lib.blur import PHASES, blur_down, gaussian_down, gaussian_kernel, realistic_kernel, rounded
+from lib.blur import PHASES, blur_down, gaussian_down, gaussian_blur, realistic_blur, rounded
 from lib.clips import ClipError, compressed, find_ffmpeg, is_folder, probe, read_frames, write_clip
 
 
@@ -29,23 +29,23 @@ class Degradation:
     pixels; angle: of the first, degrees; noise: standard deviation in code values; crf: of x264, None for no codec.
     """
 
-    def __init__(self, kernel: str = "gaussian", sigma: tuple[float, ...] = (1.2,), angle: float = 0.0,
+    def __init__(self, blur: str = "gaussian", sigma: tuple[float, ...] = (1.2,), angle: float = 0.0,
                  phase: str = "center", scale: int = 4, noise: float = 0.0, crf: Optional[int] = None,
                  seed: int = 0) -> None:
         self.rng = np.random.default_rng(seed)
         self.phase, self.scale, self.noise, self.crf = phase, scale, noise, crf
-        self.sigma = sigma[0] if kernel == "gaussian" and len(set(sigma)) == 1 else None
-        if kernel == "gaussian":
-            self.kernel = gaussian_kernel((sigma[0], sigma[-1]), math.radians(angle), phase, scale)
-        elif kernel == "realistic":
-            self.kernel = realistic_kernel(self.rng, phase, scale)
+        self.sigma = sigma[0] if blur == "gaussian" and len(set(sigma)) == 1 else None
+        if blur == "gaussian":
+            self.blur = gaussian_blur((sigma[0], sigma[-1]), math.radians(angle), phase, scale)
+        elif blur == "realistic":
+            self.blur = realistic_blur(self.rng, phase, scale)
         else:
-            self.kernel = read_kernel(kernel)
+            self.blur = read_blur(blur)
 
     def reduce(self, frame: np.ndarray) -> np.ndarray:
         """One frame, H x W x 3 uint8, blurred, subsampled, made noisy and rounded."""
         low = (gaussian_down(frame, self.sigma, self.phase, self.scale) if self.sigma
-               else blur_down(frame, self.kernel, self.scale))
+               else blur_down(frame, self.blur, self.scale))
         if self.noise:
             low = low + self.rng.normal(0, self.noise, low.shape).astype(np.float32)
         return rounded(low)
@@ -56,19 +56,19 @@ class Degradation:
         return low if self.crf is None else compressed(low, self.crf, ffmpeg, rate=rate)
 
 
-def read_kernel(path: str) -> np.ndarray:
+def read_blur(path: str) -> np.ndarray:
     """A kernel from a .npy file, normalised."""
     try:
-        kernel = np.load(path, allow_pickle=False)
+        blur = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         raise ClipError(f"{path}: {getattr(error, 'strerror', None) or 'not a .npy file of numbers'}") from None
-    if not isinstance(kernel, np.ndarray) or kernel.dtype.kind not in "fiu":
+    if not isinstance(blur, np.ndarray) or blur.dtype.kind not in "fiu":
         raise ClipError(f"{path}: not a .npy file of numbers")
-    if kernel.ndim != 2 or kernel.shape[0] != kernel.shape[1] or kernel.shape[0] % 2 == 0:
-        raise ClipError(f"{path}: shape {kernel.shape}, expected a square with an odd side")
-    if not np.isfinite(kernel).all() or kernel.sum() <= 0:
+    if blur.ndim != 2 or blur.shape[0] != blur.shape[1] or blur.shape[0] % 2 == 0:
+        raise ClipError(f"{path}: shape {blur.shape}, expected a square with an odd side")
+    if not np.isfinite(blur).all() or blur.sum() <= 0:
         raise ClipError(f"{path}: its values must be finite and have a positive sum")
-    return kernel / kernel.sum()
+    return blur / blur.sum()
 
 
 def number_in(low: float, high: float, kind: Callable = float) -> Callable:
@@ -113,7 +113,7 @@ def degradation(args: argparse.Namespace, scale: int) -> Degradation:
     return Degradation(args.kernel, args.sigma, args.angle, args.phase, scale, args.noise, args.crf, args.seed)
 
 
-def kernel_path(output: str) -> pathlib.Path:
+def blur_path(output: str) -> pathlib.Path:
     """Where the kernel of a clip is written: clip.mkv -> clip.kernel.npy, folder -> folder/kernel.npy."""
     path = pathlib.Path(output)
     if is_folder(output):
@@ -128,9 +128,9 @@ def run(args: argparse.Namespace) -> None:
     chain = degradation(args, args.scale)
     rate = probe(args.input, ffmpeg).rate
     count = write_clip(args.output, chain.apply(read_frames(args.input, ffmpeg), ffmpeg, rate), rate, ffmpeg)
-    beside = kernel_path(args.output)
-    np.save(beside, chain.kernel)
-    print(f"{args.output}: {count} frames; kernel {len(chain.kernel)}x{len(chain.kernel)}: {beside}")
+    beside = blur_path(args.output)
+    np.save(beside, chain.blur)
+    print(f"{args.output}: {count} frames; kernel {len(chain.blur)}x{len(chain.blur)}: {beside}")
 
 
 def main() -> int:

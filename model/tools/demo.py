@@ -106,13 +106,13 @@ def draw_scene() -> np.ndarray:
     grid_y, grid_x = np.mgrid[0:HEIGHT, 0:WIDTH].astype(np.float32)
     for t in range(FRAMES):
         zoom, turn = 0.66 - 0.003 * t, 0.03 - 0.003 * t
-        centre_x, centre_y = 310 + 1.9 * t, 212 + 1.3 * np.sin(t / 3)
+        center_x, center_y = 310 + 1.9 * t, 212 + 1.3 * np.sin(t / 3)
         total = np.zeros((HEIGHT, WIDTH, 3), np.float32)
         for dy in (0.25, 0.75):
             for dx in (0.25, 0.75):
                 u, v = (grid_x + dx - WIDTH / 2) * zoom, (grid_y + dy - HEIGHT / 2) * zoom
-                x = centre_x + u * np.cos(turn) - v * np.sin(turn)
-                y = centre_y + u * np.sin(turn) + v * np.cos(turn)
+                x = center_x + u * np.cos(turn) - v * np.sin(turn)
+                y = center_y + u * np.sin(turn) + v * np.cos(turn)
                 total += sample(world, x.astype(np.float32), y.astype(np.float32))
         frames[t] = np.rint(total / 4 * 255)
     return frames

@@ -59,8 +59,8 @@ def restore_reference(frames: np.ndarray, model: str, scale: int, **options: boo
         raise ClipError(f"{model}: enlarges by {net.arch.scale}, expected {scale}")
     half = net.arch.n_sequence // 2
     output = []
-    for centre in range(len(frames)):
-        window = frames[np.clip(np.arange(centre - half, centre + half + 1), 0, len(frames) - 1)]
+    for center in range(len(frames)):
+        window = frames[np.clip(np.arange(center - half, center + half + 1), 0, len(frames) - 1)]
         with torch.no_grad():
             picture = net(torch.from_numpy(window.astype(np.float32) / 255).permute(0, 3, 1, 2)[None])[0]
         output.append((picture.permute(1, 2, 0) * 255).round().clamp(0, 255).to(torch.uint8).numpy())

@@ -3,7 +3,7 @@
 """Draw the blur kernels that the filter wrote (kernel_file): their mean, some over time, and the moments of all.
 
 The moments are those of the frame metadata: the standard deviations along the principal axis that lies closer to the
-horizontal and across it, its direction in degrees from right towards down, and the centre of mass right of and below
+horizontal and across it, its direction in degrees from right towards down, and the center of mass right of and below
 the middle entry, in output pixels. They are printed too. Needs numpy and matplotlib.
 """
 from __future__ import annotations
@@ -19,25 +19,25 @@ from lib import plots
 from lib.blur import Moments, moments
 
 
-class KernelError(Exception):
+class BlurError(Exception):
     """A file that cannot be shown; the message is one line."""
 
 
-def read_kernels(path: pathlib.Path) -> np.ndarray:
+def read_blurs(path: pathlib.Path) -> np.ndarray:
     """The kernels of a .npy file, N x rows x columns; one alone, rows x columns, is a list of one."""
     try:
-        kernels = np.load(path, allow_pickle=False)
+        blurs = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
-        raise KernelError(f"{path}: {getattr(error, 'strerror', None) or 'not a whole .npy file of numbers'}") from None
-    if not isinstance(kernels, np.ndarray) or kernels.dtype.kind != "f" or kernels.ndim not in (2, 3):
-        what = f"{kernels.dtype} {kernels.shape}" if isinstance(kernels, np.ndarray) else "an archive"
-        raise KernelError(f"{path}: {what}, expected numbers of shape (kernels, rows, columns)")
-    kernels = kernels.reshape((-1,) + kernels.shape[-2:]).astype(np.float64)
-    if not kernels.size:
-        raise KernelError(f"{path}: no kernel in it")
-    if not np.isfinite(kernels).all() or (kernels.sum((1, 2)) <= 0).any():
-        raise KernelError(f"{path}: its values must be finite and every kernel have a positive sum")
-    return kernels
+        raise BlurError(f"{path}: {getattr(error, 'strerror', None) or 'not a whole .npy file of numbers'}") from None
+    if not isinstance(blurs, np.ndarray) or blurs.dtype.kind != "f" or blurs.ndim not in (2, 3):
+        what = f"{blurs.dtype} {blurs.shape}" if isinstance(blurs, np.ndarray) else "an archive"
+        raise BlurError(f"{path}: {what}, expected numbers of shape (kernels, rows, columns)")
+    blurs = blurs.reshape((-1,) + blurs.shape[-2:]).astype(np.float64)
+    if not blurs.size:
+        raise BlurError(f"{path}: no kernel in it")
+    if not np.isfinite(blurs).all() or (blurs.sum((1, 2)) <= 0).any():
+        raise BlurError(f"{path}: its values must be finite and every kernel have a positive sum")
+    return blurs
 
 
 def parse(arguments: Optional[Sequence[str]] = None) -> argparse.Namespace:
@@ -55,18 +55,18 @@ def parse(arguments: Optional[Sequence[str]] = None) -> argparse.Namespace:
 def main() -> int:
     args = parse()
     try:
-        kernels = read_kernels(args.file)
-        plots.kernel_sheet(args.output, f"{args.file}: {len(kernels)} kernels of "
-                           f"{kernels.shape[2]}x{kernels.shape[1]}", kernels)
-    except (KernelError, plots.PlotError, OSError) as error:
+        blurs = read_blurs(args.file)
+        plots.blur_sheet(args.output, f"{args.file}: {len(blurs)} kernels of "
+                         f"{blurs.shape[2]}x{blurs.shape[1]}", blurs)
+    except (BlurError, plots.PlotError, OSError) as error:
         print(f"show_blur: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130
-    rows = np.array([moments(kernel) for kernel in kernels])
+    rows = np.array([moments(blur) for blur in blurs])
     for name, values in zip(Moments._fields, rows.T):
         print(f"{name:8}  median {np.median(values):7.3f}  from {values.min():7.3f} to {values.max():7.3f}")
-    print(f"{args.output}: {len(kernels)} kernels")
+    print(f"{args.output}: {len(blurs)} kernels")
     return 0
 
 

@@ -2,7 +2,7 @@
 """Training windows that went through a real encoder, made beforehand: where the network is trained there may be none.
 
 A window is two files: NNNN.webp, its five low-resolution frames one above the other, lossless, and NNNN_target.webp,
-the sharp centre frame.
+the sharp center frame.
 """
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """What the world does to a sharp picture before it is enlarged, as batched tensor operations on any device.
 
-Kernels are N x TAPS x TAPS, taps at half-pixel distances from the middle of a 4 x 4 block (centre phase), in
+Kernels are N x TAPS x TAPS, taps at half-pixel distances from the middle of a 4 x 4 block (center phase), in
 high-resolution pixels. Frames are N x K x 3 x H x W in [0, 1].
 """
 from __future__ import annotations
@@ -104,15 +104,15 @@ class Degrader:
         disc = (radius + 0.5 - distance).clamp(0, 1)
         return disc / disc.sum((1, 2), keepdim=True)
 
-    def behind_lens(self, kernel: Tensor) -> Tensor:
+    def behind_lens(self, weights: Tensor) -> Tensor:
         """Kernels after a Gaussian each."""
-        lens = self.gaussians(len(kernel), *LENS)
+        lens = self.gaussians(len(weights), *LENS)
         # on whole pixels: the mean of the four half-pixel taps around
         lens = (lens[:, 1:, 1:] + lens[:, :-1, :-1] + lens[:, 1:, :-1] + lens[:, :-1, 1:]) / 4
-        both = F.conv2d(kernel[None], lens[:, None], padding=TAPS // 2 - 1, groups=len(kernel))[0]
+        both = F.conv2d(weights[None], lens[:, None], padding=TAPS // 2 - 1, groups=len(weights))[0]
         return both / both.sum((1, 2), keepdim=True)
 
-    def kernels(self, count: int) -> Tensor:
+    def blurs(self, count: int) -> Tensor:
         """Kernels of all KINDS."""
         scaler = self.scalers(self.lines, SCALERS.values(), count)
         kinds = {"scaler": scaler, "plain": self.scalers(self.plain, (1, 1), count), "soft": self.behind_lens(scaler),
@@ -176,25 +176,25 @@ def cosine_transform(size: int) -> Tensor:
     return matrix
 
 
-def aliasing(kernel: Tensor) -> Tensor:
+def aliasing(weights: Tensor) -> Tensor:
     """Of each kernel the share of its energy at frequencies that the subsampled grid cannot hold, 0 to 1."""
     size = 4 * TAPS
-    energy = torch.fft.fft2(kernel, s=(size, size)).abs().square()
-    held = (torch.fft.fftfreq(size, device=kernel.device).abs() <= 0.5 / SCALE).to(energy)
+    energy = torch.fft.fft2(weights, s=(size, size)).abs().square()
+    held = (torch.fft.fftfreq(size, device=weights.device).abs() <= 0.5 / SCALE).to(energy)
     return 1 - torch.einsum("nyx,y,x->n", energy, held, held) / energy.sum((1, 2))
 
 
-def blur_down(planes: Tensor, kernel: Tensor) -> Tensor:
+def blur_down(planes: Tensor, weights: Tensor) -> Tensor:
     """N x C x H x W to N x C x (H - TAPS) / 4 + 1 x (W - TAPS) / 4 + 1: one kernel an image, at every fourth half-pixel
     position, the first of which is TAPS / 2 - 1/2."""
     flat = planes.reshape(1, -1, *planes.shape[2:])
-    taps = kernel.repeat_interleave(planes.shape[1], 0)[:, None]
+    taps = weights.repeat_interleave(planes.shape[1], 0)[:, None]
     low = F.conv2d(flat, taps, stride=SCALE, groups=len(taps))
     return low.view(*planes.shape[:2], *low.shape[2:])
 
 
-def blur(planes: Tensor, kernel: Tensor) -> Tensor:
+def blur(planes: Tensor, weights: Tensor) -> Tensor:
     """N x C x S x S to N x C x (S - TAPS + 1)^2: as blur_down, at every half-pixel position, by Fourier transform."""
     size = planes.shape[2:]
-    spectrum = torch.fft.rfft2(planes) * torch.fft.rfft2(kernel, s=size).conj()[:, None]
+    spectrum = torch.fft.rfft2(planes) * torch.fft.rfft2(weights, s=size).conj()[:, None]
     return torch.fft.irfft2(spectrum, s=size)[:, :, :size[0] - TAPS + 1, :size[1] - TAPS + 1]

@@ -20,7 +20,7 @@ from torch.nn import functional as F
 from degradations import REACH, SCALE, Degrader, aliasing, blur, blur_down
 from trainset import WINDOW
 
-CENTRE = WINDOW // 2
+CENTER = WINDOW // 2
 MARGIN = 8              # low-resolution pixels round a patch that the motion may reach
 STILL = 0.1             # share of the planes that do not move at all
 CHROMA = 0.5            # share of the windows through 4:2:0
@@ -66,13 +66,13 @@ def load_stills(paths: Sequence[pathlib.Path], device: torch.device, workers: in
 
 
 class Motion:
-    """Random smooth motion of N planes: a point p of the centre frame is at A_k p + t_k in frame k, low-resolution
+    """Random smooth motion of N planes: a point p of the center frame is at A_k p + t_k in frame k, low-resolution
     pixels from the middle of the patch."""
 
     def __init__(self, draw: Degrader, count: int, patch: int) -> None:
         device = draw.device
         self.patch = patch
-        time = torch.arange(WINDOW, device=device) - float(CENTRE)
+        time = torch.arange(WINDOW, device=device) - float(CENTER)
         speed = torch.tensor([0.3, 1.0, 2.5], device=device)[draw.choice((.35, .4, .25), count)]
         jitter = torch.tensor([0, .15, .5], device=device)[draw.choice((.4, .4, .2), count)]
         moves = (draw.rand(count, 1, 1) > STILL).float()
@@ -88,10 +88,10 @@ class Motion:
         self.points = torch.stack((axis.expand(patch, patch), axis[:, None].expand(patch, patch)), 2)
 
     def flow(self) -> Tensor:
-        """N x 4 x 2 x P x P, from the centre to the others."""
+        """N x 4 x 2 x P x P, from the center to the others."""
         moved = torch.einsum("nkij,yxj->nkyxi", self.matrix, self.points) + self.shift[:, :, None, None]
         flow = (moved - self.points).permute(0, 1, 4, 2, 3)
-        return torch.cat((flow[:, :CENTRE], flow[:, CENTRE + 1:]), 1)
+        return torch.cat((flow[:, :CENTER], flow[:, CENTER + 1:]), 1)
 
     def sample(self, plane: Tensor) -> Tensor:
         """N x 5 x C x P x P of planes blurred at the half-pixel positions of a region."""
@@ -105,11 +105,11 @@ class Motion:
         return out.unflatten(2, (WINDOW, self.patch)).transpose(1, 2)
 
 
-def teachable(kernel: Tensor) -> Tensor:
+def teachable(weights: Tensor) -> Tensor:
     """How far a teacher that sees the target reduced by a scaler sees no less than its pupil, who sees it reduced with
     this kernel: what the kernel lets through as aliasing is lost on the teacher."""
     least, most = TEACHABLE
-    return ((most - aliasing(kernel)) / (most - least)).clamp(0, 1)
+    return ((most - aliasing(weights)) / (most - least)).clamp(0, 1)
 
 
 class DeviceSet:
@@ -153,7 +153,7 @@ class DeviceSet:
         pair = torch.stack(pairs)
         green = pair[..., 1, ::2, :].float()
         while green.dim() > 4:
-            green = green[:, :, CENTRE]
+            green = green[:, :, CENTER]
         detail = (green[..., 1:] - green[..., :-1]).abs().mean((2, 3))
         pick = detail.argmax(1) * (self.draw.rand(len(pair)) < DETAILED)
         return pair[torch.arange(len(pair), device=self.device), pick].float() / 255
@@ -164,29 +164,29 @@ class DeviceSet:
         return self._augmented(self._crops(picked, size))[0] * gain + offset
 
     def single(self, count: int) -> Batch:
-        region, kernel = self.regions(count, self.plain + SCALE), self.draw.kernels(count)
-        frames = blur_down(region[:, :, 2:-2, 2:-2], kernel)[:, None]
-        return Batch(frames, region[:, :, REACH:-REACH, REACH:-REACH], None, teachable(kernel))
+        region, weights = self.regions(count, self.plain + SCALE), self.draw.blurs(count)
+        frames = blur_down(region[:, :, 2:-2, 2:-2], weights)[:, None]
+        return Batch(frames, region[:, :, REACH:-REACH, REACH:-REACH], None, teachable(weights))
 
     def moved(self, count: int, layered: int) -> Batch:
         """Windows of moving photographs, `layered` of them with a second one in front; without noise."""
-        back, kernel = self.regions(count, self.moving), self.draw.kernels(count)
+        back, weights = self.regions(count, self.moving), self.draw.blurs(count)
         motion = Motion(self.draw, count, self.patch)
-        frames, flow, target = motion.sample(blur(back, kernel)), motion.flow(), back
+        frames, flow, target = motion.sample(blur(back, weights)), motion.flow(), back
         if layered:
             mask = self._masks(layered)
             front, over = self.regions(layered, self.moving), Motion(self.draw, layered, self.patch)
-            planes = over.sample(blur(torch.cat((front * mask, mask), 1), kernel[:layered]))
+            planes = over.sample(blur(torch.cat((front * mask, mask), 1), weights[:layered]))
             colour, cover = planes[:, :, :3], planes[:, :, 3:]
             target = torch.cat((front * mask + back[:layered] * (1 - mask), back[layered:]))
             mixed = colour + (1 - cover) * frames[:layered]
             inner = slice(SCALE * MARGIN + 2, -(SCALE * MARGIN + 2))
-            mixed[:, CENTRE] = blur_down(target[:layered, :, inner, inner], kernel[:layered])
-            hidden = (cover[:, CENTRE:CENTRE + 1] > 0.5).float()
+            mixed[:, CENTER] = blur_down(target[:layered, :, inner, inner], weights[:layered])
+            hidden = (cover[:, CENTER:CENTER + 1] > 0.5).float()
             flow = torch.cat((over.flow() * hidden + flow[:layered] * (1 - hidden), flow[layered:]))
             frames = torch.cat((mixed, frames[layered:]))
         edge = REACH + SCALE * MARGIN
-        return Batch(frames, target[:, :, edge:-edge, edge:-edge], flow, teachable(kernel))
+        return Batch(frames, target[:, :, edge:-edge, edge:-edge], flow, teachable(weights))
 
     def _masks(self, count: int) -> Tensor:
         coarse = self.draw.normal(count, 1, 6, 6)
@@ -194,7 +194,7 @@ class DeviceSet:
         return torch.sigmoid(30 * smooth)
 
     def clip_windows(self, count: int) -> Batch:
-        windows, kernel = [], self.draw.kernels(count)
+        windows, weights = [], self.draw.blurs(count)
         for index in self.rng.integers(len(self.clips), size=count):
             clip = self.clips[index]
             step = 2 if self.rng.random() < 0.3 and len(clip) > 2 * WINDOW else 1
@@ -204,8 +204,8 @@ class DeviceSet:
         region, = self._augmented(self._crops(windows, SCALE * self.patch + 2 * REACH))
         gain, offset = (x.view(-1, 1, 1, 1, 1) for x in self._contrast(count))
         region = region * gain + offset
-        low = blur_down(region[..., 2:-2, 2:-2].flatten(1, 2), kernel).unflatten(1, (WINDOW, 3))
-        return Batch(low, region[:, CENTRE, :, REACH:-REACH, REACH:-REACH], None, teachable(kernel))
+        low = blur_down(region[..., 2:-2, 2:-2].flatten(1, 2), weights).unflatten(1, (WINDOW, 3))
+        return Batch(low, region[:, CENTER, :, REACH:-REACH, REACH:-REACH], None, teachable(weights))
 
     def coded(self, count: int) -> Sequence[Tensor]:
         """Windows that went through an encoder."""
@@ -234,7 +234,7 @@ class DeviceSet:
         frames = self.degraded(frames, quantised=quantised)
         if coded:
             real_frames, truth = self.coded(coded)
-            frames = torch.cat((frames, real_frames[:, CENTRE:CENTRE + 1] if stage == "single" else real_frames))
+            frames = torch.cat((frames, real_frames[:, CENTER:CENTER + 1] if stage == "single" else real_frames))
             target = torch.cat((target, truth))
             share = torch.cat((share, torch.full((coded,), CODED_SHARE, device=self.device)))
         return Batch((frames * 255).round().clamp(0, 255) / 255, target, drawn.flow, share)

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from device_set import CENTRE, WITH_CLIPS, Batch, DeviceSet, Material
+from device_set import CENTER, WITH_CLIPS, Batch, DeviceSet, Material
 from exportable import Trainee
 from lib import model_file
 from losses import charbonnier, flow_error, matching_loss
@@ -77,9 +77,9 @@ def parse_stages(text: str) -> tuple[tuple[str, float], ...]:
 
 def restored_single(net: Trainee, frame: Tensor) -> Tensor:
     """What the network makes of a window of one frame repeated where its flow is zero. Of the fusion only the part of
-    the centre is trained: the others learn from real neighbours."""
+    the center is trained: the others learn from real neighbours."""
     parts = net.fusion.weight.split(net.arch.n_feat, 1)
-    weight = parts[CENTRE] + sum(part.detach() for index, part in enumerate(parts) if index != CENTRE)
+    weight = parts[CENTER] + sum(part.detach() for index, part in enumerate(parts) if index != CENTER)
     feats = net.features(frame.contiguous(memory_format=torch.channels_last))
     fused = F.conv2d(feats, weight, padding=1)
     detail = F.pixel_shuffle(net.tail(net.recons(fused.float())).float(), net.arch.scale)
@@ -103,8 +103,8 @@ def losses(net: Trainee, batch: Batch, stage: str, settings: Settings) -> dict[s
 
 def bicubic_loss(batch: Batch, knee: float) -> Tensor:
     """The picture term of a bicubic scaler, to compare with."""
-    centre = batch.frames[:, batch.frames.shape[1] // 2]
-    plain = F.interpolate(centre, size=batch.target.shape[2:], mode="bicubic", align_corners=False)
+    center = batch.frames[:, batch.frames.shape[1] // 2]
+    plain = F.interpolate(center, size=batch.target.shape[2:], mode="bicubic", align_corners=False)
     return charbonnier(plain.clamp(0, 1), batch.target, knee)
 
 
@@ -202,7 +202,7 @@ class DeviceTraining:
         self.teacher = teacher
         self.net = net.to(memory_format=torch.channels_last)
         self.device = next(net.parameters()).device
-        if net.arch.kernel:
+        if net.arch.kernel_net:
             net.kernel_net.requires_grad_(False)  # it is trained on its own
         flow, fusion = list(net.flow_net.parameters()), list(net.fusion.parameters())
         known = {id(p) for p in flow + fusion}

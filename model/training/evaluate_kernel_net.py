@@ -35,7 +35,7 @@ Row = dict[str, Any]
 SIGMAS = (0.8, 1.2, 1.6, 2.0, 2.4)
 
 
-def kernels(net: "SelfBlindVSR", low: np.ndarray, count: int) -> np.ndarray:
+def blurs(net: "SelfBlindVSR", low: np.ndarray, count: int) -> np.ndarray:
     """What the network says of `count` windows of a clip, count x ksize x ksize."""
     length = net.arch.n_sequence
     found = []
@@ -66,7 +66,7 @@ def measure(args: argparse.Namespace) -> dict[str, list[Row]]:
         net = SelfBlindVSR.from_state_dict(model_file.read(args.model)[0])
     except (KeyError, RuntimeError):
         raise ClipError(f"{args.model}: its tensors do not make a network") from None
-    if not net.arch.kernel:
+    if not net.arch.kernel_net:
         raise ClipError(f"{args.model}: has no kernel network")
     rows: dict[str, list[Row]] = {}
     for path in args.hr:
@@ -78,7 +78,7 @@ def measure(args: argparse.Namespace) -> dict[str, list[Row]]:
         for sigma in args.sigma:
             chain = Degradation("gaussian", sigma, args.angle, args.phase, net.arch.scale, args.noise, args.crf)
             low = np.stack(list(chain.apply(sharp, ffmpeg)))
-            rows[name].append(compared(kernels(net, low, args.windows), sigma))
+            rows[name].append(compared(blurs(net, low, args.windows), sigma))
             print(line(name, rows[name][-1]), flush=True)
     return rows
 

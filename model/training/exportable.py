@@ -32,14 +32,14 @@ class Windowed:
     """What both forms share: the stages of a window, so that a loss can look at each. A mixin of nn.Module.
 
     features(frames) are those of single frames; detail(stack) is what the features of a window, warped and
-    concatenated, add to the enlarged centre frame.
+    concatenated, add to the enlarged center frame.
     """
 
     arch: Architecture
 
     def pyramids(self, frames: Tensor) -> tuple[list[Tensor], list[Tensor]]:
-        """Feature pyramids of the centre frames, repeated, and of the other frames: (4 N) x C x h x w a level."""
-        window, centre = frames.shape[1], frames.shape[1] // 2
+        """Feature pyramids of the center frames, repeated, and of the other frames: (4 N) x C x h x w a level."""
+        window, center = frames.shape[1], frames.shape[1] // 2
         step = 2 ** len(self.arch.pyramid)
         height, width = (-(-n // step) * step for n in frames.shape[3:])
         flat = frames.flatten(0, 1)
@@ -48,8 +48,8 @@ class Windowed:
         first, second = [], []
         for level in self.flow_net.moduleNetwork.moduleExtractor(flat.contiguous(memory_format=torch.channels_last)):
             level = level.unflatten(0, (len(frames), window))
-            others = torch.cat((level[:, :centre], level[:, centre + 1:]), 1)
-            first.append(level[:, centre:centre + 1].expand_as(others).flatten(0, 1))
+            others = torch.cat((level[:, :center], level[:, center + 1:]), 1)
+            first.append(level[:, center:center + 1].expand_as(others).flatten(0, 1))
             second.append(others.flatten(0, 1))
         return first, second
 
@@ -65,18 +65,18 @@ class Windowed:
         return resize(flow.flatten(0, 1), height, width) * ratio
 
     def restored(self, frames: Tensor, flow: Optional[Tensor] = None) -> Tensor:
-        """The enlarged centre frames, N x C x sH x sW, of N x n_sequence x C x H x W; flow as the last of flows()."""
+        """The enlarged center frames, N x C x sH x sW, of N x n_sequence x C x H x W; flow as the last of flows()."""
         if flow is None:
             flow = self.flows(self.pyramids(frames))[-1]
         count, window, _, height, width = frames.shape
-        centre = window // 2
+        center = window // 2
         feats = self.features(frames.flatten(0, 1).contiguous(memory_format=torch.channels_last))
         feats = feats.unflatten(0, (count, window))
-        others = torch.cat((feats[:, :centre], feats[:, centre + 1:]), 1).flatten(0, 1).contiguous()
+        others = torch.cat((feats[:, :center], feats[:, center + 1:]), 1).flatten(0, 1).contiguous()
         warped = warp(others, self.full_flow(flow, height, width)).unflatten(0, (count, window - 1))
-        stack = torch.cat((warped[:, :centre], feats[:, centre:centre + 1], warped[:, centre:]), 1).flatten(1, 2)
+        stack = torch.cat((warped[:, :center], feats[:, center:center + 1], warped[:, center:]), 1).flatten(1, 2)
         detail = self.detail(stack.contiguous(memory_format=torch.channels_last)).float()
-        return detail + resize(frames[:, centre], height * self.arch.scale, width * self.arch.scale)
+        return detail + resize(frames[:, center], height * self.arch.scale, width * self.arch.scale)
 
 
 class Plain(Windowed, SelfBlindVSR):
@@ -105,8 +105,8 @@ class Trainee(Windowed, nn.Module):
         nn.init.zeros_(self.tail.weight)
         self.flow_net = FlowNet(arch)
         initialise_flow(self.flow_net)
-        if arch.kernel:
-            self.kernel_net = KernelNet(arch.n_sequence * colors, arch.kernel)
+        if arch.kernel_net:
+            self.kernel_net = KernelNet(arch.n_sequence * colors, arch.kernel_net)
 
     @staticmethod
     def _block(width: int) -> ResBlock:
@@ -174,7 +174,7 @@ def initialise_flow(net: FlowNet) -> None:
 
 
 @torch.no_grad()
-def initialise_kernel(net: KernelNet, sigma: float, offset: float) -> None:
+def initialise_kernel_net(net: KernelNet, sigma: float, offset: float) -> None:
     """Kernels that are a Gaussian, `offset` pixels right of and below the middle, whatever the frames."""
     axis = torch.arange(net.ksize) - (net.ksize - 1) / 2 - offset
     net.fc_net[1].weight.mul_(0.1)

@@ -86,8 +86,8 @@ def split(files: list[list[np.ndarray]], share: int) -> tuple[list[list[np.ndarr
 
 def gaussian_rows(sigma: float, count: int, size: int) -> Tensor:
     """count x size: rows that weigh `size` samples by a Gaussian round the middle of each block behind the margin."""
-    centre = MARGIN + PHASE + SCALE * torch.arange(count)[:, None]
-    rows = (-0.5 * ((torch.arange(size) - centre) / sigma) ** 2).clamp(min=LEAST_EXPONENT).exp()
+    center = MARGIN + PHASE + SCALE * torch.arange(count)[:, None]
+    rows = (-0.5 * ((torch.arange(size) - center) / sigma) ** 2).clamp(min=LEAST_EXPONENT).exp()
     return rows / rows.sum(1, keepdim=True)
 
 
@@ -100,9 +100,9 @@ def blurred(sharp: Tensor, covariance: np.ndarray, side: int) -> Tensor:
     axis = np.arange(2 * MARGIN + SCALE) - MARGIN - PHASE
     place = np.stack(np.meshgrid(axis, axis), -1)
     exponent = -0.5 * np.einsum("yxi,ij,yxj->yx", place, np.linalg.inv(covariance), place)
-    kernel = np.exp(exponent.clip(LEAST_EXPONENT, 0))
-    kernel = torch.from_numpy(kernel / kernel.sum()).float()
-    return F.conv2d(sharp[None, None], kernel[None, None], stride=SCALE)[0, 0, :side, :side]
+    blur = np.exp(exponent.clip(LEAST_EXPONENT, 0))
+    blur = torch.from_numpy(blur / blur.sum()).float()
+    return F.conv2d(sharp[None, None], blur[None, None], stride=SCALE)[0, 0, :side, :side]
 
 
 class Windows:

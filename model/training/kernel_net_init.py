@@ -5,7 +5,7 @@ How much a picture is blurred does not depend on its brightness and contrast, an
 turned blur. A network that has to learn this first takes one thing for the other for a long time, and answers with
 round blurs whatever it is shown. So it is built in, out of what the layers of KernelNet can do:
 
-- in_conv takes the luma of the centre frame to the differences of each pixel from its eight neighbours.
+- in_conv takes the luma of the center frame to the differences of each pixel from its eight neighbours.
 - Behind it there are two branches. The second computes of the picture what the first does of the picture turned by a
   quarter: its weights are those of the first, turned.
 - body1.0 filters the differences without biases, so what it finds grows with the contrast and with nothing else. Its
@@ -29,8 +29,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-SCALE, WINDOW, KERNEL = 4, 5, 13
-CENTRE = KERNEL // 2 + (SCALE - 1) / 2  # of the block, in a kernel
+SCALE, WINDOW, BLUR_SIDE = 4, 5, 13
+CENTER = BLUR_SIDE // 2 + (SCALE - 1) / 2  # of the block, in a kernel
 FEATURES, REDUCED, LAST, HIDDEN = 64, 4, 32, 1000  # widths of the published network, which is what is filled
 NEIGHBOURS = ((1, 2), (2, 1), (1, 0), (0, 1), (0, 0), (0, 2), (2, 0), (2, 2))  # rows and columns of a 3 x 3 kernel
 BRANCHES = 2
@@ -70,8 +70,8 @@ def gradients() -> Tensor:
 
 
 def offsets() -> Tensor:
-    """Squares and the product of the distances from the centre that the exponent weighs, (KERNEL * KERNEL) x 3."""
-    axis = torch.arange(KERNEL) - CENTRE
+    """Squares and the product of the distances from the center that the exponent weighs, (KERNEL * KERNEL) x 3."""
+    axis = torch.arange(BLUR_SIDE) - CENTER
     y, x = torch.meshgrid(axis, axis, indexing="ij")
     return -0.5 * torch.stack((x * x, y * y, 2 * x * y), -1).flatten(0, 1)
 
@@ -106,7 +106,7 @@ class Branch(nn.Module):
         differences = F.conv2d(luma.contiguous(memory_format=torch.channels_last), gradients())
         found = self.found(self.filters(differences).relu())
         found = self.chosen(self.second(found * divisor).relu())
-        areas = F.adaptive_avg_pool2d(F.pad(found, (REACH,) * 4), KERNEL)
+        areas = F.adaptive_avg_pool2d(F.pad(found, (REACH,) * 4), BLUR_SIDE)
         return self.third(self.block(areas)).relu().mean((2, 3))
 
 
@@ -170,7 +170,7 @@ class Probe(nn.Module):
 
 def gaussians(precision: Tensor) -> Tensor:
     """The kernels of inverse covariances, N x KERNEL x KERNEL."""
-    return (precision @ offsets().T).softmax(1).view(-1, KERNEL, KERNEL)
+    return (precision @ offsets().T).softmax(1).view(-1, BLUR_SIDE, BLUR_SIDE)
 
 
 def turned(weight: Tensor, branch: int) -> Tensor:
@@ -181,8 +181,8 @@ def turned(weight: Tensor, branch: int) -> Tensor:
 def turned_differences(branch: int) -> list[int]:
     """The channels of in_conv that are the differences of a picture turned for that branch."""
     filters = gradients()
-    return [DIFFERENCES + next(k for k in range(len(filters)) if torch.equal(filters[k], kernel))
-            for kernel in turned(filters, branch)]
+    return [DIFFERENCES + next(k for k in range(len(filters)) if torch.equal(filters[k], each))
+            for each in turned(filters, branch)]
 
 
 def parts(count: int, first: int = 0) -> Iterator[tuple[int, slice]]:
@@ -291,7 +291,7 @@ def last_layers(state: dict[str, Tensor]) -> None:
     for answer, (y, x) in enumerate(((1, 1), (0, 1), (1, 0))):
         state["body2.2.weight"][0, ANSWERS + answer, y, x] = RANGES[answer]
     state["body2.3.weight"][0, 0, 1, 1] = 1
-    places = torch.zeros(3, KERNEL, KERNEL)  # the first row, the first column, neither
+    places = torch.zeros(3, BLUR_SIDE, BLUR_SIDE)  # the first row, the first column, neither
     places[0, 0, 1:], places[1, 1:, 0], places[2, 1:, 1:] = 1, 1, 1
     row, column, both = (places / places.sum((1, 2), keepdim=True)).flatten(1)
     state["fc_net.0.weight"][:3] = torch.stack((row + column - both, both - row, both - column))

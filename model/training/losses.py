@@ -3,7 +3,7 @@
 
 The self-supervised ones are those of the Self-Blind-VSR paper, with the weights of its code. Kernels are
 N x 1 x ksize x ksize, anchored on the top-left pixel of a block (see blur.py): `offset`, high-resolution pixels, says
-how far right of and below the middle entry their centre belongs, 0 in phase topleft and (scale - 1) / 2 in phase
+how far right of and below the middle entry their center belongs, 0 in phase topleft and (scale - 1) / 2 in phase
 center.
 """
 from __future__ import annotations
@@ -18,21 +18,21 @@ BOUNDARY_HEIGHT = 30.0
 TINY = 1e-12  # below it the slope of the square root is taken for 0
 
 # Weights of the sum of the self-supervised terms; the two differences of pictures have 1.
-BOUNDARIES, SPARSITY, CENTRE = 0.5, 0.04, 1.0
+BOUNDARIES, SPARSITY, CENTER = 0.5, 0.04, 1.0
 
 
-def blur_down(frames: Tensor, kernel: Tensor, scale: int) -> Tensor:
+def blur_down(frames: Tensor, blur: Tensor, scale: int) -> Tensor:
     """N x ... x C x H x W blurred, each by its own kernel, and subsampled; the picture continued by its edge."""
-    count, half = len(frames), kernel.shape[-1] // 2
+    count, half = len(frames), blur.shape[-1] // 2
     planes = frames.reshape(1, -1, *frames.shape[-2:])
     padded = F.pad(planes, (half,) * 4, mode="replicate")
-    taps = kernel.repeat_interleave(planes.shape[1] // count, 0)
+    taps = blur.repeat_interleave(planes.shape[1] // count, 0)
     low = F.conv2d(padded, taps, stride=scale, groups=len(taps))
     return low.reshape(*frames.shape[:-2], *low.shape[-2:])
 
 
 def boundary_mask(ksize: int, offset: float) -> Tensor:
-    """What an entry of a kernel costs: nothing near its centre, and outside the more the further from there."""
+    """What an entry of a kernel costs: nothing near its center, and outside the more the further from there."""
     # KernelGAN's margin: the central region is 2 * reach + 1 wide
     margin = (ksize - (ksize // 2 + ksize % 2)) // 2 - 1
     reach = (ksize - 1) / 2 - margin
@@ -43,30 +43,30 @@ def boundary_mask(ksize: int, offset: float) -> Tensor:
     return BOUNDARY_HEIGHT * (1 - gauss / gauss.max()) * (outside | outside[:, None])
 
 
-def boundaries(kernel: Tensor, offset: float) -> Tensor:
-    return (kernel * boundary_mask(kernel.shape[-1], offset).to(kernel)).abs().mean()
+def boundaries(blur: Tensor, offset: float) -> Tensor:
+    return (blur * boundary_mask(blur.shape[-1], offset).to(blur)).abs().mean()
 
 
-def sparsity(kernel: Tensor) -> Tensor:
-    return kernel.abs().clamp(min=TINY).sqrt().mean()
+def sparsity(blur: Tensor) -> Tensor:
+    return blur.abs().clamp(min=TINY).sqrt().mean()
 
 
-def centre_of_mass(kernel: Tensor) -> Tensor:
+def center_of_mass(blur: Tensor) -> Tensor:
     """N x 2, row and column."""
-    axis = torch.arange(kernel.shape[-1], dtype=kernel.dtype, device=kernel.device)
-    rows, columns = kernel.sum((1, 3)), kernel.sum((1, 2))
-    return torch.stack((rows @ axis, columns @ axis), 1) / kernel.sum((1, 2, 3))[:, None]
+    axis = torch.arange(blur.shape[-1], dtype=blur.dtype, device=blur.device)
+    rows, columns = blur.sum((1, 3)), blur.sum((1, 2))
+    return torch.stack((rows @ axis, columns @ axis), 1) / blur.sum((1, 2, 3))[:, None]
 
 
-def centring(kernel: Tensor, offset: float) -> Tensor:
-    """Mean square distance along an axis of the centre of mass from where it belongs, pixels squared."""
-    return (centre_of_mass(kernel) - ((kernel.shape[-1] - 1) / 2 + offset)).square().mean()
+def centering(blur: Tensor, offset: float) -> Tensor:
+    """Mean square distance along an axis of the center of mass from where it belongs, pixels squared."""
+    return (center_of_mass(blur) - ((blur.shape[-1] - 1) / 2 + offset)).square().mean()
 
 
-def kernel_terms(kernel: Tensor, offset: float) -> dict[str, Tensor]:
+def blur_terms(blur: Tensor, offset: float) -> dict[str, Tensor]:
     """What a kernel alone costs, weighted."""
-    return {"boundaries": BOUNDARIES * boundaries(kernel, offset), "sparsity": SPARSITY * sparsity(kernel),
-            "centre": CENTRE * centring(kernel, offset)}
+    return {"boundaries": BOUNDARIES * boundaries(blur, offset), "sparsity": SPARSITY * sparsity(blur),
+            "center": CENTER * centering(blur, offset)}
 
 
 def charbonnier(a: Tensor, b: Tensor, knee: float = 1e-5 ** 0.5) -> Tensor:
@@ -90,11 +90,11 @@ def flow_error(flows: list[Tensor], truth: Tensor) -> Tensor:
     return total / (len(flows) + 1)
 
 
-def kernel_error(kernel: Tensor, truth: Tensor) -> Tensor:
+def blur_error(blur: Tensor, truth: Tensor) -> Tensor:
     """Total variation distance of the kernels, 0 to 1, plus a twentieth of the distances of their first and second
     moments, pixels and pixels squared."""
-    axis = torch.arange(kernel.shape[-1], dtype=kernel.dtype, device=kernel.device)
-    difference = kernel - truth
+    axis = torch.arange(blur.shape[-1], dtype=blur.dtype, device=blur.device)
+    difference = blur - truth
     rows, columns = (difference.sum(d) for d in (3, 2))
     shift = (columns * axis).sum(2).abs() + (rows * axis).sum(2).abs()
     spread = (columns * (axis - axis.mean()) ** 2).sum(2).abs() + (rows * (axis - axis.mean()) ** 2).sum(2).abs()

@@ -48,7 +48,7 @@ class Architecture:
     pyramid: tuple = (16, 32, 64, 96, 128, 196)
     decoder: tuple = ((128, 128, 96, 64, 32),) * 5  # levels 2, 3, ... up to the coarsest
     refiner: tuple = (128, 128, 128, 96, 64, 32, 2)
-    kernel: Optional[KernelWidths] = field(default_factory=KernelWidths)
+    kernel_net: Optional[KernelWidths] = field(default_factory=KernelWidths)
 
     @staticmethod
     def from_shapes(shapes: Mapping[str, Sequence[int]]) -> "Architecture":
@@ -62,18 +62,18 @@ class Architecture:
         n_feat, n_colors = shapes["in_conv.0.weight"][:2]
         flow = "flow_net.moduleNetwork."
         levels = count(re.escape(flow) + r"moduleExtractor\.module(\w+)\.0\.weight")
-        kernel = None
+        kernel_net = None
         if "kernel_net.in_conv.weight" in shapes:
-            kernel = KernelWidths(out("kernel_net.in_conv"), out("kernel_net.body1.0.body.3.conv_du.0"),
-                                  out("kernel_net.body2.2"), out("kernel_net.fc_net.0"),
-                                  round(out("kernel_net.fc_net.1") ** 0.5))
+            kernel_net = KernelWidths(out("kernel_net.in_conv"), out("kernel_net.body1.0.body.3.conv_du.0"),
+                                      out("kernel_net.body2.2"), out("kernel_net.fc_net.0"),
+                                      round(out("kernel_net.fc_net.1") ** 0.5))
         return Architecture(
             n_colors, n_feat, count(r"extra_feat\.(\d+)\."), count(r"recons_net\.(\d+)\."),
             shapes["fusion_conv.0.weight"][1] // n_feat, 2 ** count(r"upsample_layers\.(\d+)\.weight"),
             tuple(out(f"{flow}moduleExtractor.module{level}.4") for level in LEVELS[:levels]),
             tuple(tuple(out(f"{flow}module{level}.module{part}.0") for part in LEVELS[:5])
                   for level in LEVELS[1:levels]),
-            tuple(out(f"{flow}moduleRefiner.moduleMain.{2 * i}") for i in range(len(DILATIONS))), kernel)
+            tuple(out(f"{flow}moduleRefiner.moduleMain.{2 * i}") for i in range(len(DILATIONS))), kernel_net)
 
 
 def conv(inputs: int, outputs: int, stride: int = 1, dilation: int = 1) -> nn.Conv2d:
@@ -295,8 +295,8 @@ class SelfBlindVSR(nn.Module):
         self.upsample_layers = nn.Sequential(*[stage for _ in range(doublings)
                                                for stage in (conv(width, 4 * width), nn.PixelShuffle(2))])
         self.flow_net = FlowNet(arch)
-        if arch.kernel:
-            self.kernel_net = KernelNet(arch.n_sequence * arch.n_colors, arch.kernel)
+        if arch.kernel_net:
+            self.kernel_net = KernelNet(arch.n_sequence * arch.n_colors, arch.kernel_net)
 
     @staticmethod
     def from_state_dict(state: Mapping[str, Any], **options: bool) -> "SelfBlindVSR":
@@ -313,14 +313,14 @@ class SelfBlindVSR(nn.Module):
 
     def forward(self, frames: Tensor, flow: Optional[Tensor] = None,
                 stages: bool = False) -> Union[Tensor, dict[str, Tensor]]:
-        """Restores the centre of N x n_sequence x 3 x H x W frames, unclamped.
+        """Restores the center of N x n_sequence x 3 x H x W frames, unclamped.
 
-        flow, N x (n_sequence - 1) x 2 x H x W from the centre to the others in order, replaces the network's own.
+        flow, N x (n_sequence - 1) x 2 x H x W from the center to the others in order, replaces the network's own.
         With stages every intermediate result is returned, by name.
         """
-        centre = self.arch.n_sequence // 2
-        target = frames[:, centre]
-        others = [i for i in range(self.arch.n_sequence) if i != centre]
+        center = self.arch.n_sequence // 2
+        target = frames[:, center]
+        others = [i for i in range(self.arch.n_sequence) if i != center]
         if flow is None:
             flow = torch.stack([self.flow_net(target, frames[:, i], self.warp_align, self.resize_align)
                                 for i in others], 1)
@@ -334,8 +334,8 @@ class SelfBlindVSR(nn.Module):
         recons = self.tail(recons_feat) + base
         if not stages:
             return recons
-        result = {"flow": flow, "feat_center": feats[centre], "warped": torch.stack(warped, 1), "fusion": fusion,
+        result = {"flow": flow, "feat_center": feats[center], "warped": torch.stack(warped, 1), "fusion": fusion,
                   "recons_feat": recons_feat, "recons": recons}
-        if self.arch.kernel:
+        if self.arch.kernel_net:
             result["kernel"] = self.kernel_net(frames)
         return result

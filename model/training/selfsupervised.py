@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from lib.blur import phase_offset
-from losses import blur_down, centre_of_mass, kernel_terms
+from losses import blur_down, center_of_mass, blur_terms
 from supervised import psnr
 from exportable import Network
 from training import Method
@@ -52,7 +52,7 @@ class ClipWindows:
 class SelfSupervised(Method):
     """The losses of the paper, in either phase."""
 
-    terms = ("restored", "cycle", "boundaries", "sparsity", "centre")
+    terms = ("restored", "cycle", "boundaries", "sparsity", "center")
     checks = ("psnr", "bicubic", "cycle_psnr")
 
     def __init__(self, args: Any, net: Network, clips: list[np.ndarray], flow_rate: float) -> None:
@@ -81,22 +81,22 @@ class SelfSupervised(Method):
         """The kernels; the windows reduced by them and restored; and restored and reduced by them."""
         # a kernel is made of small differences, which bfloat16 would lose
         with torch.autocast(frames.device.type, enabled=False):
-            kernel = net.kernel_net(frames)
-            down = blur_down(frames, kernel, self.scale)
+            blur = net.kernel_net(frames)
+            down = blur_down(frames, blur, self.scale)
         restored = net.restored(down)
         with torch.no_grad():
             high = net.restored(frames)
         with torch.autocast(frames.device.type, enabled=False):
-            cycle = blur_down(high.float(), kernel, self.scale)
-        return kernel, restored, cycle
+            cycle = blur_down(high.float(), blur, self.scale)
+        return blur, restored, cycle
 
     def losses(self, net: Network, batch: Tensor, fraction: float) -> dict[str, Tensor]:
         frames = batch.to(self.device, non_blocking=True)
-        kernel, restored, cycle = self.stages(net, frames)
-        centre = frames[:, self.window // 2]
+        blur, restored, cycle = self.stages(net, frames)
+        center = frames[:, self.window // 2]
         with torch.autocast(frames.device.type, enabled=False):
-            terms = {"restored": F.l1_loss(restored, centre), "cycle": F.l1_loss(cycle, centre),
-                     **kernel_terms(kernel, self.offset)}
+            terms = {"restored": F.l1_loss(restored, center), "cycle": F.l1_loss(cycle, center),
+                     **blur_terms(blur, self.offset)}
         return terms | {"sum": sum(terms.values())}
 
     @torch.no_grad()
@@ -106,13 +106,13 @@ class SelfSupervised(Method):
         rows = []
         for batch in self.held:
             frames = batch.to(self.device)
-            kernel, restored, cycle = self.stages(net, frames)
-            centre = frames[:, self.window // 2]
-            down = blur_down(centre, kernel, self.scale)
-            bicubic = F.interpolate(down, size=centre.shape[2:], mode="bicubic", align_corners=False)
-            place = centre_of_mass(kernel) - (kernel.shape[-1] - 1) / 2
-            axis = torch.arange(kernel.shape[-1], device=self.device) - (kernel.shape[-1] - 1) / 2.0
-            variance = (kernel.sum((1, 2)) * (axis - place[:, 1:]) ** 2).sum(1)
-            rows.append((psnr(restored, centre), psnr(bicubic, centre), psnr(cycle, centre),
+            blur, restored, cycle = self.stages(net, frames)
+            center = frames[:, self.window // 2]
+            down = blur_down(center, blur, self.scale)
+            bicubic = F.interpolate(down, size=center.shape[2:], mode="bicubic", align_corners=False)
+            place = center_of_mass(blur) - (blur.shape[-1] - 1) / 2
+            axis = torch.arange(blur.shape[-1], device=self.device) - (blur.shape[-1] - 1) / 2.0
+            variance = (blur.sum((1, 2)) * (axis - place[:, 1:]) ** 2).sum(1)
+            rows.append((psnr(restored, center), psnr(bicubic, center), psnr(cycle, center),
                          place.mean().item(), variance.mean().sqrt().item()))
         return dict(zip(("psnr", "bicubic", "cycle_psnr", "kernel_offset", "kernel_sigma"), np.mean(rows, 0).tolist()))

@@ -10,19 +10,19 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from losses import charbonnier, flicker, flow_error, kernel_error, matching_loss
+from losses import charbonnier, flicker, flow_error, blur_error, matching_loss
 from reference import resize
 from exportable import Network
 from training import Method
 from trainset import Batch, TrainingSet
 
-FLOW_RATE, KERNEL_RATE = 0.3, 0.3  # of the rate of the reconstruction, while all are trained
+FLOW_RATE, KERNEL_NET_RATE = 0.3, 0.3  # of the rate of the reconstruction, while all are trained
 CHECK_SEED = 12345
 FLICKER_SHARE = 0.9  # of a bicubic scaler's that is allowed
 
 
 def bicubic(frames: Tensor, size: torch.Size) -> Tensor:
-    """The centre frames of windows, scaled."""
+    """The center frames of windows, scaled."""
     return F.interpolate(frames[:, frames.shape[1] // 2], size=size, mode="bicubic", align_corners=False)
 
 
@@ -62,7 +62,7 @@ class Supervised(Method):
         progress = (fraction - share) / (1 - share)
         cosine = 0.5 * (1 + math.cos(math.pi * progress))
         main = rate * cosine * min(1.0, 0.01 + 100 * progress)
-        return main, FLOW_RATE * rate * cosine, KERNEL_RATE * main
+        return main, FLOW_RATE * rate * cosine, KERNEL_NET_RATE * main
 
     def sources(self, fraction: float, workers: int, seed: int) -> tuple[Any, Callable[[], list[Callable[[], Batch]]]]:
         args, alone = self.args, self.flow_alone(fraction)
@@ -84,8 +84,8 @@ class Supervised(Method):
         return alone, lambda: [source(worker) for worker in range(workers)]
 
     def losses(self, net: Network, batch: Batch, fraction: float) -> dict[str, Tensor]:
-        frames, target, flow, kernel = (x.to(self.device, non_blocking=True)
-                                        for x in (batch.frames, batch.target, batch.flow, batch.kernel))
+        frames, target, flow, blur = (x.to(self.device, non_blocking=True)
+                                      for x in (batch.frames, batch.target, batch.flow, batch.blur))
         if self.flow_alone(fraction):
             pyramids = net.pyramids(frames)
             losses = {"flow": flow_error(net.flows(pyramids), flow), "matching": matching_loss(pyramids, flow)}
@@ -95,8 +95,8 @@ class Supervised(Method):
             losses = self.picture_losses(net, frames, target, flow, batch.steady)
             total = (losses["picture"] + self.args.flow_weight * losses["flow"]
                      + self.args.flicker_weight * losses.get("flicker", 0))
-        if net.arch.kernel and "kernel" in self.args.parts:
-            losses["kernel"] = kernel_error(net.kernel_net(frames).float(), kernel)
+        if net.arch.kernel_net and "kernel" in self.args.parts:
+            losses["kernel"] = blur_error(net.kernel_net(frames).float(), blur)
             total = total + losses["kernel"]
         return losses | {"sum": total}
 

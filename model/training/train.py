@@ -34,11 +34,11 @@ from degrade import number_in
 from reference import Architecture, KernelNet, KernelWidths
 from selfsupervised import SelfSupervised
 from supervised import Supervised
-from exportable import Network, Trainee, from_tensors, initialise_kernel
+from exportable import Network, Trainee, from_tensors, initialise_kernel_net
 from training import Budget, Options, Training, say
 from trainset import SCALE, WINDOW, decode_clips, decode_sharp, files_of
 
-KERNEL_SIDE = 13
+BLUR_SIDE = 13
 FIRST_SIGMA = 1.2  # of the kernels that a new kernel network starts with
 DEFAULTS = {"supervised": {"minutes": 85.0, "patch": 48, "rate": 1e-3},
             "self": {"minutes": 30.0, "patch": 160, "rate": 1e-4}}
@@ -50,15 +50,15 @@ def architecture(args: argparse.Namespace) -> Architecture:
         return Architecture()
     return Architecture(3, args.features, args.extra_blocks, args.recons_blocks, WINDOW, SCALE, tuple(args.pyramid),
                         (tuple(args.decoder),) * (len(args.pyramid) - 1), tuple(args.refiner) + (2,),
-                        KernelWidths(*args.kernel_net, KERNEL_SIDE))
+                        KernelWidths(*args.kernel_net, BLUR_SIDE))
 
 
 def add_kernel_net(net: Network, phase: str) -> None:
     """A new kernel network, which says FIRST_SIGMA of every window."""
     widths = KernelWidths()
-    net.arch = replace(net.arch, kernel=widths)
+    net.arch = replace(net.arch, kernel_net=widths)
     net.kernel_net = KernelNet(net.arch.n_sequence * net.arch.n_colors, widths)
-    initialise_kernel(net.kernel_net, FIRST_SIGMA, phase_offset(phase, net.arch.scale))
+    initialise_kernel_net(net.kernel_net, FIRST_SIGMA, phase_offset(phase, net.arch.scale))
 
 
 def starting_network(args: argparse.Namespace) -> tuple[Network, dict[str, str]]:
@@ -75,10 +75,10 @@ def starting_network(args: argparse.Namespace) -> tuple[Network, dict[str, str]]
         arch = architecture(args)
         net = Trainee(arch)
         if args.method == "self":
-            initialise_kernel(net.kernel_net, FIRST_SIGMA, phase_offset(args.phase, SCALE))
+            initialise_kernel_net(net.kernel_net, FIRST_SIGMA, phase_offset(args.phase, SCALE))
     if args.flow_init:
         load_flow(net, args.flow_init)
-    if args.method == "self" and not net.arch.kernel:
+    if args.method == "self" and not net.arch.kernel_net:
         say(f"{args.init} has no kernel network: a new one is trained with it")
         add_kernel_net(net, args.phase)
     return net, metadata
@@ -127,8 +127,8 @@ def multiplies_bf16(device: str) -> bool:
 def method_of(args: argparse.Namespace, net: Network) -> Any:
     if args.method == "self":
         clips = decode_clips(args.data, args.cache, args.ffmpeg, net.arch.n_sequence, args.clip_frames)
-        if net.arch.kernel.ksize % 2 == 0:
-            raise ValueError(f"{args.init}: kernels of {net.arch.kernel.ksize} pixels, an odd number is needed")
+        if net.arch.kernel_net.ksize % 2 == 0:
+            raise ValueError(f"{args.init}: kernels of {net.arch.kernel_net.ksize} pixels, an odd number is needed")
         # a flow network that is trained already is hardly touched, as in the paper
         flow_rate = args.flow_rate if args.flow_rate is not None else 0.01 if args.init or args.flow_init else 1.0
         return SelfSupervised(args, net, clips, flow_rate)
@@ -136,8 +136,8 @@ def method_of(args: argparse.Namespace, net: Network) -> Any:
         raise ValueError("--method supervised: only phase center is made")
     if (net.arch.n_sequence, net.arch.scale, net.arch.n_colors) != (WINDOW, SCALE, 3):
         raise ValueError(f"{args.init}: --method supervised trains x{SCALE} RGB models with windows of {WINDOW}")
-    if net.arch.kernel and net.arch.kernel.ksize != KERNEL_SIDE:
-        raise ValueError(f"{args.init}: --method supervised trains kernels of {KERNEL_SIDE} x {KERNEL_SIDE}")
+    if net.arch.kernel_net and net.arch.kernel_net.ksize != BLUR_SIDE:
+        raise ValueError(f"{args.init}: --method supervised trains kernels of {BLUR_SIDE} x {BLUR_SIDE}")
     for option, side in (("--patch", args.patch), ("--flow-patch", args.flow_patch)):
         if side % 16 or side % 2 ** len(net.arch.pyramid):
             raise ValueError(f"{option} {side}: must be a multiple of {max(16, 2 ** len(net.arch.pyramid))}")

@@ -48,12 +48,12 @@ CHECKS = 20              # batches of the figures at the end
 EVERY = 250              # steps from line to line
 
 
-def moments(kernels: Tensor) -> Tensor:
+def moments(blurs: Tensor) -> Tensor:
     """Second central moments of N x K x K kernels, N x 3: xx, yy, xy."""
-    axis = torch.arange(kernels.shape[1]) - kernel_net_init.CENTRE
-    columns, rows = kernels.sum(1), kernels.sum(2)
+    axis = torch.arange(blurs.shape[1]) - kernel_net_init.CENTER
+    columns, rows = blurs.sum(1), blurs.sum(2)
     x, y = columns @ axis, rows @ axis
-    return torch.stack((columns @ axis ** 2 - x * x, rows @ axis ** 2 - y * y, axis @ kernels @ axis - x * y), 1)
+    return torch.stack((columns @ axis ** 2 - x * x, rows @ axis ** 2 - y * y, axis @ blurs @ axis - x * y), 1)
 
 
 def form(xx: Tensor, yy: Tensor, xy: Tensor) -> Tensor:
@@ -62,10 +62,10 @@ def form(xx: Tensor, yy: Tensor, xy: Tensor) -> Tensor:
     return 0.5 * torch.stack((xx, yy, half + xy, half - xy), 1).clamp(min=LEAST_VARIANCE).log()
 
 
-def errors(kernels: Tensor, covariance: Tensor) -> tuple[Tensor, Tensor]:
+def errors(blurs: Tensor, covariance: Tensor) -> tuple[Tensor, Tensor]:
     """Of the form, N x 4, and the true logarithm of the width, the mean over the directions."""
     true = form(covariance[:, 0, 0], covariance[:, 1, 1], covariance[:, 0, 1])
-    return form(*moments(kernels).T) - true, true.mean(1)
+    return form(*moments(blurs).T) - true, true.mean(1)
 
 
 def bins_of(width: Tensor) -> Tensor:
@@ -135,7 +135,7 @@ def run(args: argparse.Namespace) -> None:
     torch.manual_seed(args.seed)
     tensors, metadata = model_file.read(args.init)
     arch = Architecture.from_shapes({name: tuple(value.shape) for name, value in tensors.items()})
-    widths, wanted = arch.kernel, (kernel_net_init.WINDOW, kernel_net_init.SCALE, 3, kernel_net_init.KERNEL)
+    widths, wanted = arch.kernel_net, (kernel_net_init.WINDOW, kernel_net_init.SCALE, 3, kernel_net_init.BLUR_SIDE)
     if not widths or (arch.n_sequence, arch.scale, arch.n_colors, widths.ksize) != wanted:
         raise ValueError(f"{args.init}: not an x{SCALE} RGB model with windows of {wanted[0]} and kernels of "
                          f"{wanted[3]}")

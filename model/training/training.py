@@ -110,10 +110,10 @@ class Prefetch:
 def parameter_groups(net: Network) -> list[dict[str, list[nn.Parameter]]]:
     """Reconstruction, flow network, kernel network (if there is one)."""
     flow = list(net.flow_net.parameters())
-    kernel = list(net.kernel_net.parameters()) if net.arch.kernel else []
-    known = {id(p) for p in flow + kernel}
+    kernel_net = list(net.kernel_net.parameters()) if net.arch.kernel_net else []
+    known = {id(p) for p in flow + kernel_net}
     rest = [p for p in net.parameters() if id(p) not in known]
-    return [{"params": params} for params in (rest, flow, kernel) if params]
+    return [{"params": params} for params in (rest, flow, kernel_net) if params]
 
 
 @dataclass

@@ -2,8 +2,8 @@
 """Training windows made from a folder of photographs and clips.
 
 A photograph becomes a window of five low-resolution frames by moving over it: blurred once on the half-pixel grid
-where centre-sited samples lie, then sampled along a random smooth motion, so that the motion is exact to any fraction
-of a pixel, the true flow is known, and the centre frame is exactly the degradation the model will be asked to undo.
+where center-sited samples lie, then sampled along a random smooth motion, so that the motion is exact to any fraction
+of a pixel, the true flow is known, and the center frame is exactly the degradation the model will be asked to undo.
 Some windows have a second photograph moving in front. A clip gives real motion, occlusion and light, without a true
 flow; clips are compressed, so they are reduced first.
 
@@ -27,7 +27,7 @@ STILLS = {".webp", ".jpg", ".jpeg", ".png"}
 CLIPS = {".mp4", ".mkv", ".mov", ".webm"}
 SCALE = 4
 WINDOW = 5
-KERNEL = 13  # side of the blur kernel
+BLUR_SIDE = 13  # side of the blur kernel
 BLUR = 8     # high-resolution pixels round a region that the blur may reach
 MARGIN = 8   # low-resolution pixels round a patch that the motion may reach
 STILL = 0.1             # share of the planes that do not move at all
@@ -38,13 +38,13 @@ FRAMES_APART = 25       # frames of a clip that stand in for stills
 
 @dataclass
 class Batch:
-    """frames N x 5 x 3 x P x P; target N x 3 x 4P x 4P; flow, of the first K windows, K x 4 x 2 x P x P; kernel
+    """frames N x 5 x 3 x P x P; target N x 3 x 4P x 4P; flow, of the first K windows, K x 4 x 2 x P x P; blur
     N x 1 x 13 x 13. The last 2 `steady` windows are pairs one frame apart, the second of each pair `steady` after the
     first, of scenes that differ from frame to frame in their noise only."""
     frames: Tensor
     target: Tensor
     flow: Tensor
-    kernel: Tensor
+    blur: Tensor
     steady: int = 0
 
 
@@ -131,9 +131,9 @@ class Blur:
         density = torch.exp(-0.5 * power)
         return density / density.sum((1, 2), keepdim=True)
 
-    def kernel(self) -> Tensor:
-        """The 13 x 13 kernels, N x 1 x 13 x 13: anchored on the top-left pixel of the block, centred in the block."""
-        axis = torch.arange(KERNEL) - KERNEL // 2 - (SCALE - 1) / 2
+    def weights(self) -> Tensor:
+        """The 13 x 13 kernels, N x 1 x 13 x 13: anchored on the top-left pixel of the block, centered in the block."""
+        axis = torch.arange(BLUR_SIDE) - BLUR_SIDE // 2 - (SCALE - 1) / 2
         return self.density(axis, axis)[:, None]
 
     def part(self, begin: int, end: Optional[int] = None) -> "Blur":
@@ -157,7 +157,7 @@ def through_codec(frames: np.ndarray, crf: int, ffmpeg: str) -> np.ndarray:
 
 
 class Motion:
-    """Random smooth motion of N planes: a point p of the centre frame is at A_k p + t_k in frame k."""
+    """Random smooth motion of N planes: a point p of the center frame is at A_k p + t_k in frame k."""
 
     def __init__(self, rng: np.random.Generator, count: int) -> None:
         time = np.arange(WINDOW) - WINDOW // 2
@@ -180,7 +180,7 @@ class Motion:
         return self
 
     def flow(self, size: int) -> Tensor:
-        """N x 4 x 2 x size x size, from the centre to the others."""
+        """N x 4 x 2 x size x size, from the center to the others."""
         axis = torch.arange(size) - (size - 1) / 2
         points = torch.stack((axis.expand(size, size), axis[:, None].expand(size, size)))
         moved = torch.einsum("nkij,jyx->nkiyx", self.matrix, points) + self.shift[..., None, None]
@@ -292,7 +292,7 @@ class TrainingSet:
             hidden = (cover[:, WINDOW // 2:WINDOW // 2 + 1] > 0.5).float()
             flow[:layered] = over.flow(self.patch) * hidden + flow[:layered] * (1 - hidden)
         edge = BLUR + SCALE * MARGIN
-        return Batch(frames, target[:, :, edge:edge + span, edge:edge + span], flow, blur.kernel())
+        return Batch(frames, target[:, :, edge:edge + span, edge:edge + span], flow, blur.weights())
 
     def _clips(self, count: int, blur: Blur) -> tuple[Tensor, Tensor]:
         span = SCALE * self.patch
@@ -321,7 +321,7 @@ class TrainingSet:
         frames = still + strength * field
         target = back[:, :, edge:edge + SCALE * self.patch, edge:edge + SCALE * self.patch]
         return Batch(torch.cat((frames[:, :-1], frames[:, 1:])), target.repeat(2, 1, 1, 1),
-                     torch.zeros(0, WINDOW - 1, 2, self.patch, self.patch), blur.kernel().repeat(2, 1, 1, 1), count)
+                     torch.zeros(0, WINDOW - 1, 2, self.patch, self.patch), blur.weights().repeat(2, 1, 1, 1), count)
 
     def draw(self, stills: int, layered: int, clips: int, sigma: Optional[float] = None,
              noise: bool = True, steady: int = 0) -> Batch:
@@ -332,7 +332,7 @@ class TrainingSet:
         if clips:
             frames, target = self._clips(clips, blur.part(stills))
             batch = Batch(torch.cat((batch.frames, frames)), torch.cat((batch.target, target)), batch.flow,
-                          blur.kernel())
+                          blur.weights())
         if noise:
             strength = np.where(self.rng.random(len(batch.frames)) < self.noisy,
                                 self.rng.uniform(0, NOISE, len(batch.frames)), 0)
@@ -343,6 +343,6 @@ class TrainingSet:
         if steady:
             pairs = self._steady(steady)
             batch = Batch(torch.cat((batch.frames, pairs.frames)), torch.cat((batch.target, pairs.target)), batch.flow,
-                          torch.cat((batch.kernel, pairs.kernel)), steady)
+                          torch.cat((batch.blur, pairs.blur)), steady)
         batch.frames = (batch.frames * 255).round_().clamp_(0, 255) / 255
         return batch

@@ -52,7 +52,7 @@ static void append(cost *c, const char *format, int value)
 
 static cost of_conv(const sbv_conv_args *a, int rows)
 {
-    const double pixels = (double)(a->x1 - a->x0) * rows, taps = (double)a->kernel * a->kernel;
+    const double pixels = (double)(a->x1 - a->x0) * rows, taps = (double)a->ksize * a->ksize;
     sbv_map out = a->out;
     out.w = a->x1 - a->x0;
     out.h = rows;
@@ -60,7 +60,7 @@ static cost of_conv(const sbv_conv_args *a, int rows)
     in.w = out.w * a->stride;
     in.h = rows * a->stride;
     cost c = between(&in, &out);
-    append(&c, " k%d", a->kernel);
+    append(&c, " k%d", a->ksize);
     if (a->stride > 1)
         append(&c, " stride %d", a->stride);
     if (a->dilation > 1)
@@ -86,10 +86,10 @@ static cost of_residual_block(const sbv_residual_block_args *a, int rows)
     sbv_map in = a->first.in, out = a->second.out;
     in.h = out.h = rows;
     cost c = between(&in, &out);
-    append(&c, " k%d residual", a->second.kernel);
+    append(&c, " k%d residual", a->second.ksize);
     c.flops = first.flops + second.flops;
     c.made = first.made + second.made;
-    c.bytes += ((double)a->first.in.c + a->second.out.c) * a->first.out.c * a->first.kernel * a->second.kernel *
+    c.bytes += ((double)a->first.in.c + a->second.out.c) * a->first.out.c * a->first.ksize * a->second.ksize *
                sample_bytes(&a->first.out);
     return c;
 }

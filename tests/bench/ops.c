@@ -53,8 +53,8 @@ struct bench {
     struct {
         float scene;
         int refine;
-        const float *kernel; /* 3x3 */
-    } asked;                 /* of the session */
+        const float *blur; /* 3x3 */
+    } asked;               /* of the session */
 };
 
 static void stop(int status, const char *what)
@@ -185,8 +185,8 @@ static void open_session(struct bench *b)
     config.threads = set->threads;
     config.scene = b->asked.scene;
     config.refine = b->asked.refine;
-    config.kernel = b->asked.kernel;
-    config.kernel_side = b->asked.kernel ? 3 : 0;
+    config.kernel = b->asked.blur;
+    config.kernel_side = b->asked.blur ? 3 : 0;
     config.log = print_error;
     if ((ret = sbv_open(&b->session, &config)) < 0)
         exit(ret == SBV_ERROR_ARGUMENT && set->precision != SBV_PRECISION_FP32 ? NOT_OFFERED : 1);
@@ -338,7 +338,7 @@ static void run_options(const struct bench *frame)
                                  1 / 9.0f, 1 / 9.0f, 1 / 9.0f, 1 / 9.0f};
     struct bench b = {.set = frame->set, .asked = {.scene = 1, .refine = 1}};
     if (!sbv_model(frame->session)->kernel_size)
-        b.asked.kernel = box;
+        b.asked.blur = box;
     open_session(&b);
     make_frames(&b);
     send_frame(&b);

@@ -114,16 +114,42 @@ def test_no_file_is_too_long() -> None:
     assert not list(long_files())
 
 
-def stems(folder: str) -> set[str]:
-    return {path.stem for path in sources(folder)}
+def operations() -> list[str]:
+    """Their names: SBV_OPS, and the one that only the backends have."""
+    return re.findall(r"OP\((\w+), sbv_\w+_args\)", (TOP / "kernels/ops.h").read_text()) + ["picture"]
 
 
-def test_an_operation_has_one_stem() -> None:
+def definitions(folder: str, *names: str) -> set[str]:
+    """Stems of the files that define a function of one of these names, or one that a macro of kernels/cpu makes of it."""
+    name = "(?:" + "|".join(names) + ")"
+    begin = re.compile(rf"^(?:void |KERNEL\((?:LAUNCH_BOUNDS\([^)]*\) )?)(?:{name}|SBV_\w+_NAME\({name}\))(?=[(,])[^;]*$",
+                       re.MULTILINE)
+    return {path.stem for path in sources(folder) if path.suffix in (".c", ".cu") and begin.search(path.read_text())}
+
+
+@pytest.mark.parametrize("operation", operations())
+def test_an_operation_has_one_stem(operation: str) -> None:
     """The files of an operation in cpu/ and cuda/ are called as in reference/, or begin so: conv_mma."""
-    known = stems("kernels/reference")
-    for folder in ("kernels/cpu", "kernels/cuda"):
-        for path in sources(folder):
-            functions = re.findall(r"^(?:KERNEL\(.*?\) |void SBV_CPU_NAME\(|void )sbv_(\w+?)(?:_cuda|_c)?\b",
-                                   path.read_text(), re.MULTILINE) if path.suffix == ".cu" else []
-            if functions:
-                assert any(path.stem == stem or path.stem.startswith(f"{stem}_") for stem in known), path
+    reference = definitions("kernels/reference", f"sbv_{operation}_c", operation)
+    cuda = definitions("kernels/cuda", f"sbv_{operation}_cuda", f"sbv_{operation}")
+    assert cuda and (reference or operation == "picture")
+    stem = min(reference | cuda, key=len)
+    found = reference | cuda | definitions("kernels/cpu", operation)
+    assert all(each == stem or each.startswith(f"{stem}_") for each in found), found
+
+
+def comments(path: Path) -> set[str]:
+    """The words of the comments of a file."""
+    return {word for text in re.findall(r"/\*.*?\*/", path.read_text(), re.DOTALL) for word in re.findall(r"\w+", text)}
+
+
+def test_functions_that_macros_make_are_found_by_name() -> None:
+    """Whoever looks for sbv_warp_avx2 or sbv_run_warp finds a comment with that name where it is defined."""
+    sets = re.findall(r"SBV_CPU_OPS\(SBV_CPU_OP, (\w+)\)", (TOP / "kernels/cpu/cpu.h").read_text())
+    missing = [name for name in (f"sbv_run_{operation}" for operation in operations()[:-1])
+               if name not in comments(TOP / "model/runtime/run_ops.c")]
+    for path in sources("kernels/cpu") + [TOP / "kernels/reference/colour.c"]:
+        made = re.findall(r"^(?:void|size_t|#define \w+) +SBV_(?:CPU|COLOUR)_NAME\((\w+)\)", path.read_text(), re.MULTILINE)
+        missing += [f"{path.stem}: sbv_{name}_{isa}" for name in made for isa in sets if name != "name"
+                    and f"sbv_{name}_{isa}" not in comments(path)]
+    assert len(sets) == 4 and not missing

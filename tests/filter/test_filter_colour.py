@@ -218,7 +218,7 @@ def edge_position(plane: np.ndarray, low: int, high: int, site: float) -> float:
 @pytest.mark.parametrize("vertical", [False, True], ids=["horizontal", "vertical"])
 @pytest.mark.parametrize("site", SITES)
 def test_chroma_stays_in_place(ffmpeg: FFmpeg, models: Models, site: str, vertical: bool) -> None:
-    """A chroma edge between two samples stays at its place in the picture, exact centres 4 p + 1.5 of pixel p."""
+    """A chroma edge between two samples stays at its place in the picture, exact centers 4 p + 1.5 of pixel p."""
     low, high, side = 90, 170, 24
     edge = np.where(np.arange(side // 2) < 5, low, high).astype(np.uint8)
     chroma = np.tile(edge, (side // 2, 1))

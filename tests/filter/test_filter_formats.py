@@ -76,10 +76,10 @@ def test_png_stays_as_it_is(ffmpeg: FFmpeg, models: Models, tmp_path: Path, pix_
     assert found == ("rgba" if pix_fmt == "pal8" else pix_fmt)
 
 
-def disc(side: int, centre: float, radius: float) -> np.ndarray:
+def disc(side: int, center: float, radius: float) -> np.ndarray:
     """An anti-aliased disc, 0 to 1."""
     y, x = np.mgrid[:side, :side]
-    return np.clip(radius - np.hypot(x - centre, y - centre) + 0.5, 0, 1)
+    return np.clip(radius - np.hypot(x - center, y - center) + 0.5, 0, 1)
 
 
 def run_rgba(ffmpeg: FFmpeg, side: int, data: bytes, chain: str) -> np.ndarray:
@@ -101,7 +101,7 @@ def test_alpha_is_that_of_the_scaler(ffmpeg: FFmpeg, models: Models) -> None:
     assert np.array_equal(found[..., :3], opaque[..., :3])
 
 
-def centre(plane: np.ndarray) -> tuple[float, float]:
+def center(plane: np.ndarray) -> tuple[float, float]:
     y, x = np.mgrid[:plane.shape[0], :plane.shape[1]]
     return float((plane * x).sum() / plane.sum()), float((plane * y).sum() / plane.sum())
 
@@ -112,7 +112,7 @@ def test_alpha_lies_where_the_model_puts_the_picture(ffmpeg: FFmpeg, models: Mod
     side = 32
     picture = np.rint(255 * np.dstack([disc(side, 13.5, 8)] * 4)).astype(np.uint8)
     out = run_rgba(ffmpeg, side, picture.tobytes(), f"selfblindvsr=model={models.topleft}:phase={phase}")
-    assert centre(out[..., 3]) == pytest.approx((4 * 13.5 + place, 4 * 13.5 + place), abs=0.05)
+    assert center(out[..., 3]) == pytest.approx((4 * 13.5 + place, 4 * 13.5 + place), abs=0.05)
 
 
 def test_alpha_lies_where_colour_does(ffmpeg: FFmpeg) -> None:
@@ -122,7 +122,7 @@ def test_alpha_lies_where_colour_does(ffmpeg: FFmpeg) -> None:
     colour = run_rgba(ffmpeg, side, picture.tobytes(), "selfblindvsr")[..., 1]
     picture = np.rint(255 * np.dstack([np.ones((side, side))] * 3 + [disc(side, 13.5, 8)])).astype(np.uint8)
     alpha = run_rgba(ffmpeg, side, picture.tobytes(), "selfblindvsr")[..., 3]
-    assert centre(colour) == pytest.approx(centre(alpha), abs=0.1)
+    assert center(colour) == pytest.approx(center(alpha), abs=0.1)
 
 
 def test_no_darker_fringes_than_those_of_a_scaler(ffmpeg: FFmpeg) -> None:

@@ -49,7 +49,7 @@ def picture(ffmpeg: FFmpeg, chain: str, data: bytes, source: tuple[str, ...] = I
 
 def gaussian(sigma: tuple[float, float] = (1.6, 1.1), angle: float = 0.5) -> np.ndarray:
     """A kernel for samples in the middle of their blocks."""
-    return blur.gaussian_kernel(sigma, angle, "center", 4)
+    return blur.gaussian_blur(sigma, angle, "center", 4)
 
 
 def given(path: Path, kernel: np.ndarray) -> str:
@@ -208,12 +208,12 @@ def test_known_kernel(ffmpeg: FFmpeg, models: Models, tmp_path: Path) -> None:
 
 def test_misplaced_kernel_is_warned_of(ffmpeg: FFmpeg, models: Models, tmp_path: Path) -> None:
     """One about its middle entry is right for samples at the top left of their blocks alone, where the picture stays so."""
-    middle = given(tmp_path / "middle.npy", blur.gaussian_kernel((1.6, 1.1), 0.5, "topleft", 4))
-    centre = given(tmp_path / "centre.npy", gaussian())
-    for model, option, warned in ((models.plain, middle, True), (models.plain, centre, False),
-                                  (models.topleft, middle, True), (models.topleft, centre, False),
+    middle = given(tmp_path / "middle.npy", blur.gaussian_blur((1.6, 1.1), 0.5, "topleft", 4))
+    center = given(tmp_path / "center.npy", gaussian())
+    for model, option, warned in ((models.plain, middle, True), (models.plain, center, False),
+                                  (models.topleft, middle, True), (models.topleft, center, False),
                                   (models.topleft, f"{middle}:phase=model", False),
-                                  (models.topleft, f"{centre}:phase=model", True)):
+                                  (models.topleft, f"{center}:phase=model", True)):
         log = ffmpeg.log(*INPUT, "-vf", vsr(model, option), data=texture(2, *SIZE), level="warning")
         assert log.count("refine moves the picture") == warned
 
@@ -283,7 +283,7 @@ def test_kernels_of_scalers_are_those_of_ffmpeg(ffmpeg: FFmpeg, models: Models, 
 @pytest.mark.parametrize("name", SCALERS)
 @pytest.mark.parametrize("place", ["center", "topleft"])
 def test_name_of_a_scaler(ffmpeg: FFmpeg, models: Models, tmp_path: Path, name: str, place: str) -> None:
-    """It is the same as a file of that kernel, whose centre is where the samples are; nothing is warned of."""
+    """It is the same as a file of that kernel, whose center is where the samples are; nothing is warned of."""
     data, model = texture(3, *SIZE), f"{models.topleft}:phase=model" if place == "topleft" else models.random
     kernel = written(ffmpeg, model, f"kernel={name}", tmp_path / "k.npy")
     assert kernel.sum() == pytest.approx(1, abs=1e-6)

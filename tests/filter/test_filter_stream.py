@@ -275,7 +275,7 @@ def test_phase(ffmpeg: FFmpeg, models: Models) -> None:
     spot = np.full((12, 16), 16, np.uint8)
     spot[5, 7] = 200
 
-    def centre(model: Path, phase: str) -> list[float]:
+    def center(model: Path, phase: str) -> list[float]:
         out = ffmpeg.output(*raw("gray", 16, 12), "-vf", vsr(model, f"phase={phase}"), "-f", "rawvideo", "-",
                             data=spot.tobytes())
         light = np.frombuffer(out, np.uint8).reshape(48, 64).astype(float) - 16
@@ -283,6 +283,6 @@ def test_phase(ffmpeg: FFmpeg, models: Models) -> None:
 
     here = [4 * 5 + 1.5, 4 * 7 + 1.5]  # the middle of the pixel's block
     for phase in ("auto", "model"):
-        assert centre(models.plain, phase) == pytest.approx(here, abs=0.02)
-    assert centre(models.topleft, "model") == pytest.approx(here, abs=0.02)  # this one does not mean what it says
-    assert centre(models.topleft, "auto") == pytest.approx([at + 1.5 for at in here], abs=0.02)
+        assert center(models.plain, phase) == pytest.approx(here, abs=0.02)
+    assert center(models.topleft, "model") == pytest.approx(here, abs=0.02)  # this one does not mean what it says
+    assert center(models.topleft, "auto") == pytest.approx([at + 1.5 for at in here], abs=0.02)

@@ -57,7 +57,7 @@ void fuzz_log(void *errors, enum sbv_log_level level, const char *message)
 static void restore_frames(sbv_session *s, int width, int height)
 {
     static uint8_t in[SIDE * SIDE], out[SIDE * SIDE * 16];
-    float kernel[SBV_BLUR_SIDE_MAX * SBV_BLUR_SIDE_MAX];
+    float blur[SBV_BLUR_SIDE_MAX * SBV_BLUR_SIDE_MAX];
     const sbv_stream stream = {
         .width = width, .height = height, .components = 1, .component = {{.step = 1, .depth = 8}}};
     const int scale = sbv_model(s)->scale;
@@ -69,13 +69,13 @@ static void restore_frames(sbv_session *s, int width, int height)
     for (int frame = 0; frame < 2; frame++)
         FUZZ_EXPECT(sbv_send(s, &from) == SBV_OK);
     FUZZ_EXPECT(sbv_send(s, NULL) == SBV_OK);
-    FUZZ_EXPECT(!sbv_model(s)->kernel_size || sbv_estimate_kernel(s, kernel) == SBV_OK);
+    FUZZ_EXPECT(!sbv_model(s)->kernel_size || sbv_estimate_kernel(s, blur) == SBV_OK);
     for (int frame = 0; frame < 2; frame++)
         FUZZ_EXPECT(sbv_receive(s, &to) == SBV_OK);
     FUZZ_EXPECT(sbv_receive(s, &to) == SBV_END);
 }
 
-int fuzz_session(const char *model, const float *kernel, int side, unsigned choice)
+int fuzz_session(const char *model, const float *blur, int side, unsigned choice)
 {
     sbv_session *session;
     int errors = 0, ret;
@@ -84,10 +84,10 @@ int fuzz_session(const char *model, const float *kernel, int side, unsigned choi
                                .precision = choice & 1 ? SBV_PRECISION_FP32 : SBV_PRECISION_AUTO,
                                .phase = choice & 2 ? SBV_PHASE_MODEL : SBV_PHASE_AUTO,
                                .tile = choice & 4 ? SBV_TILE_MIN : 0,
-                               .kernel = kernel,
+                               .blur = blur,
                                .kernel_side = side,
-                               .refine = kernel ? 2 : 0,
-                               .cycle = kernel != NULL,
+                               .refine = blur ? 2 : 0,
+                               .cycle = blur != NULL,
                                .threads = 1,
                                .log = fuzz_log,
                                .log_opaque = &errors};

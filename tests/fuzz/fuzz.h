@@ -36,6 +36,6 @@ const char *fuzz_file(int number, const void *data, size_t size);
 void fuzz_log(void *errors, enum sbv_log_level level, const char *message);
 
 /* Opens a session, restores two small frames with it and closes it. `choice` chooses sizes and options. */
-int fuzz_session(const char *model, const float *kernel, int side, unsigned choice);
+int fuzz_session(const char *model, const float *blur, int side, unsigned choice);
 
 #endif /* SBV_TESTS_FUZZ_H */

@@ -11,18 +11,18 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static const struct tiny tiny = {2, 3, 1, 1, 2, 2, 1, 3, 1};
-    static float kernel[SBV_BLUR_SIDE_MAX * SBV_BLUR_SIDE_MAX];
+    static float blur[SBV_BLUR_SIDE_MAX * SBV_BLUR_SIDE_MAX];
     static int there;
     sbv_moments moments;
     int side = 0, errors = 0;
     if (!there++)
         tiny_write_as(fuzz_file(1, NULL, 0), &tiny, 1, "topleft");
-    const int ret = sbv_read_kernel(fuzz_file(0, data, size), kernel, &side, fuzz_log, &errors);
+    const int ret = sbv_read_kernel(fuzz_file(0, data, size), blur, &side, fuzz_log, &errors);
     FUZZ_EXPECT(errors == (ret < 0) && (ret < 0 || (side >= 1 && side <= SBV_BLUR_SIDE_MAX)));
     if (ret < 0)
         return 0;
-    sbv_kernel_moments(kernel, side, &moments);
-    fuzz_session(fuzz_file(1, NULL, 0), kernel, side, (unsigned)size);
+    sbv_kernel_moments(blur, side, &moments);
+    fuzz_session(fuzz_file(1, NULL, 0), blur, side, (unsigned)size);
     return 0;
 }
 

@@ -157,7 +157,7 @@ static int call_with_frame(sbv_session *s, frame_call *call, const sbv_stream *s
 
 static void look(sbv_session *s)
 {
-    static float kernel[SBV_BLUR_SIDE_MAX * SBV_BLUR_SIDE_MAX];
+    static float blur[SBV_BLUR_SIDE_MAX * SBV_BLUR_SIDE_MAX];
     sbv_moments moments;
     int side;
     int64_t tag;
@@ -169,7 +169,7 @@ static void look(sbv_session *s)
     checked(sbv_ready(s, &tag));
     FUZZ_EXPECT(strlen(sbv_last_error(s)) < 4096);
     arm();
-    checked(sbv_estimate_kernel(s, kernel));
+    checked(sbv_estimate_kernel(s, blur));
 }
 
 /* A description that is refused leaves the one before as it is; one for which there is no memory does not. */

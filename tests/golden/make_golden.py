@@ -14,7 +14,7 @@ warp mask hangs on the last bit of a position: a float64 run gives the same.
     even       three.bin on 16 x 24: a multiple of 8, nothing is resized for the flow
     row        three.bin on 1 x 13, column: on 11 x 1: the pixel rule of the warps where the image is one pixel wide
 
-<case>_<stage>.npy, float32 without the batch axis: flow, 4 x 2 x h x w from the centre to frames 0, 1, 3, 4, in pixels,
+<case>_<stage>.npy, float32 without the batch axis: flow, 4 x 2 x h x w from the center to frames 0, 1, 3, 4, in pixels,
 x first; feat_center; warped_0; fusion; recons_feat; recons, unclamped; kernel. <case>_frames_u8.npy: 5 x h x w x 3.
 """
 from __future__ import annotations
@@ -36,9 +36,9 @@ from reference import Architecture, KernelWidths, SelfBlindVSR, correlate, resiz
 NETWORKS = {
     "six": (Architecture(n_feat=8, extra_blocks=1, recons_blocks=2, scale=4, pyramid=(4, 4, 5, 6, 6, 7),
                          decoder=((5, 4, 4, 3, 3),) * 5, refiner=(4, 4, 4, 4, 3, 3, 2),
-                         kernel=KernelWidths(8, 2, 4, 12, 5)), 15, 0.05, "F16"),
+                         kernel_net=KernelWidths(8, 2, 4, 12, 5)), 15, 0.05, "F16"),
     "three": (Architecture(n_feat=6, extra_blocks=2, recons_blocks=1, scale=2, pyramid=(4, 6, 8),
-                           decoder=((5, 5, 4, 4, 3), (6, 5, 5, 4, 4)), refiner=(5, 5, 4, 4, 3, 3, 2), kernel=None),
+                           decoder=((5, 5, 4, 4, 3), (6, 5, 5, 4, 4)), refiner=(5, 5, 4, 4, 3, 3, 2), kernel_net=None),
               12, 1.5, "F32"),
 }
 CASES = {"odd": ("six", 21, 27), "even": ("three", 16, 24), "row": ("three", 1, 13), "column": ("three", 11, 1)}

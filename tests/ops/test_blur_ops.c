@@ -29,7 +29,7 @@
 #define TOLERANCE 1e-6 /* of a sum of squares of floats, relative: the roundings of the values */
 
 static sbv_ops ops;
-static float kernel[SIDE_MAX * SIDE_MAX];
+static float blur[SIDE_MAX * SIDE_MAX];
 
 /* Pictures, in samples of the reduced one, and kernels. */
 static const struct blur_case {
@@ -62,13 +62,13 @@ static guarded new_map(int w, int h, int c, int input)
 }
 
 /* Random, of both signs, with a sum of 1. */
-static void random_kernel(int side)
+static void random_blur(int side)
 {
     double sum = 0;
     for (int i = 0; i < side * side; i++)
-        sum += kernel[i] = 0.7f + uniform();
+        sum += blur[i] = 0.7f + uniform();
     for (int i = 0; i < side * side; i++)
-        kernel[i] = (float)(kernel[i] / sum);
+        blur[i] = (float)(blur[i] / sum);
 }
 
 static int edge(int at, int size)
@@ -81,9 +81,9 @@ static void check_down(const struct blur_case *k, int from, int clamp)
     guarded in = new_map(k->w * k->factor, k->h * k->factor, k->c, 1);
     guarded base = new_map(k->w, k->h, k->c, 1), out = new_map(k->w, k->h, k->c, 0);
     const int half = k->side / 2;
-    random_kernel(k->side);
+    random_blur(k->side);
     sbv_blur_down_args a = {
-        .in = in.map, .out = out.map, .kernel = kernel, .side = k->side, .factor = k->factor, .clamp = clamp};
+        .in = in.map, .out = out.map, .blur = blur, .side = k->side, .factor = k->factor, .clamp = clamp};
     if (from)
         a.from = base.map;
     RUN(blur_down, &a, k->h);
@@ -95,8 +95,8 @@ static void check_down(const struct blur_case *k, int from, int clamp)
             double sample = value(&in.map, edge(k->factor * x + i % k->side - half, in.map.w),
                                   edge(k->factor * y + i / k->side - half, in.map.h), c);
             sample = clamp ? fmin(fmax(sample, 0), 1) : sample;
-            sum += sample * (double)kernel[i];
-            magnitude += fabs(sample * (double)kernel[i]);
+            sum += sample * (double)blur[i];
+            magnitude += fabs(sample * (double)blur[i]);
         }
         if (from)
             sum = value(&base.map, x, y, c) - sum;
@@ -126,8 +126,8 @@ static void test_down_equals_training(void **unused)
         for (int x = 0; x < 12; x++)
             *sbv_at(&in.map, x, y) = (float)((7 * x + 13 * y + 5 * x * y) % 32);
     for (int i = 0; i < 25; i++)
-        kernel[i] = (float)((3 * (i / 5) + 5 * (i % 5) + i / 5 * (i % 5)) % 7);
-    sbv_blur_down_args a = {.in = in.map, .out = out.map, .kernel = kernel, .side = 5, .factor = 4};
+        blur[i] = (float)((3 * (i / 5) + 5 * (i % 5) + i / 5 * (i % 5)) % 7);
+    sbv_blur_down_args a = {.in = in.map, .out = out.map, .blur = blur, .side = 5, .factor = 4};
     RUN(blur_down, &a, 2);
     for (int i = 0; i < 6; i++)
         assert_true(*sbv_at(&out.map, i % 3, i / 3) == expected[i / 3][i % 3]); /* whole numbers: exact */
@@ -141,15 +141,15 @@ static void check_up(const struct blur_case *k)
     guarded in = new_map(k->w, k->h, k->c, 1), out = new_map(w, h, k->c, 0);
     double *sum = calloc((size_t)(w * h * k->c), sizeof(*sum));
     assert_non_null(sum);
-    random_kernel(k->side);
-    sbv_blur_up_args a = {in.map, out.map, kernel, k->side, k->factor};
+    random_blur(k->side);
+    sbv_blur_up_args a = {in.map, out.map, blur, k->side, k->factor};
     RUN(blur_up, &a, h);
     guarded_check(&out, 0, w, 0, h);
     for (int n = 0; n < k->w * k->h * k->side * k->side; n++) {
         const int i = n % (k->side * k->side), u = n / (k->side * k->side) % k->w, v = n / (k->side * k->side) / k->w;
         const int x = edge(k->factor * u + i % k->side - half, w), y = edge(k->factor * v + i / k->side - half, h);
         for (int c = 0; c < k->c; c++)
-            sum[(y * w + x) * k->c + c] += (double)kernel[i] * value(&in.map, u, v, c);
+            sum[(y * w + x) * k->c + c] += (double)blur[i] * value(&in.map, u, v, c);
     }
     for (int n = 0; n < w * h * k->c; n++)
         assert_true(fabs(value(&out.map, n / k->c % w, n / k->c / w, n % k->c) - sum[n]) <= LIMIT * 2);
@@ -183,9 +183,9 @@ static void test_adjoint(void **unused)
         guarded x = new_map(k->w * k->factor, k->h * k->factor, k->c, 1);
         guarded y = new_map(k->w, k->h, k->c, 1), low = new_map(k->w, k->h, k->c, 0);
         guarded high = new_map(x.map.w, x.map.h, k->c, 0);
-        random_kernel(k->side);
-        sbv_blur_down_args down = {.in = x.map, .out = low.map, .kernel = kernel, .side = k->side, .factor = k->factor};
-        sbv_blur_up_args up = {y.map, high.map, kernel, k->side, k->factor};
+        random_blur(k->side);
+        sbv_blur_down_args down = {.in = x.map, .out = low.map, .blur = blur, .side = k->side, .factor = k->factor};
+        sbv_blur_up_args up = {y.map, high.map, blur, k->side, k->factor};
         RUN(blur_down, &down, k->h);
         RUN(blur_up, &up, high.map.h);
         const double scale = sqrt(dot(&low.map, &low.map) * dot(&y.map, &y.map)) + 1e-3;

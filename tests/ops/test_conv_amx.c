@@ -36,7 +36,7 @@ static atomic_flag taken = ATOMIC_FLAG_INIT;
 static sbv_scratch scratch = {.blocks = 1, .taken = &taken};
 
 struct conv_case {
-    int in, out, kernel, stride, dilation, w, h;
+    int in, out, ksize, stride, dilation, w, h;
     float slope;
 };
 
@@ -63,7 +63,7 @@ static void *allocate(size_t bytes)
 /* Weights for the plain one, in the groups of kernels/ops.h; of their magnitudes where `absolute`. */
 static void pack_groups(const struct conv_case *c, const float *raw, float *packed, int absolute)
 {
-    const int taps = c->kernel * c->kernel;
+    const int taps = c->ksize * c->ksize;
     for (int i = 0; i < c->out * c->in * taps; i++) {
         const int o = i / taps / c->in, row = (o / SBV_CONV_GROUP * taps + i % taps) * c->in + i / taps % c->in;
         packed[row * SBV_CONV_GROUP + o % SBV_CONV_GROUP] = absolute ? fabsf(raw[i]) : raw[i];
@@ -91,31 +91,31 @@ static void make_maps(struct pair *p, const struct conv_case *c, enum sbv_type i
 
 static struct pair make_pair(const struct conv_case *c, enum sbv_type in, enum sbv_type out, enum sbv_split split)
 {
-    const int weights = c->out * c->in * c->kernel * c->kernel, groups = (c->out + SBV_CONV_GROUP - 1) / SBV_CONV_GROUP;
+    const int weights = c->out * c->in * c->ksize * c->ksize, groups = (c->out + SBV_CONV_GROUP - 1) / SBV_CONV_GROUP;
     struct pair p = {
         .raw = allocate(sizeof(float) * (size_t)weights),
         .bias = allocate(sizeof(float) * (size_t)(c->out + 16)),
         .bias_magnitude = allocate(sizeof(float) * (size_t)(c->out + 16)),
         .zeros = allocate(sizeof(float) * (size_t)c->in),
-        .groups = allocate(sizeof(float) * (size_t)(groups * SBV_CONV_GROUP * c->in * c->kernel * c->kernel)),
-        .tiles = allocate(ops.conv_bytes(c->out, c->in, c->kernel, split)),
+        .groups = allocate(sizeof(float) * (size_t)(groups * SBV_CONV_GROUP * c->in * c->ksize * c->ksize)),
+        .tiles = allocate(ops.conv_bytes(c->out, c->in, c->ksize, split)),
     };
     make_maps(&p, c, in, out, split);
     for (int i = 0; i < weights; i++)
         p.raw[i] = split == SBV_SPLIT_BOTH ? uniform() : rounded(uniform());
     for (int i = 0; i < c->out; i++)
         p.bias_magnitude[i] = fabsf(p.bias[i] = uniform());
-    ops.pack_conv(p.raw, c->out, c->in, c->kernel, split, p.tiles);
+    ops.pack_conv(p.raw, c->out, c->in, c->ksize, split, p.tiles);
     p.plain = (sbv_conv_args){
         .in = p.plain_in.map,
         .out = p.plain_out.map,
         .weights = p.groups,
         .bias = p.bias,
         .zeros = p.zeros,
-        .kernel = c->kernel,
+        .ksize = c->ksize,
         .stride = c->stride,
         .dilation = c->dilation,
-        .padding = c->dilation * (c->kernel / 2),
+        .padding = c->dilation * (c->ksize / 2),
         .slope = c->slope,
         .x1 = p.out.map.w,
     };
@@ -168,7 +168,7 @@ static void compare(const struct pair *p, int x0, int y0)
                                      (out->type == SBV_MAP_BF16 ? ROUNDING_LIMIT * fabs(expected) : 0);
                 if (!(fabs(found - expected) <= limit))
                     fail_msg("%d channels, %dx%d outputs of %d, kernel %d: found %.9g, expected %.9g at %d,%d,%d",
-                             p->in.map.c, out->w, out->h, out->c, p->amx.kernel, found, expected, x, y, o);
+                             p->in.map.c, out->w, out->h, out->c, p->amx.ksize, found, expected, x, y, o);
             }
 }
 

@@ -41,7 +41,7 @@ static void check(float found, double expected, double magnitude)
 }
 
 struct conv_case {
-    int in, out, kernel, stride, dilation, w, h;
+    int in, out, ksize, stride, dilation, w, h;
     float slope;
     int residual;
 };
@@ -50,12 +50,11 @@ static double conv_at(const sbv_conv_args *a, const float *raw, int x, int y, in
 {
     double sum = a->bias[o];
     *magnitude = fabs(sum);
-    for (int ky = 0; ky < a->kernel; ky++)
-        for (int kx = 0; kx < a->kernel; kx++) {
+    for (int ky = 0; ky < a->ksize; ky++)
+        for (int kx = 0; kx < a->ksize; kx++) {
             int ix = x * a->stride - a->padding + kx * a->dilation, iy = y * a->stride - a->padding + ky * a->dilation;
             for (int i = 0; i < a->in.c && inside(a->in, ix, iy); i++) {
-                double term =
-                    (double)raw[((o * a->in.c + i) * a->kernel + ky) * a->kernel + kx] * *at(a->in, ix, iy, i);
+                double term = (double)raw[((o * a->in.c + i) * a->ksize + ky) * a->ksize + kx] * *at(a->in, ix, iy, i);
                 sum += term;
                 *magnitude += fabs(term);
             }
@@ -65,9 +64,9 @@ static double conv_at(const sbv_conv_args *a, const float *raw, int x, int y, in
 }
 
 /* Packs as kernels/ops.h describes, independently of the library. */
-static float *pack(const float *raw, int out, int in, int kernel)
+static float *pack(const float *raw, int out, int in, int ksize)
 {
-    int group = ops.conv_group, groups = (out + group - 1) / group, taps = kernel * kernel;
+    int group = ops.conv_group, groups = (out + group - 1) / group, taps = ksize * ksize;
     float *packed = calloc((size_t)(groups * group * in * taps), sizeof(float));
     for (int o = 0; o < out; o++)
         for (int i = 0; i < in; i++)
@@ -78,9 +77,9 @@ static float *pack(const float *raw, int out, int in, int kernel)
 
 static void run_conv_case(const struct conv_case *c)
 {
-    const int padding = c->dilation * (c->kernel / 2), weights = c->out * c->in * c->kernel * c->kernel;
-    const int w = (c->w + 2 * padding - c->dilation * (c->kernel - 1) - 1) / c->stride + 1;
-    const int h = (c->h + 2 * padding - c->dilation * (c->kernel - 1) - 1) / c->stride + 1;
+    const int padding = c->dilation * (c->ksize / 2), weights = c->out * c->in * c->ksize * c->ksize;
+    const int w = (c->w + 2 * padding - c->dilation * (c->ksize - 1) - 1) / c->stride + 1;
+    const int h = (c->h + 2 * padding - c->dilation * (c->ksize - 1) - 1) / c->stride + 1;
     guarded in = guarded_map(SBV_MAP_F32, c->w, c->h, c->in, 1), out = guarded_map(SBV_MAP_F32, w, h, c->out, 0),
             add = guarded_map(SBV_MAP_F32, w, h, c->out, 1);
     float *raw = malloc((size_t)weights * sizeof(float)), *zeros = calloc((size_t)c->in, sizeof(float));
@@ -89,13 +88,13 @@ static void run_conv_case(const struct conv_case *c)
         raw[i] = uniform();
     for (int i = 0; i < c->out; i++)
         bias[i] = uniform();
-    float *packed = pack(raw, c->out, c->in, c->kernel);
+    float *packed = pack(raw, c->out, c->in, c->ksize);
     sbv_conv_args a = {.in = in.map,
                        .out = out.map,
                        .weights = packed,
                        .bias = bias,
                        .zeros = zeros,
-                       .kernel = c->kernel,
+                       .ksize = c->ksize,
                        .stride = c->stride,
                        .dilation = c->dilation,
                        .padding = padding,
@@ -305,7 +304,7 @@ static void test_warp_wild_flow(void **unused)
 
 static double resize_at(sbv_map in, int full_w, int full_h, int x, int y, int c)
 {
-    /* align_corners=False: pixel centres at +0.5, edges replicated */
+    /* align_corners=False: pixel centers at +0.5, edges replicated */
     double px = fmin(fmax((x + 0.5) * in.w / full_w - 0.5, 0), in.w - 1);
     double py = fmin(fmax((y + 0.5) * in.h / full_h - 0.5, 0), in.h - 1), mask;
     return warp_at(in, px, py, c, &mask);

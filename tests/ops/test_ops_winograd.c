@@ -87,7 +87,7 @@ static struct conv make(const struct conv_case *c)
                           .bias = v.bias,
                           .zeros = v.zeros,
                           .scratch = &scratch,
-                          .kernel = 3,
+                          .ksize = 3,
                           .stride = 1,
                           .dilation = 1,
                           .padding = 1,

@@ -71,7 +71,7 @@ static sbv_conv_args conv(struct block *b, int which, sbv_map in, sbv_map out, f
                            .weights = weights,
                            .bias = bias,
                            .scratch = exec.scratch,
-                           .kernel = 3,
+                           .ksize = 3,
                            .stride = 1,
                            .dilation = 1,
                            .padding = 1,

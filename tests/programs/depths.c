@@ -73,7 +73,7 @@ static void print(void *opaque, enum sbv_log_level level, const char *message)
 int main(int argc, char **argv)
 {
     static clip alone, after, before, unrefined;
-    static const float kernel[1] = {1};
+    static const float blur[1] = {1};
     sbv_session *s = NULL;
     sbv_config config;
     int ret;
@@ -86,7 +86,7 @@ int main(int argc, char **argv)
     config.backend = strcmp(argv[2], "cpu") ? SBV_BACKEND_CUDA : SBV_BACKEND_CPU;
     config.precision = SBV_PRECISION_FP32;
     config.threads = 1;
-    config.kernel = kernel;
+    config.kernel = blur;
     config.kernel_side = 1;
     config.refine = 3;
     config.log = print;

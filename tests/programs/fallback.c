@@ -17,11 +17,11 @@
 
 #include "model/runtime/session.h"
 
-#define WIDTH       21
-#define HEIGHT      13
-#define FRAMES      18 /* every slot is used three times */
-#define MAX_SCALE   4
-#define KERNEL_SIDE 5
+#define WIDTH     21
+#define HEIGHT    13
+#define FRAMES    18 /* every slot is used three times */
+#define MAX_SCALE 4
+#define BLUR_SIDE 5
 
 /* 8-bit code values that a sample may be off: float sums in another order, and features of 11 bits. In fp16 a flow that
  * is slightly off can move a source across the edge of the frame, where it is masked: a few samples may be anything. */
@@ -138,8 +138,8 @@ static int run_clip(const sbv_config *config, int limit)
 
 int main(int argc, char **argv)
 {
-    static const float binomial[KERNEL_SIDE] = {1 / 16.0f, 4 / 16.0f, 6 / 16.0f, 4 / 16.0f, 1 / 16.0f};
-    float kernel[KERNEL_SIDE * KERNEL_SIDE];
+    static const float binomial[BLUR_SIDE] = {1 / 16.0f, 4 / 16.0f, 6 / 16.0f, 4 / 16.0f, 1 / 16.0f};
+    float blur[BLUR_SIDE * BLUR_SIDE];
     sbv_config config;
     sbv_config_default(&config);
     if (argc < 3) {
@@ -154,10 +154,10 @@ int main(int argc, char **argv)
     config.refine = argc > 5 ? atoi(argv[5]) : 0;
     config.cycle = config.refine > 0;
     if (config.cycle) {
-        for (int i = 0; i < KERNEL_SIDE * KERNEL_SIDE; i++)
-            kernel[i] = binomial[i / KERNEL_SIDE] * binomial[i % KERNEL_SIDE];
-        config.kernel = kernel;
-        config.kernel_side = KERNEL_SIDE;
+        for (int i = 0; i < BLUR_SIDE * BLUR_SIDE; i++)
+            blur[i] = binomial[i / BLUR_SIDE] * binomial[i % BLUR_SIDE];
+        config.kernel = blur;
+        config.kernel_side = BLUR_SIDE;
     }
     config.backend = SBV_BACKEND_CPU;
     config.precision = SBV_PRECISION_FP32;

@@ -41,7 +41,7 @@ struct limit {
 /* End to end the flow (in pixels), the stages behind it and the picture; with the golden flow stages and picture; and
  * the kernel. */
 struct limits {
-    struct limit flow, chain, chain_picture, stage, stage_picture, kernel;
+    struct limit flow, chain, chain_picture, stage, stage_picture, blur;
 };
 
 static const struct limits fp32_limits = {{LARGEST, 2e-4}, {LARGEST, 5e-4}, {LARGEST, 5e-4},
@@ -120,7 +120,7 @@ static void compare(const sbv_session *s, const char *how, const char *prefix, c
     npy_free(&golden);
 }
 
-/* Flow of frame i of the window; the golden file has no entry for the centre. */
+/* Flow of frame i of the window; the golden file has no entry for the center. */
 static float *golden_flow(const npy *golden, const sbv_session *s, int i)
 {
     int entry = i - (i > s->engine.network.sequence / 2);
@@ -163,7 +163,7 @@ static void feed_flow(sbv_session *s, const char *prefix)
 }
 
 /* A backend makes its picture when it knows the frame to put it into: here that is done as the CPU does it. */
-static void compare_picture(sbv_session *s, const sbv_slot *centre, const char *how, const char *prefix,
+static void compare_picture(sbv_session *s, const sbv_slot *center, const char *how, const char *prefix,
                             struct limit limit)
 {
     const sbv_exec cpu = {.ops = s->engine.exec.ops, .threads = 1};
@@ -178,7 +178,7 @@ static void compare_picture(sbv_session *s, const sbv_slot *centre, const char *
     npy golden;
     if (read_stage(&golden, prefix, "recons") == 0) {
         if (sbv_download(&s->engine.exec, tail.data, s->engine.ws.outputs.data, frame * (size_t)outputs) < 0 ||
-            sbv_download(&s->engine.exec, rgb.data, centre->rgb.data, frame * SBV_COLOURS) < 0)
+            sbv_download(&s->engine.exec, rgb.data, center->rgb.data, frame * SBV_COLOURS) < 0)
             exit(2);
         sbv_run_resize(&cpu, &base, out.h);
         sbv_run_pixel_shuffle(&cpu, &shuffle, out.h);
@@ -221,30 +221,29 @@ static void run_flow(sbv_session *s)
 {
     const sbv_stages stages = {&s->engine.network, &s->engine.exec, &s->engine.ws};
     sbv_slot *slot = s->engine.ws.slot;
-    const int centre = s->engine.network.sequence / 2;
+    const int center = s->engine.network.sequence / 2;
     for (int i = 0; i < s->engine.network.sequence; i++)
-        if (i != centre)
-            sbv_estimate_flow(&stages, &slot[centre], &slot[i], s->engine.ws.flow[i]);
+        if (i != center)
+            sbv_estimate_flow(&stages, &slot[center], &slot[i], s->engine.ws.flow[i]);
 }
 
-static void run_kernel(sbv_session *s, const char *prefix)
+static void run_kernel_net(sbv_session *s, const char *prefix)
 {
-    const int count = s->engine.network.kernel.size * s->engine.network.kernel.size;
-    float *kernel = malloc(sizeof(float) * (size_t)count);
+    const int count = s->engine.network.kernel_net.size * s->engine.network.kernel_net.size;
+    float *blur = malloc(sizeof(float) * (size_t)count);
     double worst = 0, largest = 0;
     npy golden;
-    if (!kernel || sbv_estimate_kernel(s, kernel) != SBV_OK)
+    if (!blur || sbv_estimate_kernel(s, blur) != SBV_OK)
         fprintf(stderr, "no kernel\n");
     else if (read_stage(&golden, prefix, "kernel") == 0) {
         for (int i = 0; i < count; i++) {
-            worst = fmax(worst, fabs((double)kernel[i] - golden.data[i]));
+            worst = fmax(worst, fabs((double)blur[i] - golden.data[i]));
             largest = fmax(largest, (double)golden.data[i]);
         }
-        report("end to end", "kernel", limits->kernel.measure == LARGEST ? worst : worst / largest,
-               limits->kernel.most);
+        report("end to end", "kernel", limits->blur.measure == LARGEST ? worst : worst / largest, limits->blur.most);
         npy_free(&golden);
     }
-    free(kernel);
+    free(blur);
 }
 
 static void send_frames(sbv_session *s, const npy *frames)
@@ -315,8 +314,8 @@ int main(int argc, char **argv)
     compare_reconstruction(session, "golden flow", argv[2], limits->stage, limits->stage_picture);
     if (session->engine.exec.backend)
         session->engine.exec.backend->leave(session->engine.exec.backend);
-    if (session->engine.network.kernel.present)
-        run_kernel(session, argv[2]);
+    if (session->engine.network.kernel_net.present)
+        run_kernel_net(session, argv[2]);
     sbv_close(&session);
     npy_free(&frames);
     if (compared == 0) {

@@ -26,7 +26,7 @@
 
 static char model_path[] = "/tmp/sbv_test_blur_XXXXXX";
 static char message[512];
-static const struct tiny with_kernel = {8, 5, 1, 1, 4, 2, 6, SIDE, 11}, without = {8, 5, 1, 1, 4, 2, 6, 0, 11};
+static const struct tiny with_blur = {8, 5, 1, 1, 4, 2, 6, SIDE, 11}, without = {8, 5, 1, 1, 4, 2, 6, 0, 11};
 
 static void keep_message(void *opaque, enum sbv_log_level level, const char *text)
 {
@@ -100,24 +100,24 @@ static unsigned char *receive(sbv_session *s)
 }
 
 /* A Gaussian in the middle of a block, which is narrow enough to leave most of what there is. */
-static void gaussian(float kernel[SIDE * SIDE], double sigma_x, double sigma_y, double degrees, double centre)
+static void gaussian(float blur[SIDE * SIDE], double sigma_x, double sigma_y, double degrees, double center)
 {
     const double angle = degrees * acos(-1) / 180;
     double sum = 0;
     for (int i = 0; i < SIDE * SIDE; i++) {
-        const double x = i % SIDE - SIDE / 2 - centre, y = i / SIDE - SIDE / 2 - centre;
+        const double x = i % SIDE - SIDE / 2 - center, y = i / SIDE - SIDE / 2 - center;
         const double along = cos(angle) * x + sin(angle) * y, across = cos(angle) * y - sin(angle) * x;
-        kernel[i] = (float)exp(-0.5 * (along * along / sigma_x / sigma_x + across * across / sigma_y / sigma_y));
-        sum += kernel[i];
+        blur[i] = (float)exp(-0.5 * (along * along / sigma_x / sigma_x + across * across / sigma_y / sigma_y));
+        sum += blur[i];
     }
     for (int i = 0; i < SIDE * SIDE; i++)
-        kernel[i] = (float)(kernel[i] / sum);
+        blur[i] = (float)(blur[i] / sum);
 }
 
 static void test_refused(void **unused)
 {
     sbv_config config = configuration();
-    float kernel[SIDE * SIDE];
+    float blur[SIDE * SIDE];
     (void)unused;
     tiny_write(model_path, &without);
     config.refine = 1;
@@ -139,8 +139,8 @@ static void test_refused(void **unused)
     config.refine = 1;
     config.scaler = "cubic";
     refused(&config, "scaler 'cubic': known are area, bicubic, bilinear and lanczos");
-    config.kernel = kernel;
-    gaussian(kernel, 1.2, 1.2, 0, 1.5);
+    config.kernel = blur;
+    gaussian(blur, 1.2, 1.2, 0, 1.5);
     static const int sides[] = {-3, 0, 2, 12, 64, 65};
     for (size_t i = 0; i < COUNT(sides); i++) {
         config.kernel_side = sides[i];
@@ -149,19 +149,19 @@ static void test_refused(void **unused)
     config.kernel_side = SIDE;
     static const float bad[] = {NAN, INFINITY, -INFINITY};
     for (size_t i = 0; i < COUNT(bad); i++) {
-        kernel[2 * SIDE + 5] = bad[i];
+        blur[2 * SIDE + 5] = bad[i];
         refused(&config, "row 2, column 5 is");
     }
-    gaussian(kernel, 1.2, 1.2, 0, 1.5);
-    kernel[0] += 0.5f;
+    gaussian(blur, 1.2, 1.2, 0, 1.5);
+    blur[0] += 0.5f;
     refused(&config, "sum to 1.5, not to 1 within 0.01");
-    kernel[0] -= 0.515f;
+    blur[0] -= 0.515f;
     refused(&config, "sum to 0.985, not to 1 within 0.01");
-    kernel[0] += 0.01f;
+    blur[0] += 0.01f;
     sbv_session *s = opened(&config); /* with a kernel it needs no network; a sum that is 1 nearly is made 1 */
     int side;
     float sum = 0;
-    kernel[0] = 7; /* the caller's own again */
+    blur[0] = 7; /* the caller's own again */
     for (int i = 0; i < SIDE * SIDE; i++)
         sum += sbv_kernel(s, &side)[i];
     assert_int_equal(side, SIDE);
@@ -184,12 +184,12 @@ static float *picture_of(sbv_session *s)
 static void test_no_refinement_changes_no_bit(void **unused)
 {
     static const int sizes[][2] = {{13, 9}, {1, 1}, {3, 2}};
-    float kernel[SIDE * SIDE];
+    float blur[SIDE * SIDE];
     sbv_config configs[3] = {configuration(), configuration(), configuration()};
     (void)unused;
-    tiny_write(model_path, &with_kernel);
-    gaussian(kernel, 1.2, 1.2, 0, 1.5);
-    configs[1].kernel = kernel;
+    tiny_write(model_path, &with_blur);
+    gaussian(blur, 1.2, 1.2, 0, 1.5);
+    configs[1].kernel = blur;
     configs[1].kernel_side = SIDE;
     configs[1].cycle = 1;
     configs[2].kernel_interval = 1;
@@ -212,7 +212,7 @@ static void test_no_refinement_changes_no_bit(void **unused)
 }
 
 /* The cycle's PSNR by its definition. */
-static double cycle_of(const sbv_session *s, const float *picture, const float *kernel)
+static double cycle_of(const sbv_session *s, const float *picture, const float *blur)
 {
     const sbv_map *low = &s->engine.ws.slot[0].rgb;
     const int w = 4 * low->w, h = 4 * low->h;
@@ -224,7 +224,7 @@ static double cycle_of(const sbv_session *s, const float *picture, const float *
             int u = 4 * x + i % SIDE - SIDE / 2, v = 4 * y + i / SIDE - SIDE / 2;
             u = u < 0 ? 0 : u >= w ? w - 1 : u;
             v = v < 0 ? 0 : v >= h ? h - 1 : v;
-            value += (double)kernel[i] * fmin(fmax((double)picture[(v * w + u) * 3 + c], 0), 1);
+            value += (double)blur[i] * fmin(fmax((double)picture[(v * w + u) * 3 + c], 0), 1);
         }
         sum += pow((double)sbv_at(low, x, y)[c] - value, 2);
     }
@@ -234,12 +234,12 @@ static double cycle_of(const sbv_session *s, const float *picture, const float *
 static void test_cycle_is_what_it_says(void **unused)
 {
     static const int sizes[][2] = {{13, 9}, {1, 1}, {1, 5}, {3, 2}};
-    float kernel[SIDE * SIDE];
+    float blur[SIDE * SIDE];
     sbv_config config = configuration();
     (void)unused;
     tiny_write(model_path, &without);
-    gaussian(kernel, 1.2, 2, 30, 1.5);
-    config.kernel = kernel;
+    gaussian(blur, 1.2, 2, 30, 1.5);
+    config.kernel = blur;
     config.kernel_side = SIDE;
     config.cycle = 1;
     for (size_t n = 0; n < COUNT(sizes); n++) {
@@ -248,7 +248,7 @@ static void test_cycle_is_what_it_says(void **unused)
         for (int f = 0; f < 3; f++)
             send_frame(s, f);
         float *picture = picture_of(s);
-        assert_true(fabs(sbv_cycle_psnr(s) - cycle_of(s, picture, kernel)) < 1e-3);
+        assert_true(fabs(sbv_cycle_psnr(s) - cycle_of(s, picture, blur)) < 1e-3);
         free(picture);
         sbv_flush(s);
         assert_true(isnan(sbv_cycle_psnr(s)));
@@ -259,13 +259,13 @@ static void test_cycle_is_what_it_says(void **unused)
 /* What is no number explains nothing; it must not look like a perfect explanation. (Vectors clamp it to a number.) */
 static void test_cycle_of_what_is_no_number(void **unused)
 {
-    float kernel[SIDE * SIDE];
+    float blur[SIDE * SIDE];
     sbv_config config = configuration();
     (void)unused;
     setenv("SBV_CPU", "c", 1);
     tiny_write_as(model_path, &without, 3e38f, "center");
-    gaussian(kernel, 1.2, 2, 30, 1.5);
-    config.kernel = kernel;
+    gaussian(blur, 1.2, 2, 30, 1.5);
+    config.kernel = blur;
     config.kernel_side = SIDE;
     config.cycle = 1;
     sbv_session *s = opened(&config);
@@ -288,7 +288,7 @@ static sbv_session *random_session(const sbv_config *config, int w, int h, unsig
         *state = *state * 1664525u + 1013904223u;
         ((float *)s->engine.ws.output.data)[i] = (float)(*state >> 8) / (float)(1 << 23) - 0.5f;
     }
-    memcpy(s->engine.ws.refinement.kernel, s->blur.kernel, sizeof(s->blur.kernel));
+    memcpy(s->engine.ws.refinement.blur, s->blur.values, sizeof(s->blur.values));
     return s;
 }
 
@@ -299,7 +299,7 @@ static double difference(const sbv_stages *s, int side)
     const sbv_blur_down_args blur = {.in = s->ws->output,
                                      .out = residual,
                                      .from = s->ws->slot[0].rgb,
-                                     .kernel = s->ws->refinement.kernel,
+                                     .blur = s->ws->refinement.blur,
                                      .side = side,
                                      .factor = 4};
     const sbv_sum_squares_args squares = {residual, s->ws->refinement.cycle};
@@ -315,22 +315,22 @@ static void test_residual_never_grows(void **unused)
 {
     static const int sizes[][2] = {{1, 1}, {3, 2}, {2, 7}, {13, 9}, {21, 4}};
     static const int sides[] = {1, 3, 9, 13};
-    float kernel[SIDE * SIDE];
+    float blur[SIDE * SIDE];
     unsigned state = 5;
     sbv_config config = configuration();
     (void)unused;
     tiny_write(model_path, &without);
-    config.kernel = kernel;
+    config.kernel = blur;
     config.refine = 1;
     for (size_t n = 0; n < COUNT(sizes) * COUNT(sides) * 3; n++) {
         const int side = sides[n / 3 % COUNT(sides)];
         double sum = 0;
         for (int i = 0; i < side * side; i++) {
             state = state * 1664525u + 1013904223u;
-            sum += kernel[i] = (float)(state >> 8) / (float)(1 << 24) - 0.2f * (float)(n % 3); /* negative ones too */
+            sum += blur[i] = (float)(state >> 8) / (float)(1 << 24) - 0.2f * (float)(n % 3); /* negative ones too */
         }
         for (int i = 0; i < side * side; i++)
-            kernel[i] = (float)(kernel[i] / sum);
+            blur[i] = (float)(blur[i] / sum);
         config.kernel_side = side;
         sbv_session *s = random_session(&config, sizes[n / 12][0], sizes[n / 12][1], &state);
         const sbv_stages stages = {&s->engine.network, &s->engine.exec, &s->engine.ws};
@@ -350,13 +350,13 @@ static void test_residual_never_grows(void **unused)
 /* Nothing is done about a residual that rounding the frame explains. */
 static void test_descent_ends_at_rounding(void **unused)
 {
-    float kernel[SIDE * SIDE];
+    float blur[SIDE * SIDE];
     unsigned state = 9;
     sbv_config config = configuration();
     (void)unused;
     tiny_write(model_path, &without);
-    gaussian(kernel, 1.2, 1.2, 0, 1.5);
-    config.kernel = kernel;
+    gaussian(blur, 1.2, 1.2, 0, 1.5);
+    config.kernel = blur;
     config.kernel_side = SIDE;
     config.refine = 1;
     sbv_session *s = random_session(&config, 13, 9, &state);
@@ -378,16 +378,16 @@ static void test_descent_ends_at_rounding(void **unused)
 /* Every step brings the picture closer to what explains the input, whatever the threads and tiles. */
 static void test_cycle_rises_with_every_step(void **unused)
 {
-    float kernel[SIDE * SIDE];
+    float blur[SIDE * SIDE];
     double last = 0;
     (void)unused;
     tiny_write_as(model_path, &without, 0.05f, "center"); /* nothing of the picture is clamped */
-    gaussian(kernel, 1.8, 2.2, 30, 1.5);
+    gaussian(blur, 1.8, 2.2, 30, 1.5);
     for (int refine = 0; refine <= 6; refine++) {
         unsigned char *pictures[3];
         for (int i = 0; i < 3; i++) {
             sbv_config config = configuration();
-            config.kernel = kernel;
+            config.kernel = blur;
             config.kernel_side = SIDE;
             config.cycle = 1;
             config.refine = refine;
@@ -444,7 +444,7 @@ static void test_interval(void **unused)
     sbv_config config = configuration();
     int at[FRAMES] = {0}, side;
     (void)unused;
-    tiny_write(model_path, &with_kernel);
+    tiny_write(model_path, &with_blur);
     sbv_session *s = opened(&config);
     describe(s, 11, 8);
     for (int f = 0; f < 3; f++)
@@ -469,14 +469,14 @@ static void test_interval(void **unused)
 }
 
 /* It is new for the first frame after each description. */
-static void test_given_kernel_is_new_once(void **unused)
+static void test_given_blur_is_new_once(void **unused)
 {
     sbv_config config = configuration();
-    float kernel[SIDE * SIDE];
+    float blur[SIDE * SIDE];
     (void)unused;
     tiny_write(model_path, &without);
-    gaussian(kernel, 1.2, 1.2, 0, 1.5);
-    config.kernel = kernel;
+    gaussian(blur, 1.2, 1.2, 0, 1.5);
+    config.kernel = blur;
     config.kernel_side = SIDE;
     sbv_session *s = opened(&config);
     for (int again = 0; again < 2; again++) {
@@ -499,7 +499,7 @@ static void test_refinement_estimates(void **unused)
     sbv_config config = configuration();
     int at[FRAMES];
     (void)unused;
-    tiny_write(model_path, &with_kernel);
+    tiny_write(model_path, &with_blur);
     config.refine = 1;
     sbv_session *s = opened(&config);
     assert_int_equal(estimates(s, at), FRAMES);
@@ -511,21 +511,21 @@ static void test_refinement_estimates(void **unused)
     sbv_close(&s);
 }
 
-static void check_moments(double sigma_x, double sigma_y, double angle, double centre)
+static void check_moments(double sigma_x, double sigma_y, double angle, double center)
 {
-    float kernel[SIDE * SIDE];
+    float blur[SIDE * SIDE];
     sbv_moments m;
-    gaussian(kernel, sigma_x, sigma_y, angle, centre);
-    assert_int_equal(sbv_kernel_moments(kernel, SIDE, &m), SBV_OK);
+    gaussian(blur, sigma_x, sigma_y, angle, center);
+    assert_int_equal(sbv_kernel_moments(blur, SIDE, &m), SBV_OK);
     /* What a Gaussian loses at the edges of 13 x 13. */
-    assert_true(fabs(m.centre_x - centre) < 0.01 && fabs(m.centre_y - centre) < 0.01);
+    assert_true(fabs(m.center_x - center) < 0.01 && fabs(m.center_y - center) < 0.01);
     assert_true(fabs(m.sigma_x - sigma_x) < 0.02 && fabs(m.sigma_y - sigma_y) < 0.02);
     assert_true(fabs(m.angle - (sigma_x == sigma_y ? 0 : angle)) < 0.5);
 }
 
 static void test_moments(void **unused)
 {
-    float kernel[9] = {0, 0, 0, 0, 1, 0, 0, 0, 0};
+    float blur[9] = {0, 0, 0, 0, 1, 0, 0, 0, 0};
     sbv_moments m;
     (void)unused;
     check_moments(1.2, 1.2, 0, 0);
@@ -537,21 +537,21 @@ static void test_moments(void **unused)
     check_moments(0.8, 1.5, 20, 0);
     check_moments(0.8, 1.5, -20, 1);
 
-    assert_int_equal(sbv_kernel_moments(kernel, 3, &m), SBV_OK);
-    assert_true(m.sigma_x == 0 && m.sigma_y == 0 && m.angle == 0 && m.centre_x == 0 && m.centre_y == 0);
-    kernel[5] = 1; /* twice as heavy as what it is to be, and to the right */
-    assert_int_equal(sbv_kernel_moments(kernel, 3, &m), SBV_OK);
-    assert_true(m.centre_x == 0.5 && m.centre_y == 0 && fabs(m.sigma_x - 0.5) < 1e-12 && m.sigma_y == 0);
-    kernel[5] = 0;
-    kernel[8] = 1; /* right and below: 45 degrees */
-    assert_int_equal(sbv_kernel_moments(kernel, 3, &m), SBV_OK);
+    assert_int_equal(sbv_kernel_moments(blur, 3, &m), SBV_OK);
+    assert_true(m.sigma_x == 0 && m.sigma_y == 0 && m.angle == 0 && m.center_x == 0 && m.center_y == 0);
+    blur[5] = 1; /* twice as heavy as what it is to be, and to the right */
+    assert_int_equal(sbv_kernel_moments(blur, 3, &m), SBV_OK);
+    assert_true(m.center_x == 0.5 && m.center_y == 0 && fabs(m.sigma_x - 0.5) < 1e-12 && m.sigma_y == 0);
+    blur[5] = 0;
+    blur[8] = 1; /* right and below: 45 degrees */
+    assert_int_equal(sbv_kernel_moments(blur, 3, &m), SBV_OK);
     assert_true(fabs(m.angle - 45) < 1e-9 && fabs(m.sigma_x - sqrt(0.5)) < 1e-9 && m.sigma_y < 1e-6);
-    kernel[8] = -1;
-    assert_int_equal(sbv_kernel_moments(kernel, 3, &m), SBV_ERROR_ARGUMENT);
-    kernel[8] = NAN;
-    assert_int_equal(sbv_kernel_moments(kernel, 3, &m), SBV_ERROR_ARGUMENT);
-    assert_int_equal(sbv_kernel_moments(kernel, 2, &m), SBV_ERROR_ARGUMENT);
-    assert_int_equal(sbv_kernel_moments(kernel, 65, &m), SBV_ERROR_ARGUMENT);
+    blur[8] = -1;
+    assert_int_equal(sbv_kernel_moments(blur, 3, &m), SBV_ERROR_ARGUMENT);
+    blur[8] = NAN;
+    assert_int_equal(sbv_kernel_moments(blur, 3, &m), SBV_ERROR_ARGUMENT);
+    assert_int_equal(sbv_kernel_moments(blur, 2, &m), SBV_ERROR_ARGUMENT);
+    assert_int_equal(sbv_kernel_moments(blur, 65, &m), SBV_ERROR_ARGUMENT);
 }
 
 static int make_path(void **unused)
@@ -578,7 +578,7 @@ int main(void)
         cmocka_unit_test(test_descent_ends_at_rounding),
         cmocka_unit_test(test_cycle_rises_with_every_step),
         cmocka_unit_test(test_interval),
-        cmocka_unit_test(test_given_kernel_is_new_once),
+        cmocka_unit_test(test_given_blur_is_new_once),
         cmocka_unit_test(test_refinement_estimates),
         cmocka_unit_test(test_moments),
     };

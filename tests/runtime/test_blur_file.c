@@ -22,7 +22,7 @@
 #define SIDE SBV_BLUR_SIDE_MAX
 
 static char path[] = "/tmp/sbv-kernel-XXXXXX";
-static float kernel[SIDE * SIDE];
+static float blur[SIDE * SIDE];
 static int side, messages;
 static char message[1024];
 
@@ -47,7 +47,7 @@ static int get(void)
 {
     messages = 0;
     message[0] = 0;
-    const int ret = sbv_read_kernel(path, kernel, &side, keep_message, NULL);
+    const int ret = sbv_read_kernel(path, blur, &side, keep_message, NULL);
     assert_int_equal(messages, ret < 0);
     assert_true(ret == SBV_OK || (ret == SBV_ERROR_FILE && strstr(message, path)));
     return ret;
@@ -81,18 +81,18 @@ static void test_npy(void **state)
     (void)state;
     assert_int_equal(get_npy(DICTIONARY("<f4", "False", "(2, 2)"), rows, 16), SBV_OK);
     assert_int_equal(side, 2);
-    assert_memory_equal(kernel, rows, 16);
+    assert_memory_equal(blur, rows, 16);
     /* The first of two. */
     assert_int_equal(get_npy(DICTIONARY("<f4", "False", "(2, 2, 2)"), rows, 32), SBV_OK);
-    assert_memory_equal(kernel, rows, 16);
+    assert_memory_equal(blur, rows, 16);
     /* The same in Fortran order: column by column, the kernels taking turns. */
     static const float turns[4] = {1, 5, 3, 7}, columns[4] = {1, 3, 2, 4};
     assert_int_equal(get_npy(DICTIONARY("<f4", "True", "(2, 2, 2)"), rows, 32), SBV_OK);
-    assert_memory_equal(kernel, turns, 16);
+    assert_memory_equal(blur, turns, 16);
     assert_int_equal(get_npy(DICTIONARY("<f4", "True", "(2, 2)"), rows, 16), SBV_OK);
-    assert_memory_equal(kernel, columns, 16);
+    assert_memory_equal(blur, columns, 16);
     assert_int_equal(get_npy(DICTIONARY("<f8", "False", "(1, 1)"), wide, 8), SBV_OK);
-    assert_true(side == 1 && kernel[0] == -1e-3f);
+    assert_true(side == 1 && blur[0] == -1e-3f);
 }
 
 static void test_text(void **state)
@@ -103,7 +103,7 @@ static void test_text(void **state)
     put(text, sizeof(text) - 1);
     assert_int_equal(get(), SBV_OK);
     assert_int_equal(side, 3);
-    assert_memory_equal(kernel, values, sizeof(values));
+    assert_memory_equal(blur, values, sizeof(values));
 }
 
 /* The largest kernel, and one row or column more. */
@@ -122,7 +122,7 @@ static void test_sides(void **state)
             if (wide || tall)
                 assert_non_null(strstr(message, wide ? "more than 63 columns" : "more than 63 rows"));
             else
-                assert_true(side == SIDE && kernel[SIDE * SIDE - 1] == 7);
+                assert_true(side == SIDE && blur[SIDE * SIDE - 1] == 7);
         }
 }
 
@@ -176,13 +176,13 @@ static void test_refused(void **state)
             fail_msg("'%s' was expected in: %s", refused[i].words, message);
     }
     for (size_t i = 0; i < sizeof(malformed) / sizeof(*malformed); i++) {
-        assert_int_equal(get_npy(malformed[i].dictionary, kernel, 16), SBV_ERROR_FILE);
+        assert_int_equal(get_npy(malformed[i].dictionary, blur, 16), SBV_ERROR_FILE);
         if (!strstr(message, malformed[i].words))
             fail_msg("'%s' was expected in: %s", malformed[i].words, message);
     }
-    assert_int_equal(sbv_read_kernel("/tmp", kernel, &side, keep_message, NULL), SBV_ERROR_FILE);
+    assert_int_equal(sbv_read_kernel("/tmp", blur, &side, keep_message, NULL), SBV_ERROR_FILE);
     assert_non_null(strstr(message, "'/tmp': not a regular file"));
-    assert_int_equal(sbv_read_kernel("/tmp/no/such", kernel, &side, NULL, NULL), SBV_ERROR_FILE);
+    assert_int_equal(sbv_read_kernel("/tmp/no/such", blur, &side, NULL, NULL), SBV_ERROR_FILE);
 }
 
 /* What is no text, even where it looks like some up to there. */
@@ -217,7 +217,7 @@ static void test_read_error(void **state)
 {
     (void)state;
     messages = 0;
-    assert_int_equal(sbv_read_kernel("/proc/self/mem", kernel, &side, keep_message, NULL), SBV_ERROR_FILE);
+    assert_int_equal(sbv_read_kernel("/proc/self/mem", blur, &side, keep_message, NULL), SBV_ERROR_FILE);
     assert_int_equal(messages, 1);
     assert_non_null(strstr(message, "'/proc/self/mem': Input/output error"));
 }
@@ -264,7 +264,7 @@ static void test_written(void **state)
         assert_int_equal(header[127], '\n');
         assert_int_equal(get(), count ? SBV_OK : SBV_ERROR_FILE);
         for (int i = 0; i < 9; i++) {
-            assert_true(!count || kernel[i] == (float)i / 7);
+            assert_true(!count || blur[i] == (float)i / 7);
             written[i] = (float)i / 7 + (float)count;
         }
         assert_int_equal(sbv_kernel_writer_add(writer, written), SBV_OK);
@@ -354,7 +354,7 @@ static void test_locale(void **state)
     assert_int_equal(ret, SBV_OK);
     assert_true(kept);
     assert_int_equal(side, 3);
-    assert_true(kernel[4] == 0.5f && kernel[1] == 0.125f && kernel[7] == 0.125f);
+    assert_true(blur[4] == 0.5f && blur[1] == 0.125f && blur[7] == 0.125f);
 }
 
 static int make_file(void **state)

@@ -112,7 +112,7 @@ static sbv_map run_layer(const sbv_session *s, const sbv_weights *weights, const
     const int out = (int)w->shape[0];
     float *raw = malloc(sizeof(float) * (size_t)w->count), *bias = calloc((size_t)out + SBV_BIAS_GROUP, sizeof(float));
     float *packed = malloc(sbv_conv_bytes(&s->engine.exec, out, in.c, 3, 0));
-    sbv_layer layer = {.in = in.c, .out = out, .kernel = 3, .weights = packed, .bias = bias};
+    sbv_layer layer = {.in = in.c, .out = out, .ksize = 3, .weights = packed, .bias = bias};
     sbv_map result = sbv_map_of(malloc(sizeof(float) * (size_t)(in.w * in.h * out)), in.w, in.h, out);
     assert_int_equal(sbv_weights_read(weights, w, raw), SBV_OK);
     assert_int_equal(sbv_weights_read(weights, b, bias), SBV_OK);
@@ -134,7 +134,7 @@ static sbv_map shuffle(const sbv_session *s, sbv_map in)
 }
 
 /* The tail as it is defined, from part.trunk, without tiles. The result is allocated. */
-static float *long_tail(const sbv_session *s, const sbv_slot *centre)
+static float *long_tail(const sbv_session *s, const sbv_slot *center)
 {
     sbv_report report = {.log = fail_on_error};
     sbv_weights weights;
@@ -155,7 +155,7 @@ static float *long_tail(const sbv_session *s, const sbv_slot *centre)
         x = next;
     }
     sbv_map base = sbv_map_of(malloc(sizeof(float) * (size_t)(x.w * x.h * 3)), x.w, x.h, 3);
-    sbv_resize_args resize = {.in = centre->rgb, .out = base, .full_w = x.w, .full_h = x.h};
+    sbv_resize_args resize = {.in = center->rgb, .out = base, .full_w = x.w, .full_h = x.h};
     sbv_run_resize(&s->engine.exec, &resize, x.h);
     for (int i = 0; i < x.w * x.h * 3; i++)
         ((float *)x.data)[i] += ((const float *)base.data)[i];
@@ -164,15 +164,15 @@ static float *long_tail(const sbv_session *s, const sbv_slot *centre)
     return x.data;
 }
 
-/* Frame `centre` of FRAMES restored from a window of its own in a fresh session, ends repeated. */
-static float *long_way(int centre, int w, int h)
+/* Frame `center` of FRAMES restored from a window of its own in a fresh session, ends repeated. */
+static float *long_way(int center, int w, int h)
 {
     sbv_session *s = open_session(SBV_BORDER_NONE, 0, 1);
     const int radius = s->engine.network.sequence / 2;
     describe(s, w, h);
-    for (int n = centre - radius; n <= centre + radius; n++)
+    for (int n = center - radius; n <= center + radius; n++)
         send_frame(s, n < 0 ? 0 : n >= FRAMES ? FRAMES - 1 : n);
-    free(receive(s, centre));
+    free(receive(s, center));
     float *values = long_tail(s, &s->engine.ws.slot[radius]);
     sbv_close(&s);
     return values;
@@ -343,7 +343,7 @@ static void test_order_of_calls(void **unused)
     unsigned char pixels[3 * 3 * 3] = {0}, out[6 * 6 * 3];
     sbv_frame frame = {.data = {pixels}, .linesize = {9}, .width = 3, .height = 3};
     sbv_frame result = {.data = {out}, .linesize = {18}, .width = 6, .height = 6};
-    float kernel[9], sum = 0;
+    float blur[9], sum = 0;
     (void)unused;
     tiny_write(model_path, &tiny);
     sbv_session *s = open_session(SBV_BORDER_REPLICATE, 0, 1);
@@ -354,12 +354,12 @@ static void test_order_of_calls(void **unused)
     assert_int_equal(sbv_receive(s, &result), SBV_AGAIN);
     assert_int_equal(sbv_send(s, &frame), SBV_OK);
     assert_int_equal(sbv_receive(s, &result), SBV_AGAIN);
-    assert_int_equal(sbv_estimate_kernel(s, kernel), SBV_AGAIN);
+    assert_int_equal(sbv_estimate_kernel(s, blur), SBV_AGAIN);
     assert_int_equal(sbv_send(s, &frame), SBV_OK);
     assert_int_equal(sbv_send(s, &frame), SBV_AGAIN);
-    assert_int_equal(sbv_estimate_kernel(s, kernel), SBV_OK);
+    assert_int_equal(sbv_estimate_kernel(s, blur), SBV_OK);
     for (int i = 0; i < 9; i++)
-        sum += kernel[i];
+        sum += blur[i];
     assert_true(fabsf(sum - 1) < 1e-5f);
     assert_int_equal(sbv_receive(s, &result), SBV_OK);
     assert_int_equal(sbv_send(s, NULL), SBV_OK);

@@ -163,7 +163,7 @@ static void test_tiles_change_no_bit(void **unused)
 }
 
 /* A model that makes the picture in its place is left alone, whatever is asked for. */
-static void test_centred_models_stay(void **unused)
+static void test_centered_models_stay(void **unused)
 {
     (void)unused;
     tiny_write(model_path, &by_four);
@@ -214,7 +214,7 @@ static void test_edges_move(void **unused)
 }
 
 /* The kernel in use is that of the picture as it is given out. */
-static void test_kernels_move(void **unused)
+static void test_blurs_move(void **unused)
 {
     int side;
     float estimate[SIDE * SIDE];
@@ -244,7 +244,7 @@ static void test_kernels_move(void **unused)
     /* A random network's kernel is spread over the whole square, so that the move loses some of it. */
     assert_int_equal(sbv_kernel_moments(estimate, SIDE, &before), SBV_OK);
     assert_int_equal(sbv_kernel_moments(used, SIDE, &after), SBV_OK);
-    assert_true(after.centre_x > before.centre_x + 0.5 && after.centre_y > before.centre_y + 0.5);
+    assert_true(after.center_x > before.center_x + 0.5 && after.center_y > before.center_y + 0.5);
     sbv_close(&s);
 }
 
@@ -266,9 +266,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_equals_moving_the_picture),
         cmocka_unit_test(test_tiles_change_no_bit),
-        cmocka_unit_test(test_centred_models_stay),
+        cmocka_unit_test(test_centered_models_stay),
         cmocka_unit_test(test_edges_move),
-        cmocka_unit_test(test_kernels_move),
+        cmocka_unit_test(test_blurs_move),
     };
     return cmocka_run_group_tests(tests, make_path, remove_path);
 }

@@ -16,7 +16,7 @@
 
 struct tiny {
     int features, sequence, extra, recons, scale, levels, width; /* width: channels all through the flow network */
-    int kernel;                                                  /* side of the blur kernel; 0: no kernel_net */
+    int blur_side;                                               /* side of the blur kernel; 0: no kernel_net */
     unsigned seed;
 };
 
@@ -95,7 +95,7 @@ static void tiny_flow_net(struct tiny_file *f, const struct tiny *t)
 
 static void tiny_kernel_net(struct tiny_file *f, const struct tiny *t)
 {
-    const int w = 6, area = t->kernel * t->kernel;
+    const int w = 6, area = t->blur_side * t->blur_side;
     tiny_layer(f, w, 3 * t->sequence, 3, 1, "kernel_net.in_conv");
     for (int i = 0; i < 4; i++) {
         const int body = i / 2 + 1, block = i % 2;
@@ -134,7 +134,7 @@ static void tiny_write_as(const char *path, const struct tiny *t, float detail, 
     tiny_layer(f, n, n, 3, 0.8f, "out_conv.0");
     tiny_layer(f, 3, n, 3, 0.8f * detail, "out_conv.1");
     tiny_flow_net(f, t);
-    if (t->kernel)
+    if (t->blur_side)
         tiny_kernel_net(f, t);
     f->length += (size_t)snprintf(f->header + f->length, sizeof(f->header) - f->length,
                                   ",\"__metadata__\":{\"name\":\"tiny\",\"phase\":\"%s\"}}", phase);

@@ -90,7 +90,7 @@ def test_gaussian_top_left(program, sharp, tmp_path: Path) -> None:
     assert_rounded(low, by_definition(sharp[1], wanted / wanted.sum()))
 
 
-def test_gaussian_centre(program, sharp, tmp_path: Path) -> None:
+def test_gaussian_center(program, sharp, tmp_path: Path) -> None:
     low, kernel = degraded(program, tmp_path / "low.mkv", sharp[0], "--sigma", 1.2)
     axis = np.arange(13) - 6 - 1.5
     wanted = np.exp(-(axis[:, None] ** 2 + axis ** 2) / (2 * 1.2 ** 2))
@@ -115,12 +115,12 @@ def test_anisotropic(program, sharp, tmp_path: Path) -> None:
 def test_separable_and_general_blur_agree() -> None:
     frames = np.random.default_rng(3).integers(0, 256, (2, 17, 22, 3), dtype=np.uint8)
     for phase in blur.PHASES:
-        general = blur.blur_down(frames, blur.gaussian_kernel((2.3, 2.3), 0.4, phase, 4), 4)
+        general = blur.blur_down(frames, blur.gaussian_blur((2.3, 2.3), 0.4, phase, 4), 4)
         assert np.abs(blur.gaussian_down(frames, 2.3, phase, 4) - general).max() < 1e-3
 
 
 @pytest.mark.skipif(torch is None, reason="torch is not installed")
-def test_realistic_kernel_by_definition() -> None:
+def test_realistic_blur_by_definition() -> None:
     rng = np.random.default_rng(5)
     eigenvalues, angle = rng.uniform(0.6 * 4, 5 * 4, 2), rng.uniform(0, np.pi)
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
@@ -136,22 +136,22 @@ def test_realistic_kernel_by_definition() -> None:
                           align_corners=True).clamp(min=0)
     small = F.interpolate(moved / moved.sum(), size=(13, 13), mode="bicubic", align_corners=False).clamp(min=0)
     wanted = (small / small.sum())[0, 0].numpy()
-    assert blur.realistic_kernel(np.random.default_rng(5), "topleft", 4) == pytest.approx(wanted, abs=1e-9)
+    assert blur.realistic_blur(np.random.default_rng(5), "topleft", 4) == pytest.approx(wanted, abs=1e-9)
 
 
-def test_realistic_kernels_lie_where_the_phase_says(program, sharp, tmp_path: Path) -> None:
-    # the definition re-centres before it reduces and cuts, which moves uneven kernels a little
+def test_realistic_blurs_lie_where_the_phase_says(program, sharp, tmp_path: Path) -> None:
+    # the definition re-centers before it reduces and cuts, which moves uneven kernels a little
     for seed in range(8):
-        for phase, centre, limit in (("topleft", 6, 0.1), ("center", 7.5, 1e-3)):
-            kernel = blur.realistic_kernel(np.random.default_rng(seed), phase, 4)
+        for phase, center, limit in (("topleft", 6, 0.1), ("center", 7.5, 1e-3)):
+            kernel = blur.realistic_blur(np.random.default_rng(seed), phase, 4)
             assert kernel.shape == (13, 13) and kernel.min() >= 0 and kernel.sum() == pytest.approx(1)
-            assert blur.centre_of_mass(kernel) == pytest.approx([centre, centre], abs=limit)
+            assert blur.center_of_mass(kernel) == pytest.approx([center, center], abs=limit)
     low, kernel = degraded(program, tmp_path / "low.mkv", sharp[0], "--kernel", "realistic", "--seed", 4)
-    assert kernel == pytest.approx(blur.realistic_kernel(np.random.default_rng(4), "center", 4))
+    assert kernel == pytest.approx(blur.realistic_blur(np.random.default_rng(4), "center", 4))
     assert_rounded(low, by_definition(sharp[1], kernel))
 
 
-def test_kernel_of_a_file(program, sharp, tmp_path: Path) -> None:
+def test_blur_of_a_file(program, sharp, tmp_path: Path) -> None:
     given = np.arange(9.0).reshape(3, 3)
     np.save(tmp_path / "own.npy", given)
     low, kernel = degraded(program, tmp_path / "low.mkv", sharp[0], "--kernel", tmp_path / "own.npy", "--scale", 3)

@@ -30,7 +30,7 @@ def picture(height: int, width: int, seed: int = 1) -> np.ndarray:
 
 def test_names() -> None:
     whole = reductions.parse("gaussian:1.2,twice:20,noise:2,x265:28")
-    assert (whole.kernel, whole.sigma, whole.twice, whole.noise, whole.codec, whole.quality) == (
+    assert (whole.blur, whole.sigma, whole.twice, whole.noise, whole.codec, whole.quality) == (
         "gaussian", 1.2, 20, 2, "x265", 28)
     assert reductions.parse("bicubic,twice").twice == reductions.TWICE
     plain = reductions.parse("area")

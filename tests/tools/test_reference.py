@@ -90,7 +90,7 @@ def test_wrong_align_corners_shows(option: dict, stored: str) -> None:
 def test_architecture_survives_the_round_trip() -> None:
     arch = reference.Architecture(n_feat=14, extra_blocks=2, recons_blocks=3, n_sequence=3, scale=2, pyramid=(4, 5),
                                   decoder=((5, 4, 3, 3, 2),), refiner=(3, 4, 5, 4, 3, 2, 2),
-                                  kernel=reference.KernelWidths(6, 3, 5, 7, 4))
+                                  kernel_net=reference.KernelWidths(6, 3, 5, 7, 4))
     net = reference.SelfBlindVSR(arch)
     assert reference.SelfBlindVSR.from_state_dict(net.state_dict()).arch == arch
     assert net(torch.rand(1, 3, 3, 10, 7)).shape == (1, 3, 20, 14)
@@ -139,7 +139,7 @@ def test_expanded_tail_equals_the_direct_one() -> None:
     rng = torch.Generator().manual_seed(4)
     weight, bias = (torch.randn(*shape, generator=rng) * 0.1 for shape in ((48, 12, 3, 3), (48,)))
     x = torch.randn(1, 12, 5, 6, generator=rng)
-    net = reference.SelfBlindVSR(reference.Architecture(n_feat=12, extra_blocks=0, recons_blocks=0, kernel=None))
+    net = reference.SelfBlindVSR(reference.Architecture(n_feat=12, extra_blocks=0, recons_blocks=0, kernel_net=None))
     net.load_state_dict(exportable.expand_tail(weight, bias), strict=False)
     direct = torch.pixel_shuffle(torch.conv2d(x, weight, bias, padding=1), 4)
     with torch.no_grad():
@@ -183,7 +183,7 @@ def test_flat_colours_come_back_exactly(network: str, colour: tuple) -> None:
 
 
 def test_degradation_by_hand() -> None:
-    # sigma so small that only the nearest pixels count: one of them top-left, four of equal weight in the centre
+    # sigma so small that only the nearest pixels count: one of them top-left, four of equal weight in the center
     image = np.arange(64, dtype=np.uint8).reshape(8, 8)[:, :, None].repeat(3, 2)
     assert blur.gaussian_degrade(image, 0.1, "topleft")[..., 0].tolist() == [[0, 4], [32, 36]]
     # the mean of rows 1, 2 and columns 1, 2 is 13.5, which rounds to even

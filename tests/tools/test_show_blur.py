@@ -24,11 +24,11 @@ except ImportError:
 needs_matplotlib = pytest.mark.skipif(image is None, reason="matplotlib is not installed")
 
 
-def gaussian(sigma: tuple[float, float] = (1.5, 0.9), angle: float = 25, centre: tuple[float, float] = (0.3, -0.2),
+def gaussian(sigma: tuple[float, float] = (1.5, 0.9), angle: float = 25, center: tuple[float, float] = (0.3, -0.2),
              side: int = 13) -> np.ndarray:
     """A Gaussian, wide along an angle in degrees, about a point right of and below the middle."""
     axis, turn = np.arange(side) - side // 2, math.radians(angle)
-    x, y = axis - centre[0], axis[:, None] - centre[1]
+    x, y = axis - center[0], axis[:, None] - center[1]
     along, across = math.cos(turn) * x + math.sin(turn) * y, math.cos(turn) * y - math.sin(turn) * x
     kernel = np.exp(-0.5 * ((along / sigma[0]) ** 2 + (across / sigma[1]) ** 2))
     return kernel / kernel.sum()

@@ -82,7 +82,7 @@ def falls(rows: list[dict[str, float]], name: str) -> bool:
 
 # ---- Loss terms ----
 
-def kernel_of(values: np.ndarray) -> "torch.Tensor":
+def blur_of(values: np.ndarray) -> "torch.Tensor":
     return torch.from_numpy(values.astype(np.float32))[None, None]
 
 
@@ -103,8 +103,8 @@ def test_boundaries_by_hand() -> None:
     kernel[6, 6], kernel[2, 10], kernel[0, 0], kernel[6, 11] = 0.4, 0.3, 0.2, 0.1
     corner, side = 1 - np.exp(-72 / 338), 1 - np.exp(-25 / 338)
     wanted = 30 * (0.2 * corner + 0.1 * side) / 169
-    assert losses.boundaries(kernel_of(kernel), 0.0).item() == pytest.approx(wanted, rel=1e-5)
-    assert losses.kernel_terms(kernel_of(kernel), 0.0)["boundaries"].item() == pytest.approx(0.5 * wanted, rel=1e-5)
+    assert losses.boundaries(blur_of(kernel), 0.0).item() == pytest.approx(wanted, rel=1e-5)
+    assert losses.blur_terms(blur_of(kernel), 0.0)["boundaries"].item() == pytest.approx(0.5 * wanted, rel=1e-5)
 
 
 def test_boundaries_follow_the_phase() -> None:
@@ -114,26 +114,26 @@ def test_boundaries_follow_the_phase() -> None:
     top = np.exp(-0.5 / 338)
     wanted = 30 * (0.2 * (1 - np.exp(-(4.5 ** 2 + 0.25) / 338) / top)
                    + 0.1 * (1 - np.exp(-(4.5 ** 2 + 0.25) / 338) / top)) / 169
-    assert losses.boundaries(kernel_of(kernel), 1.5).item() == pytest.approx(wanted, rel=1e-4)
+    assert losses.boundaries(blur_of(kernel), 1.5).item() == pytest.approx(wanted, rel=1e-4)
 
 
 def test_sparsity_by_hand() -> None:
     kernel = np.zeros((13, 13))
     kernel[3, 4], kernel[5, 6] = 0.64, 0.36
-    term = losses.kernel_terms(kernel_of(kernel), 0.0)["sparsity"].item()
+    term = losses.blur_terms(blur_of(kernel), 0.0)["sparsity"].item()
     assert term == pytest.approx(0.04 * (0.8 + 0.6) / 169, rel=1e-3)
-    values = kernel_of(kernel).requires_grad_()
+    values = blur_of(kernel).requires_grad_()
     losses.sparsity(values).backward()  # the slope of the square root at 0 must not spoil the others
     assert torch.isfinite(values.grad).all() and values.grad[0, 0, 3, 4] > 0
 
 
-def test_centre_by_hand() -> None:
+def test_center_by_hand() -> None:
     kernel = np.zeros((13, 13))
-    kernel[5, 6], kernel[7, 10] = 0.5, 0.5  # centre of mass: row 6, column 8
-    both = torch.cat((kernel_of(kernel), kernel_of(kernel * 2)))
-    assert losses.centre_of_mass(both).tolist() == [[6, 8], [6, 8]]
-    assert losses.centring(both, 0.0).item() == pytest.approx((0 + 4) / 2)
-    assert losses.kernel_terms(both, 1.5)["centre"].item() == pytest.approx((1.5 ** 2 + 0.5 ** 2) / 2)
+    kernel[5, 6], kernel[7, 10] = 0.5, 0.5  # center of mass: row 6, column 8
+    both = torch.cat((blur_of(kernel), blur_of(kernel * 2)))
+    assert losses.center_of_mass(both).tolist() == [[6, 8], [6, 8]]
+    assert losses.centering(both, 0.0).item() == pytest.approx((0 + 4) / 2)
+    assert losses.blur_terms(both, 1.5)["center"].item() == pytest.approx((1.5 ** 2 + 0.5 ** 2) / 2)
 
 
 def test_picture_terms_by_hand(program, material: Path) -> None:
@@ -155,7 +155,7 @@ def test_picture_terms_by_hand(program, material: Path) -> None:
     cycle = np.abs((losses.blur_down(net(frames), kernel, 2) - frames[:, 1]).detach().numpy()).mean()
     assert terms["restored"].item() == pytest.approx(restored, rel=1e-4)
     assert terms["cycle"].item() == pytest.approx(cycle, rel=1e-4)
-    own = losses.kernel_terms(kernel, 0.5)
+    own = losses.blur_terms(kernel, 0.5)
     assert terms["sum"].item() == pytest.approx(restored + cycle + sum(v.item() for v in own.values()), rel=1e-4)
     # the second difference teaches the kernel, not the picture
     net.zero_grad()
@@ -179,13 +179,13 @@ def test_knee_by_hand() -> None:
 
 def test_true_kernels_cost_nothing() -> None:
     sigma = torch.tensor([[1.2, 1.2], [2.0, 1.0]])
-    truth = trainset.Blur(sigma, torch.tensor([0.0, 0.5])).kernel()
-    assert losses.kernel_error(truth, truth).item() == 0
-    assert losses.centring(truth[:1], 1.5).item() < 1e-6
-    assert truth[0, 0].numpy() == pytest.approx(blur.gaussian_kernel((1.2, 1.2), 0, "center", 4), abs=2e-3)
+    truth = trainset.Blur(sigma, torch.tensor([0.0, 0.5])).weights()
+    assert losses.blur_error(truth, truth).item() == 0
+    assert losses.centering(truth[:1], 1.5).item() < 1e-6
+    assert truth[0, 0].numpy() == pytest.approx(blur.gaussian_blur((1.2, 1.2), 0, "center", 4), abs=2e-3)
     away = torch.roll(truth, 1, 3)
     # the whole of a narrow kernel moved by a pixel: its first moment by one
-    assert losses.kernel_error(away, truth).item() > 0.05
+    assert losses.blur_error(away, truth).item() > 0.05
 
 
 # ---- Windows ----
@@ -212,7 +212,7 @@ def test_clip_windows_are_windows_of_the_clip() -> None:
 
 
 def test_drawn_windows_obey_their_flow_and_kernel() -> None:
-    """A window without noise: its centre frame is the degradation of its target, frames that stand still are equal."""
+    """A window without noise: its center frame is the degradation of its target, frames that stand still are equal."""
     picture = np.random.default_rng(1).integers(0, 256, (240, 240, 3), dtype=np.uint8)
     picture = (blur.decimate(blur.decimate(picture.astype(np.float32), 0, np.arange(-3, 4), np.full(7, 1 / 7), 1), 1,
                              np.arange(-3, 4), np.full(7, 1 / 7), 1) * 3 - 255).clip(0, 255).astype(np.uint8)
@@ -220,7 +220,7 @@ def test_drawn_windows_obey_their_flow_and_kernel() -> None:
     still = 0
     for _ in range(6):
         batch = data.draw(8, 0, 0, noise=False)
-        low = losses.blur_down(batch.target, batch.kernel, 4)
+        low = losses.blur_down(batch.target, batch.blur, 4)
         inner = (low - batch.frames[:, 2])[..., 3:-3, 3:-3]
         assert inner.abs().max() < 0.02  # a kernel of 13 pixels has not all of the widest blur, and 8-bit rounding
         for frames, flow in zip(batch.frames, batch.flow):
@@ -242,14 +242,14 @@ def test_steady_windows_are_one_frame_apart() -> None:
     """The pairs share four frames, still scenes under noise, and have the target and the kernel of their scene."""
     picture = np.random.default_rng(1).integers(40, 200, (240, 240, 3), dtype=np.uint8)
     batch = trainset.TrainingSet([picture], [], 16, 5).draw(2, 0, 0, steady=3)
-    assert batch.steady == 3 and len(batch.frames) == len(batch.target) == len(batch.kernel) == 8
+    assert batch.steady == 3 and len(batch.frames) == len(batch.target) == len(batch.blur) == 8
     assert len(batch.flow) == 2
     first, second = batch.frames[-6:-3], batch.frames[-3:]
     assert torch.equal(first[:, 1:], second[:, :-1])
     assert torch.equal(batch.target[-6:-3], batch.target[-3:])
     noise = (first[:, 0] - first[:, 1]).flatten(1).std(1) * 255 / 2 ** 0.5
     assert 0.3 < noise.min() and noise.max() < 2.2  # 8-bit rounding adds 0.29
-    low = losses.blur_down(batch.target[-3:], batch.kernel[-3:], 4)
+    low = losses.blur_down(batch.target[-3:], batch.blur[-3:], 4)
     assert (low - first.mean(1))[..., 3:-3, 3:-3].abs().mean() < 0.01
 
 
@@ -286,7 +286,7 @@ def test_supervised(supervised) -> None:
     assert metadata["phase"] == "center" and metadata["method"] == "supervised" and metadata["licence"] == "CC0"
     assert metadata["training_data"] == "1 files of sharp.mkv" and metadata["steps"] == "20"
     net = reference.SelfBlindVSR.from_state_dict(tensors)
-    assert (net.arch.n_feat, net.arch.kernel.ksize) == (12, 13)
+    assert (net.arch.n_feat, net.arch.kernel_net.ksize) == (12, 13)
 
 
 def test_the_curve_is_drawn(supervised) -> None:

@@ -109,9 +109,9 @@ def test_scalers_reduce_as_ffmpeg_does(ffmpeg: FFmpeg, name: str, flags: str) ->
     assert min(errors, key=errors.get) == name and errors[name] < 0.7, errors
 
 
-def test_kernels_sum_to_one_and_are_centred() -> None:
+def test_kernels_sum_to_one_and_are_centered() -> None:
     draw = drawer()
-    kernels = draw.kernels(400)
+    kernels = draw.blurs(400)
     assert kernels.shape == (400, degradations.TAPS, degradations.TAPS)
     assert kernels.sum((1, 2)).numpy() == pytest.approx(1, abs=1e-4)
     for axis in (1, 2):
@@ -120,7 +120,7 @@ def test_kernels_sum_to_one_and_are_centred() -> None:
 
 
 def test_blur_and_blur_down_agree() -> None:
-    planes, kernels = torch.rand(3, 2, 64, 64), drawer().kernels(3)
+    planes, kernels = torch.rand(3, 2, 64, 64), drawer().blurs(3)
     full = degradations.blur(planes, kernels)
     assert full.shape[2:] == (64 - degradations.TAPS + 1,) * 2
     assert (full[:, :, ::4, ::4] - degradations.blur_down(planes, kernels)).abs().max() < 1e-5
@@ -163,14 +163,14 @@ def test_targets_belong_to_frames() -> None:
     for name, batch in batches.items():
         frames, target = batch.frames, batch.target
         small = torch.nn.functional.avg_pool2d(target, 4)
-        centre = frames[:, frames.shape[1] // 2]
-        errors = {(dy, dx): (torch.roll(small, (dy, dx), (2, 3)) - centre)[:, :, 2:-2, 2:-2].square().mean().item()
+        center = frames[:, frames.shape[1] // 2]
+        errors = {(dy, dx): (torch.roll(small, (dy, dx), (2, 3)) - center)[:, :, 2:-2, 2:-2].square().mean().item()
                   for dy in (-1, 0, 1) for dx in (-1, 0, 1)}
         assert min(errors, key=errors.get) == (0, 0), (name, errors)
 
 
 def test_flow_leads_to_the_neighbours() -> None:
-    """The neighbours, sampled along the flow, are the centre frame."""
+    """The neighbours, sampled along the flow, are the center frame."""
     data = windows(3)
     batch = data.moved(8, 0)
     flow = batch.flow[:, 1]

@@ -28,8 +28,8 @@ import train_kernel_net  # noqa: E402
 import kernel_net_init  # noqa: E402
 import kernel_net_data  # noqa: E402
 import reference  # noqa: E402
-from lib.blur import gaussian_down, gaussian_kernel, moments  # noqa: E402
-from exportable import initialise_kernel  # noqa: E402
+from lib.blur import gaussian_down, gaussian_blur, moments  # noqa: E402
+from exportable import initialise_kernel_net  # noqa: E402
 
 torch.set_num_threads(1)
 PICTURE = np.kron(np.random.default_rng(1).integers(0, 256, (75, 75, 3)), np.ones((4, 4, 1))).astype(np.uint8)
@@ -75,7 +75,7 @@ def test_blurred_is_the_degradation(sigma: tuple[float, float], angle: float) ->
     axes = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     covariance = axes * np.square(sigma) @ axes.T if angle else np.diag(np.square(sigma))
     low = kernel_net_data.blurred(torch.from_numpy(sharp), covariance, 32).numpy()
-    kernel = gaussian_kernel(sigma, angle, "center", 4)
+    kernel = gaussian_blur(sigma, angle, "center", 4)
     half = len(kernel) // 2
     for row, column in ((0, 0), (5, 9), (31, 31)):
         y, x = (kernel_net_data.MARGIN + 4 * k - half for k in (row, column))
@@ -138,7 +138,7 @@ def expanded(made: kernel_net_init.Probe, dtype: torch.dtype = torch.float32) ->
 
 @pytest.mark.parametrize("height, width, gain", [(26, 39, 0.3), (40, 53, 0.1), (144, 176, 1.0)])
 def test_the_network_computes_the_probe(height: int, width: int, gain: float) -> None:
-    """From the centre frame alone, borders and odd sizes included."""
+    """From the center frame alone, borders and odd sizes included."""
     made = probe()
     generator = torch.Generator().manual_seed(2)
     frames = 0.5 + gain * (torch.rand(2, 5, 3, height, width, generator=generator) - 0.5)
@@ -195,7 +195,7 @@ def test_brightness_and_contrast() -> None:
 
 
 def test_gaussians_and_their_form() -> None:
-    """What goes for a kernel everywhere: moments of blur.py, centre of the block, errors of 0 for the truth."""
+    """What goes for a kernel everywhere: moments of blur.py, center of the block, errors of 0 for the truth."""
     covariance = torch.tensor([[[1.2, 0.3], [0.3, 0.8]], [[0.7, 0.0], [0.0, 0.7]]])
     inverse = torch.linalg.inv(covariance)
     precision = torch.stack((inverse[:, 0, 0], inverse[:, 1, 1], inverse[:, 0, 1]), 1)
@@ -257,7 +257,7 @@ def test_default_model_tells_widths(sigma: float) -> None:
         sharp = synthetic.drawing(10 ** 6 + seed, 440).astype(np.float32)
         low = gaussian_down(gain * sharp + 60 * (1 - gain), sigma, "center", 4)
         window = np.broadcast_to(low.round().clip(0, 255), (5, *low.shape))
-        found.append(np.mean(moments(evaluate_kernel_net.kernels(net, window, 1)[0])[:2]))
+        found.append(np.mean(moments(evaluate_kernel_net.blurs(net, window, 1)[0])[:2]))
     assert np.exp(np.mean(np.log(found))) == pytest.approx(sigma, rel=0.15 if sigma > 0.8 else 0.3)
     assert np.std(np.log(found)) < 0.25
 
@@ -271,7 +271,7 @@ def test_default_model_tells_directions(angle: int) -> None:
         sharp = synthetic.drawing(10 ** 6 + seed, 440).astype(np.float32)
         chain = degrade.Degradation("gaussian", (2.2, 1.1), angle, "center", 4, 0.0, None)
         low = np.stack(list(chain.apply(sharp[None].round().astype(np.uint8), "")))
-        kernel = evaluate_kernel_net.kernels(net, low.repeat(5, 0), 1)
+        kernel = evaluate_kernel_net.blurs(net, low.repeat(5, 0), 1)
         xx, yy, xy = train_kernel_net.moments(torch.from_numpy(kernel))[0]
         difference.append((xx - yy) / 2 * np.cos(2 * along) + xy * np.sin(2 * along))
     assert np.mean(difference) > 0.5 * (2.2 ** 2 - 1.1 ** 2) / 2
@@ -286,7 +286,7 @@ def model(tmp_path_factory) -> Path:
     arch = reference.Architecture(3, 4, 1, 1, 5, 4, (4, 4), ((4,) * 5,), (4,) * 6 + (2,),
                                   reference.KernelWidths(4, 2, 3, 6, 13))
     net = reference.SelfBlindVSR(arch)
-    initialise_kernel(net.kernel_net, 1.2, 1.5)
+    initialise_kernel_net(net.kernel_net, 1.2, 1.5)
     with torch.no_grad():
         net.kernel_net.fc_net[1].weight.zero_()
     path = tmp_path_factory.mktemp("model") / "says12.bin"
@@ -306,7 +306,7 @@ def test_widths_are_compared_by_size(sigma: tuple[float, float]) -> None:
 
 @pytest.mark.parametrize("angle", [-70, -30, 30, 70])
 def test_the_direction_is_that_of_the_longer(angle: int) -> None:
-    row = evaluate_kernel_net.compared(gaussian_kernel((2.0, 1.0), np.radians(angle), "center", 4)[None], (2.0, 1.0))
+    row = evaluate_kernel_net.compared(gaussian_blur((2.0, 1.0), np.radians(angle), "center", 4)[None], (2.0, 1.0))
     assert row["angle"] == pytest.approx(angle, abs=0.5)
 
 

@@ -15,7 +15,7 @@ CHANNEL_LIMIT = 1024
 BLOCK_LIMIT = 256    # residual blocks in one chain
 SEQUENCE_LIMIT = 15
 ATTENTION_LIMIT = 8  # channel attention blocks in one chain
-KERNEL_LIMIT = 63    # side of the blur kernel
+BLUR_SIDE_MAX = 63    # side of the blur kernel
 COST_CHANNELS = 81
 DENSE = 5            # convolutions of a decoder
 REFINER = 7
@@ -38,14 +38,14 @@ class Architecture:
     sequence: int = 0
     scale: int = 0
     levels: int = 0
-    kernel_size: int = 0  # 0: the model cannot estimate the blur kernel
+    blur_side: int = 0  # 0: the model cannot estimate the blur kernel
     parameters: int = 0
 
     def __str__(self) -> str:
-        kernel = f"blur kernel {self.kernel_size}x{self.kernel_size}" if self.kernel_size else "no blur kernel"
+        blur = f"blur kernel {self.blur_side}x{self.blur_side}" if self.blur_side else "no blur kernel"
         return (f"{self.features} features, {self.extra_blocks} + {self.recons_blocks} blocks, "
                 f"window of {self.sequence} frames, scale {self.scale}, {self.levels} pyramid levels, "
-                f"{kernel}, {self.parameters} parameters")
+                f"{blur}, {self.parameters} parameters")
 
 
 def _text(shape: tuple[Optional[int], ...]) -> str:
@@ -71,9 +71,9 @@ class _Walk:
         self.claimed.add(name)
         return found
 
-    def conv(self, name: str, inputs: int, outputs: Optional[int], kernel: int = 3) -> int:
+    def conv(self, name: str, inputs: int, outputs: Optional[int], ksize: int = 3) -> int:
         """A convolution; returns its output channels."""
-        outputs = self.claim(f"{name}.weight", outputs, inputs, kernel, kernel)[0]
+        outputs = self.claim(f"{name}.weight", outputs, inputs, ksize, ksize)[0]
         self.claim(f"{name}.bias", outputs)
         return outputs
 
@@ -154,7 +154,7 @@ def _walk_flow(walk: _Walk, arch: Architecture) -> None:
         features = walk.conv(f"{FLOW}moduleRefiner.moduleMain.{2 * i}", features, None if i < REFINER - 1 else 2)
 
 
-def _walk_kernel(walk: _Walk, arch: Architecture) -> None:
+def _walk_kernel_net(walk: _Walk, arch: Architecture) -> None:
     if not any(name.startswith("kernel_net.") for name in walk.shapes):
         return
     channels = walk.conv("kernel_net.in_conv", COLOURS * arch.sequence, None)
@@ -170,13 +170,13 @@ def _walk_kernel(walk: _Walk, arch: Architecture) -> None:
     narrow = walk.conv(f"kernel_net.body2.{count}", channels, None)
     walk.conv(f"kernel_net.body2.{count + 1}", narrow, 1)
     last = walk.shapes.get("kernel_net.fc_net.1.weight", (0,))[:1] or (0,)
-    size = next((side for side in range(1, KERNEL_LIMIT + 1, 2) if side * side == last[0]), 0)
+    size = next((side for side in range(1, BLUR_SIDE_MAX + 1, 2) if side * side == last[0]), 0)
     if "kernel_net.fc_net.1.weight" in walk.shapes and not size:
         raise ArchitectureError(f"tensor 'kernel_net.fc_net.1.weight' makes a kernel of {last[0]} values, it must be "
-                                f"the square of an odd number, 1 to {KERNEL_LIMIT}")
+                                f"the square of an odd number, 1 to {BLUR_SIDE_MAX}")
     hidden = walk.linear("kernel_net.fc_net.0", size * size, None)
     walk.linear("kernel_net.fc_net.1", hidden, size * size)
-    arch.kernel_size = size
+    arch.blur_side = size
 
 
 def read(shapes: Mapping[str, Shape]) -> Architecture:
@@ -184,7 +184,7 @@ def read(shapes: Mapping[str, Shape]) -> Architecture:
     walk, arch = _Walk(shapes), Architecture()
     _walk_reconstruction(walk, arch)
     _walk_flow(walk, arch)
-    _walk_kernel(walk, arch)
+    _walk_kernel_net(walk, arch)
     unknown = [name for name in shapes if name not in walk.claimed]
     if unknown:
         names = ", ".join(ascii(name[:80]) for name in unknown[:3]) + (", ..." if len(unknown) > 3 else "")

@@ -9,7 +9,7 @@ import numpy as np
 
 from lib.blur import Moments, moments
 
-KERNELS_SHOWN = 6  # besides their mean
+BLURS_SHOWN = 6  # besides their mean
 LEAST_RANGE = 0.2  # of an axis of moments, so that rounding errors are no mountains
 
 
@@ -130,27 +130,27 @@ def contact_sheet(path: pathlib.Path, rows: Mapping[str, Mapping[str, np.ndarray
     _save(figure, path)
 
 
-def kernel_sheet(path: pathlib.Path, title: str, kernels: np.ndarray) -> None:
+def blur_sheet(path: pathlib.Path, title: str, blurs: np.ndarray) -> None:
     """The mean of kernels, N x side x side, some of them over time, and the moments of all, which make the curves."""
-    shown = np.unique(np.linspace(0, len(kernels) - 1, KERNELS_SHOWN).round().astype(int))
-    maps = {"mean": kernels.mean(0), **{f"kernel {index}": kernels[index] for index in shown}}
-    rows = np.array([moments(kernel) for kernel in kernels])
+    shown = np.unique(np.linspace(0, len(blurs) - 1, BLURS_SHOWN).round().astype(int))
+    maps = {"mean": blurs.mean(0), **{f"kernel {index}": blurs[index] for index in shown}}
+    rows = np.array([moments(blur) for blur in blurs])
     require()
     from matplotlib import pyplot
     figure = pyplot.figure(constrained_layout=True, figsize=(12, 7.5))
     upper, lower = figure.subfigures(2, 1, height_ratios=(2, 5))
     upper.suptitle(title, fontsize=10)
-    half = kernels.shape[1] / 2
-    for axis, (name, kernel) in zip(upper.subplots(ncols=KERNELS_SHOWN + 1), maps.items()):
-        image = axis.imshow(kernel, cmap="inferno", interpolation="nearest", extent=(-half, half, half, -half),
-                            vmin=min(kernels.min(), 0), vmax=max(each.max() for each in maps.values()))
+    half = blurs.shape[1] / 2
+    for axis, (name, blur) in zip(upper.subplots(ncols=BLURS_SHOWN + 1), maps.items()):
+        image = axis.imshow(blur, cmap="inferno", interpolation="nearest", extent=(-half, half, half, -half),
+                            vmin=min(blurs.min(), 0), vmax=max(each.max() for each in maps.values()))
         axis.set_title(name, fontsize=9)
         axis.tick_params(labelsize=7)
     for axis in upper.axes[len(maps):]:
         axis.axis("off")
     upper.colorbar(image, ax=upper.axes, shrink=0.8).ax.tick_params(labelsize=7)
     axes = lower.subplots(nrows=3, sharex=True)
-    for axis, unit, names in zip(axes, ("sigma, pixels", "centre, pixels", "angle, degrees"),
+    for axis, unit, names in zip(axes, ("sigma, pixels", "center, pixels", "angle, degrees"),
                                  (("sigma_x", "sigma_y"), ("center_x", "center_y"), ("angle",))):
         for name in names:
             axis.plot(rows[:, Moments._fields.index(name)], marker="." if len(rows) < 100 else "", label=name)

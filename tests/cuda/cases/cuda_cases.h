@@ -1,6 +1,6 @@
 /*
  * What the cases of tests/cuda/cases/test_cuda_ops.c are written with. A case runs one operation twice, on the host by
- * its C twin of kernels/c and on the device by a backend, from the same values, and compares:
+ * its C twin of kernels/reference and on the device by a backend, from the same values, and compares:
  *
  *     if (test_begin(t, SBV_MAP_F16, TEST_SMALL, "copy %dx%d", w, h)) {
  *         test_map *in = test_map_new(t, TEST_IN, (test_layout){.w = w, .h = h, .c = 3, .type = SBV_MAP_F16});

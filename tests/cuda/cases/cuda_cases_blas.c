@@ -87,7 +87,7 @@ static const conv_shape timed[] = {
 
 static void run(cuda_test *t, const conv_shape *s, conv_way *way)
 {
-    if (!sbv_cuda_conv_blas((sbv_cuda *)t->backend, &(sbv_conv_args){.kernel = 0}, 0)) {
+    if (!sbv_cuda_conv_blas((sbv_cuda *)t->backend, &(sbv_conv_args){.ksize = 0}, 0)) {
         test_skip(t, "cuBLAS cannot be loaded");
         return;
     }
@@ -100,7 +100,7 @@ void cuda_cases_blas(cuda_test *t)
     for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
         const conv_shape *s = &cases[i].s;
         if (test_begin(t, SBV_MAP_F16, TEST_SMALL, "conv by cuBLAS %d->%d %dx%d s%d d%d %dx%d, %s", s->in, s->out,
-                       s->kernel, s->kernel, s->stride, s->dilation, s->w, s->h, cases[i].what))
+                       s->ksize, s->ksize, s->stride, s->dilation, s->w, s->h, cases[i].what))
             run(t, s, cases[i].way);
     }
     for (size_t i = 0; i < sizeof(timed) / sizeof(*timed); i++)

@@ -33,29 +33,29 @@ static const struct blur_case {
 };
 
 /* Values that sum to about 1, so that the limits are those of pictures. */
-static test_map *kernel_of(cuda_test *t, int side)
+static test_map *blur_of(cuda_test *t, int side)
 {
-    test_map *kernel = test_map_new(t, TEST_IN, vector(side * side));
+    test_map *blur = test_map_new(t, TEST_IN, vector(side * side));
     for (int i = 0; i < side * side; i++)
-        *test_at(kernel, 0, 0, i) = (1 + *test_at(kernel, 0, 0, i)) / (float)(side * side);
-    return kernel;
+        *test_at(blur, 0, 0, i) = (1 + *test_at(blur, 0, 0, i)) / (float)(side * side);
+    return blur;
 }
 
 static void run_down(cuda_test *t, const struct blur_case *k)
 {
     test_map *in = test_map_new(t, TEST_IN, plain(k->w * k->factor, k->h * k->factor, k->c));
     test_map *from = test_map_new(t, TEST_IN, plain(k->w, k->h, k->c));
-    test_map *out = test_map_new(t, TEST_OUT, plain(k->w, k->h, k->c)), *kernel = kernel_of(t, k->side);
+    test_map *out = test_map_new(t, TEST_OUT, plain(k->w, k->h, k->c)), *blur = blur_of(t, k->side);
     sbv_blur_down_args host = {.in = in->host,
                                .out = out->host,
-                               .kernel = kernel->host.data,
+                               .blur = blur->host.data,
                                .side = k->side,
                                .factor = k->factor,
                                .clamp = k->clamp};
     sbv_blur_down_args device = host;
     device.in = in->device;
     device.out = out->device;
-    device.kernel = kernel->device.data;
+    device.blur = blur->device.data;
     if (k->from) {
         host.from = from->host;
         device.from = from->device;
@@ -69,10 +69,10 @@ static void run_down(cuda_test *t, const struct blur_case *k)
 
 static void run_up(cuda_test *t, const struct blur_case *k)
 {
-    test_map *in = test_map_new(t, TEST_IN, plain(k->w, k->h, k->c)), *kernel = kernel_of(t, k->side);
+    test_map *in = test_map_new(t, TEST_IN, plain(k->w, k->h, k->c)), *blur = blur_of(t, k->side);
     test_map *out = test_map_new(t, TEST_OUT, plain(k->w * k->factor, k->h * k->factor, k->c));
-    const sbv_blur_up_args host = {in->host, out->host, kernel->host.data, k->side, k->factor};
-    const sbv_blur_up_args device = {in->device, out->device, kernel->device.data, k->side, k->factor};
+    const sbv_blur_up_args host = {in->host, out->host, blur->host.data, k->side, k->factor};
+    const sbv_blur_up_args device = {in->device, out->device, blur->device.data, k->side, k->factor};
     test_flops(t, 2.0 * k->w * k->h * k->c * k->side * k->side);
     test_upload(t);
     sbv_blur_up_c(&host, 0, test_rows(t, k->h * k->factor));

@@ -1,6 +1,6 @@
 /*
  * Cases of colour_in, colour_out and picture: frames in the memory of the device and of the host, in every layout, at
- * odd sizes, and the samples and every byte around them compared with what kernels/c makes.
+ * odd sizes, and the samples and every byte around them compared with what kernels/reference makes.
  *
  * All limits are zero: the kernels compute the same sums and products in the same order, each rounded by itself.
  *

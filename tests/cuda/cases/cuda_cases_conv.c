@@ -41,7 +41,7 @@ static void compare_bits(cuda_test *t, test_map *const out[], int count)
 
 static void convolve(cuda_test *t, const conv_shape *s, const struct way *ways, int count)
 {
-    const int span = s->dilation * (s->kernel - 1) + 1, padding = s->valid ? 0 : span / 2;
+    const int span = s->dilation * (s->ksize - 1) + 1, padding = s->valid ? 0 : span / 2;
     const int w = (s->w + 2 * padding - span) / s->stride + 1, h = (s->h + 2 * padding - span) / s->stride + 1;
     const int rows = h - s->top - s->bottom;
     const enum sbv_type in_type = conv_type(t, s->in_type), out_type = conv_type(t, s->out_type);
@@ -64,9 +64,9 @@ static void convolve(cuda_test *t, const conv_shape *s, const struct way *ways, 
     residual_layout.offset += s->residual_offset;
     test_map *add = s->residual == OTHER_RESIDUAL ? test_map_new(t, TEST_IN, residual_layout) : NULL;
     test_buffer *bias = conv_bias(t, s->out);
-    test_buffer *weights = test_buffer_new(t, TEST_IN, t->backend->conv_bytes(t->backend, s->out, s->in, s->kernel), 0);
+    test_buffer *weights = test_buffer_new(t, TEST_IN, t->backend->conv_bytes(t->backend, s->out, s->in, s->ksize), 0);
     float *raw = conv_weights(t, s), *packed = conv_pack(s, raw), *zeros = conv_memory((size_t)s->in);
-    t->backend->pack_conv(t->backend, raw, s->out, s->in, s->kernel, weights->host);
+    t->backend->pack_conv(t->backend, raw, s->out, s->in, s->ksize, weights->host);
     conv_fill_input(in, s);
 
     sbv_conv_args host = conv_args(s, w, padding), device = host;
@@ -77,7 +77,7 @@ static void convolve(cuda_test *t, const conv_shape *s, const struct way *ways, 
     device.in = in->device;
     device.weights = weights->device;
     device.bias = (const float *)(const void *)bias->device;
-    test_flops(t, 2.0 * s->in * s->out * s->kernel * s->kernel * (host.x1 - host.x0) * rows);
+    test_flops(t, 2.0 * s->in * s->out * s->ksize * s->ksize * (host.x1 - host.x0) * rows);
     test_upload(t);
     for (int i = 0; i < count; i++) {
         test_map *residual = s->residual == OWN_RESIDUAL ? out[i] : add;
@@ -223,14 +223,14 @@ static void convolve_all(cuda_test *t, const char *what, const conv_shape *s, un
     static const struct way chosen = {0, 0};
     for (int type = 0; type < 2; type++)
         if (test_begin(t, type ? SBV_MAP_F16 : SBV_MAP_F32, TEST_SMALL, "conv %s: %d to %d, k%d s%d d%d, %dx%d, %s",
-                       what, s->in, s->out, s->kernel, s->stride, s->dilation, s->w, s->h, type ? "fp16" : "fp32")) {
+                       what, s->in, s->out, s->ksize, s->stride, s->dilation, s->w, s->h, type ? "fp16" : "fp32")) {
             convolve_or_skip(t, s, &chosen, 1);
         }
     for (int tile = 0; tile <= SBV_MMA_SPLIT; tile++) {
         const struct way way = {1, (enum sbv_mma_tile)tile};
         if (tiles >> tile & 1 &&
             test_begin(t, SBV_MAP_F16, TEST_SMALL, "conv %s: %d to %d, k%d s%d d%d, %dx%d, %s", what, s->in, s->out,
-                       s->kernel, s->stride, s->dilation, s->w, s->h, tile_names[tile])) {
+                       s->ksize, s->stride, s->dilation, s->w, s->h, tile_names[tile])) {
             convolve_or_skip(t, s, &way, 1);
         }
     }
@@ -252,7 +252,7 @@ static void tiles_agree(cuda_test *t)
     };
     for (size_t i = 0; i < sizeof(shapes) / sizeof(shapes[0]); i++)
         if (test_begin(t, SBV_MAP_F16, TEST_SMALL, "conv: all tiles agree, %d to %d, k%d", shapes[i].in, shapes[i].out,
-                       shapes[i].kernel)) {
+                       shapes[i].ksize)) {
             convolve_or_skip(t, &shapes[i], ways, 5);
         }
 }
@@ -324,7 +324,7 @@ void cuda_cases_conv(cuda_test *t)
     for (size_t i = 0; i < sizeof(timed) / sizeof(timed[0]); i++)
         for (int type = 0; type < 2; type++)
             if (test_begin(t, type ? SBV_MAP_F16 : SBV_MAP_F32, TEST_TIMED, "conv %d to %d, k%d s%d d%d, %dx%d, %s",
-                           timed[i].in, timed[i].out, timed[i].kernel, timed[i].stride, timed[i].dilation, timed[i].w,
+                           timed[i].in, timed[i].out, timed[i].ksize, timed[i].stride, timed[i].dilation, timed[i].w,
                            timed[i].h, type ? "fp16" : "fp32")) {
                 convolve_or_skip(t, &timed[i], &chosen, 1);
             }

@@ -25,7 +25,7 @@ enum conv_values {
 };
 
 typedef struct conv_shape {
-    int in, out, kernel, stride, dilation;
+    int in, out, ksize, stride, dilation;
     int w, h; /* of the input */
     float slope;
     enum conv_residual residual;
@@ -38,7 +38,7 @@ typedef struct conv_shape {
 } conv_shape;
 
 #define CONV(i, o, k, s, d, width, height)                                                                             \
-    .in = i, .out = o, .kernel = k, .stride = s, .dilation = d, .w = width, .h = height
+    .in = i, .out = o, .ksize = k, .stride = s, .dilation = d, .w = width, .h = height
 #define HALVES .in_type = SBV_MAP_F16, .out_type = SBV_MAP_F16
 
 /* A way to compute it on the device. Returns 0 where it does not take this convolution. */
@@ -55,7 +55,7 @@ static inline float *conv_memory(size_t count)
 /* Weights as PyTorch has them, multiples of 1/64 and so exact in fp16. */
 static inline float *conv_weights(cuda_test *t, const conv_shape *s)
 {
-    const int taps = s->kernel * s->kernel;
+    const int taps = s->ksize * s->ksize;
     float *raw = conv_memory((size_t)s->out * (size_t)s->in * (size_t)taps);
     for (int o = 0; o < s->out; o++)
         for (int i = 0; i < s->in; i++)
@@ -69,10 +69,10 @@ static inline float *conv_weights(cuda_test *t, const conv_shape *s)
     return raw;
 }
 
-/* kernels/c's packing, see sbv_conv_args. */
+/* kernels/reference's packing, see sbv_conv_args. */
 static inline float *conv_pack(const conv_shape *s, const float *raw)
 {
-    const int groups = (s->out + SBV_CONV_GROUP - 1) / SBV_CONV_GROUP, taps = s->kernel * s->kernel;
+    const int groups = (s->out + SBV_CONV_GROUP - 1) / SBV_CONV_GROUP, taps = s->ksize * s->ksize;
     float *packed = conv_memory((size_t)groups * SBV_CONV_GROUP * (size_t)s->in * (size_t)taps);
     for (int o = 0; o < s->out; o++)
         for (int i = 0; i < s->in; i++)
@@ -85,7 +85,7 @@ static inline float *conv_pack(const conv_shape *s, const float *raw)
 static inline void conv_fill_input(test_map *in, const conv_shape *s)
 {
     /* Sums of n random products are of the order of a third of sqrt(n); half of what fp16 holds is left as room. */
-    const float large = 32768.0f / (1 + 0.34f * 5 * (float)s->kernel * sqrtf((float)s->in));
+    const float large = 32768.0f / (1 + 0.34f * 5 * (float)s->ksize * sqrtf((float)s->in));
     for (int y = 0; y < s->h; y++)
         for (int x = 0; x < s->w; x++)
             for (int c = 0; c < s->in; c++) {
@@ -114,7 +114,7 @@ static inline enum sbv_type conv_type(const cuda_test *t, enum sbv_type type)
 /* The same for the C twin and the device, but for memory. */
 static inline sbv_conv_args conv_args(const conv_shape *s, int w, int padding)
 {
-    return (sbv_conv_args){.kernel = s->kernel,
+    return (sbv_conv_args){.ksize = s->ksize,
                            .stride = s->stride,
                            .dilation = s->dilation,
                            .padding = padding,
@@ -126,7 +126,7 @@ static inline sbv_conv_args conv_args(const conv_shape *s, int w, int padding)
 
 static inline void conv_case(cuda_test *t, const conv_shape *s, conv_way *way)
 {
-    const int span = s->dilation * (s->kernel - 1) + 1, padding = s->valid ? 0 : span / 2;
+    const int span = s->dilation * (s->ksize - 1) + 1, padding = s->valid ? 0 : span / 2;
     const int w = (s->w + 2 * padding - span) / s->stride + 1, h = (s->h + 2 * padding - span) / s->stride + 1;
     const int rows = h - s->top - s->bottom;
     const enum sbv_type in_type = conv_type(t, s->in_type), out_type = conv_type(t, s->out_type);
@@ -147,9 +147,9 @@ static inline void conv_case(cuda_test *t, const conv_shape *s, conv_way *way)
     residual_layout.offset += s->residual_offset;
     test_map *add = s->residual == OTHER_RESIDUAL ? test_map_new(t, TEST_IN, residual_layout) : out;
     test_buffer *bias = conv_bias(t, s->out);
-    test_buffer *weights = test_buffer_new(t, TEST_IN, t->backend->conv_bytes(t->backend, s->out, s->in, s->kernel), 0);
+    test_buffer *weights = test_buffer_new(t, TEST_IN, t->backend->conv_bytes(t->backend, s->out, s->in, s->ksize), 0);
     float *raw = conv_weights(t, s), *packed = conv_pack(s, raw), *zeros = conv_memory((size_t)s->in);
-    t->backend->pack_conv(t->backend, raw, s->out, s->in, s->kernel, weights->host);
+    t->backend->pack_conv(t->backend, raw, s->out, s->in, s->ksize, weights->host);
     conv_fill_input(in, s);
 
     sbv_conv_args host = conv_args(s, w, padding), device = host;
@@ -166,7 +166,7 @@ static inline void conv_case(cuda_test *t, const conv_shape *s, conv_way *way)
         host.residual = add->host;
         device.residual = add->device;
     }
-    test_flops(t, 2.0 * s->in * s->out * s->kernel * s->kernel * (host.x1 - host.x0) * rows);
+    test_flops(t, 2.0 * s->in * s->out * s->ksize * s->ksize * (host.x1 - host.x0) * rows);
     test_upload(t);
     sbv_conv_c(&host, 0, test_rows(t, rows));
     int taken = 1;

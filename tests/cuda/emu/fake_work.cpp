@@ -58,10 +58,10 @@ template <class T> T args_of(const void *parameter)
     return args;
 }
 
-Load convolution(int kernel, int in, int out, int w, int h, double in_bytes, bool residual, double pixel)
+Load convolution(int ksize, int in, int out, int w, int h, double in_bytes, bool residual, double pixel)
 {
-    const double pixels = (double)w * h, weights = (double)kernel * kernel * in * out;
-    return {describe("%dx%d, %d to %d, %dx%d%s", kernel, kernel, in, out, w, h, residual ? ", residual" : ""),
+    const double pixels = (double)w * h, weights = (double)ksize * ksize * in * out;
+    return {describe("%dx%d, %d to %d, %dx%d%s", ksize, ksize, in, out, w, h, residual ? ", residual" : ""),
             2 * pixels * weights, in_bytes + pixels * out * pixel * (residual ? 2 : 1) + weights * 2};
 }
 
@@ -70,8 +70,8 @@ Load conv(const void *parameter)
     const sbv_conv_cuda_args p = args_of<sbv_conv_cuda_args>(parameter);
     const sbv_conv_args &a = p.conv;
     const double pixels = (double)(a.x1 - a.x0) * p.rows, share = pixels / ((double)a.out.w * a.out.h);
-    return convolution(a.kernel, a.in.c, a.out.c, a.x1 - a.x0, p.rows, size_of(a.in) * share,
-                       a.residual.data != nullptr, a.out.type == SBV_MAP_F32 ? 4 : 2);
+    return convolution(a.ksize, a.in.c, a.out.c, a.x1 - a.x0, p.rows, size_of(a.in) * share, a.residual.data != nullptr,
+                       a.out.type == SBV_MAP_F32 ? 4 : 2);
 }
 
 Load conv_wgmma(const void *parameter)
