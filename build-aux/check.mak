@@ -15,7 +15,7 @@ TEST_HELPERS := $(wildcard tests/support/*.c)
 TEST_HEADERS := $(wildcard tests/support/*.h)
 TEST_TOOLS  := $(patsubst tests/programs/%.c,$(B)/tests/%,$(wildcard tests/programs/*.c))
 TEST_CFLAGS  = -std=c11 -I. -Itests/support -g $(WARNINGS) $(CONFIG_CFLAGS) $(CFLAGS)
-SANITIZE    := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+SANITIZE    := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer -DSBV_DEBUG
 SANITIZE_OBJECTS := $(SOURCES:%.c=$(B)/sanitize/obj/%.o) $(addprefix $(B)/sanitize/obj/,$(ISA_OBJECTS))
 $(foreach isa,$(INSTRUCTION_SETS),$(foreach source,$(ISA_SOURCES),$(eval $(call isa_rule,$(B)/sanitize/obj,-O1 -g $(SANITIZE),$(source),$(isa)))))
 

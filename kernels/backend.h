@@ -24,7 +24,8 @@ typedef struct sbv_picture_args {
     int factor;
 } sbv_picture_args;
 
-#define SBV_RECORD_KEY 32
+#define SBV_RECORD_KEY     32
+#define SBV_MAX_RECORDINGS 1024
 
 struct sbv_backend {
     const char *name;    /* "cuda" */
@@ -63,7 +64,8 @@ struct sbv_backend {
      * begin returns 1 where operations begun with the same key were recorded before: they have been queued again. end
      * returns 1 where a recording failed and nothing has been queued. A recording is valid until describe() or
      * forget(); one must come before memory that its operations use is released. The key is at most SBV_RECORD_KEY
-     * bytes. */
+     * bytes, and there are at most SBV_MAX_RECORDINGS of them. More are an error in debug builds, DEVICE; in others
+     * they are not recorded. */
     int (*begin)(sbv_backend *b, const void *key, size_t size);
     int (*end)(sbv_backend *b);
     void (*forget)(sbv_backend *b);

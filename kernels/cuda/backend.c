@@ -162,6 +162,7 @@ int sbv_cuda_open(sbv_backend **backend, const sbv_cuda_options *options, char *
     c->stream = options->stream;
     c->recorded = -1;
     sbv_cuda_open_device(c);
+    c->options.found = NULL; /* the caller's, of this call */
     if (c->status >= 0 && options->type == SBV_MAP_F16 && options->conv_path == SBV_CONV_AUTO &&
         !sbv_cuda_has(c, SBV_KERNEL_CONV_GATHER_32_ANY))
         sbv_cuda_need_blas(c);

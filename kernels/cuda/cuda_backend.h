@@ -18,7 +18,9 @@ typedef struct sbv_cuda_options {
     enum sbv_type type;
     enum sbv_conv_path conv_path;
     int no_recording; /* launch every kernel on its own, without CUDA graphs */
-    int *found;       /* set to whether there is a GPU at all, also where opening fails; NULL: not asked for */
+    sbv_log_fn *log;  /* what slows it down is said here, at SBV_LOG_VERBOSE; NULL: nowhere */
+    void *log_opaque;
+    int *found; /* set to whether there is a GPU at all, also where opening fails; NULL: not asked for */
 } sbv_cuda_options;
 
 /* Opens the backend. Errors, with one line in `message`: DEVICE, MEMORY; ARGUMENT where there is no such device or it

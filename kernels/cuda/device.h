@@ -20,8 +20,6 @@ typedef struct sbv_recording {
     CUgraphExec graph; /* NULL: seen once, not recorded yet */
 } sbv_recording;
 
-#define SBV_MAX_RECORDINGS 64
-
 struct sbv_cuda_blas; /* conv_blas.c */
 struct sbv_staging;   /* staging.h */
 
@@ -42,6 +40,7 @@ typedef struct sbv_cuda {
     CUfunction function[SBV_KERNEL_COUNT]; /* NULL: the image has no such kernel for this device */
     sbv_recording recording[SBV_MAX_RECORDINGS];
     int recordings, recorded; /* in use; index of the one being made, or -1 */
+    int said_recording;       /* something has been said of recordings */
     int entered;
     struct sbv_staging *staging; /* of the backend, for as long as it is open */
     struct sbv_cuda_blas *blas;

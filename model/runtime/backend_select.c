@@ -18,6 +18,8 @@ static int open_cuda(sbv_engine *e, int *found, char *message, size_t size)
         .stream = c->cuda_stream,
         .device = c->cuda_device,
         .type = c->precision == SBV_PRECISION_FP32 ? SBV_MAP_F32 : SBV_MAP_F16,
+        .log = e->report.log,
+        .log_opaque = e->report.opaque,
         .found = found,
     };
     char reason[512];

@@ -119,6 +119,13 @@ static sbv_stages stages_of(sbv_engine *e)
 /* What a recording is of: the first byte of its key. Numbers of places follow. */
 enum recording { RECORD_FRAME = 1, RECORD_WINDOW, RECORD_PICTURE };
 
+/* Of each place of a frame: one as a frame, one as a picture, and one window for each number of frames, none to half
+ * the window, that are left of its shot before it and after it. */
+#define MOST_NEIGHBOURS (SBV_MAX_SEQUENCE / 2 + 1)
+_Static_assert(SBV_MAX_SEQUENCE *(2 + MOST_NEIGHBOURS * MOST_NEIGHBOURS) <= SBV_MAX_RECORDINGS,
+               "there is room for every recording of a stream");
+_Static_assert(1 + SBV_MAX_SEQUENCE <= SBV_RECORD_KEY, "there is room for every key");
+
 /* Runs stages(e, arg) or, on a device, queues what it was under this key before. */
 static void run_recorded(sbv_engine *e, const void *key, size_t size, void (*stages)(sbv_engine *e, void *arg),
                          void *arg)

@@ -137,7 +137,7 @@ __attribute__((format(printf, 2, 3))) void test_fail(cuda_test *t, const char *f
 
 /* The families, each in its own file. A program may be linked without some of them. */
 #define CUDA_CASES(FAMILY)                                                                                             \
-    FAMILY(conv) FAMILY(wgmma) FAMILY(blas) FAMILY(flow) FAMILY(image) FAMILY(blur) FAMILY(colour)
+    FAMILY(conv) FAMILY(wgmma) FAMILY(blas) FAMILY(flow) FAMILY(image) FAMILY(blur) FAMILY(colour) FAMILY(graphs)
 #define CUDA_CASES_DECLARE(family) __attribute__((weak)) void cuda_cases_##family(cuda_test *t);
 CUDA_CASES(CUDA_CASES_DECLARE)
 
