@@ -13,7 +13,7 @@ import json
 import math
 import pathlib
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Callable, Mapping, Optional
 
 import torch
@@ -221,6 +221,11 @@ class DeviceTraining:
         self.take = Step(net, self.optimiser, settings, graphs=gpu)
         self.data = DeviceSet(material, settings.patch, self.device, settings.seed + self.step)
         self.flops: dict[str, Optional[float]] = {}
+
+    def end_at(self, moment: float) -> None:
+        """Plans the run, with what was spent before, to end then, seconds since 1970."""
+        minutes = (self.spent + moment - time.time()) / 60
+        self.settings = replace(self.settings, budget=Budget(minutes, self.settings.budget.steps))
 
     @property
     def fraction(self) -> float:

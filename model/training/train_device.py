@@ -85,14 +85,14 @@ def run(args: argparse.Namespace) -> None:
         f"{time.monotonic() - began:.1f} s")
     if coded and data.coded_frames.shape[-1] != args.patch:
         raise ValueError(f"--patch {args.patch}: the coded windows have patches of {data.coded_frames.shape[-1]}")
-    if args.until:
-        args.minutes = (args.until - WRITING - time.time()) / 60
-        if args.minutes <= 0:
-            raise ValueError(f"--until {args.until:.0f}: no time is left to train")
+    if args.until and args.until - WRITING <= time.time():
+        raise ValueError(f"--until {args.until:.0f}: no time is left to train")
     settings = Settings(Budget(args.minutes, args.steps), args.stages, args.rate, args.flow_rate, args.fusion_rate,
                         args.batch, args.patch, args.coded, args.clips, args.quantised, args.trust, args.flow_weight,
                         args.knee, args.clip, args.seed, args.report_seconds, args.save_minutes)
     training = DeviceTraining(net.to(device), data, settings, args.output, args.state, provenance(args, before), teacher)
+    if args.until:
+        training.end_at(args.until - WRITING)
     if training.step:
         say(f"continuing from {args.state} at step {training.step}, {training.spent / 60:.1f} minutes")
     training.run()

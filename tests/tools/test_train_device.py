@@ -8,6 +8,7 @@ import csv
 import io
 import json
 import sys
+import time
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from types import ModuleType
@@ -284,6 +285,17 @@ def test_continues(material: Path, first: Path, tmp_path: Path) -> None:
     (tmp_path / parts[1]).unlink()
     status, out, errors = train(material, first, output, "--minutes", "9", "--steps", "11")
     assert status == 1 and errors.count("\n") == 1 and f"its part {parts[1]} is missing" in errors
+
+
+def test_until_counts_from_now(material: Path, first: Path, tmp_path: Path) -> None:
+    """An hour that was spent before does not shorten what is left."""
+    output, state = tmp_path / "x.bin", tmp_path / "x.pt"
+    assert train(material, first, output, "--minutes", "9", "--steps", "2")[0] == 0
+    values = device_training.read_parts(state, torch.device("cpu"))
+    device_training.write_parts(state, {**values, "spent": 3600.0})
+    status, _, errors = train(material, first, output, "--until", time.time() + train_device.WRITING + 2)
+    assert status == 0 and errors == "", errors
+    assert int(model_file.read(output)[1]["steps"]) > values["step"]
 
 
 def test_damaged_state(material: Path, first: Path, tmp_path: Path) -> None:
