@@ -1,6 +1,6 @@
 /*
- * Cases of recordings: what is recorded is queued again, and running out of room for them is an error in debug builds and
- * a message in others, while the recordings that there are go on.
+ * Cases of recordings: what is recorded is queued again, and running out of room for them is an error in debug builds
+ * and a message in others, while the recordings that there are go on.
  *
  * This file is part of Self-Blind-VSR for FFmpeg. SPDX-License-Identifier: LGPL-2.1-or-later
  */
