@@ -6,14 +6,12 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "kernels/cuda/loader.h"
 #include "model/include/selfblindvsr.h"
 #include "model/runtime/os.h"
 
-static const struct symbol {
-    const char *name;
-    size_t offset;
-} symbols[] = {
-#define SYMBOL(name, symbol, parameters) {symbol, offsetof(sbv_cublas, name)},
+static const sbv_symbol symbols[] = {
+#define SYMBOL(name, symbol, parameters) {symbol, offsetof(sbv_cublas, name), 0},
     SBV_CUBLAS_FUNCTIONS(SYMBOL)};
 
 int sbv_cublas_open(sbv_cublas *blas, char *message, size_t size)
@@ -35,16 +33,12 @@ int sbv_cublas_open_next(sbv_cublas *blas, int *next, char *message, size_t size
         snprintf(message, size, "cuBLAS (%s) cannot be loaded: %s", sbv_os_cublas_names, reason);
         return SBV_ERROR_DEVICE;
     }
-    for (size_t i = 0; i < sizeof(symbols) / sizeof(*symbols); i++) {
-        void *function = sbv_os_symbol(blas->library, symbols[i].name);
-        if (!function) {
-            snprintf(message, size, "%s has no %s", name, symbols[i].name);
-            sbv_cublas_close(blas);
-            return SBV_ERROR_DEVICE;
-        }
-        memcpy((char *)blas + symbols[i].offset, &function, sizeof(function));
-    }
-    return SBV_OK;
+    const char *missing = sbv_load_symbols(blas->library, symbols, sizeof(symbols) / sizeof(*symbols), blas);
+    if (!missing)
+        return SBV_OK;
+    snprintf(message, size, "%s has no %s", name, missing);
+    sbv_cublas_close(blas);
+    return SBV_ERROR_DEVICE;
 }
 
 void sbv_cublas_close(sbv_cublas *blas)

@@ -6,15 +6,11 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "kernels/cuda/loader.h"
 #include "model/include/selfblindvsr.h"
 #include "model/runtime/os.h"
 
-/* Where the address of each function goes. */
-static const struct symbol {
-    const char *name;
-    size_t offset;
-    int optional;
-} symbols[] = {
+static const sbv_symbol symbols[] = {
 #define NEEDED(name, symbol, parameters)   {symbol, offsetof(sbv_cuda_driver, name), 0},
 #define OPTIONAL(name, symbol, parameters) {symbol, offsetof(sbv_cuda_driver, name), 1},
     SBV_CUDA_FUNCTIONS(NEEDED, OPTIONAL)};
@@ -28,17 +24,13 @@ int sbv_cuda_driver_open(sbv_cuda_driver *driver, char *message, size_t size)
         snprintf(message, size, "%s cannot be loaded: %s", sbv_os_cuda_driver, reason);
         return SBV_ERROR_DEVICE;
     }
-    for (size_t i = 0; i < sizeof(symbols) / sizeof(*symbols); i++) {
-        void *function = sbv_os_symbol(driver->library, symbols[i].name);
-        if (!function && !symbols[i].optional) {
-            snprintf(message, size, "%s has no %s: the driver is too old (CUDA 11.4 or later is needed)",
-                     sbv_os_cuda_driver, symbols[i].name);
-            sbv_cuda_driver_close(driver);
-            return SBV_ERROR_DEVICE;
-        }
-        memcpy((char *)driver + symbols[i].offset, &function, sizeof(function));
-    }
-    return SBV_OK;
+    const char *missing = sbv_load_symbols(driver->library, symbols, sizeof(symbols) / sizeof(*symbols), driver);
+    if (!missing)
+        return SBV_OK;
+    snprintf(message, size, "%s has no %s: the driver is too old (CUDA 11.4 or later is needed)", sbv_os_cuda_driver,
+             missing);
+    sbv_cuda_driver_close(driver);
+    return SBV_ERROR_DEVICE;
 }
 
 int sbv_cuda_driver_branch(int cuda_version)
