@@ -20,6 +20,7 @@ import numpy as np
 from lib import architecture
 from lib import checkpoint
 from lib import model_file
+from lib.program import finish
 from lib.unpickle import CheckpointError, quote
 
 
@@ -88,22 +89,26 @@ def convert(args: argparse.Namespace) -> list[str]:
     ]
 
 
-def main(argv: Optional[Sequence[str]] = None) -> int:
-    args = parse_arguments(argv)
+class ConvertError(Exception):
+    """What went wrong, and with which file."""
+
+
+def run(args: argparse.Namespace) -> None:
     try:
         report = convert(args)
     except OSError as error:
         name = args.output if error.filename is None else error.filename
-        print(f"convert.py: error: {name}: {error.strerror or error}", file=sys.stderr)
-        return 1
-    except MemoryError:
-        print(f"convert.py: error: {args.input}: out of memory", file=sys.stderr)
-        return 1
+        raise ConvertError(f"{name}: {error.strerror or error}") from error
+    except MemoryError as error:
+        raise ConvertError(f"{args.input}: out of memory") from error
     except ValueError as error:  # CheckpointError, ArchitectureError, ModelFileError
-        print(f"convert.py: error: {args.input}: {error}", file=sys.stderr)
-        return 1
+        raise ConvertError(f"{args.input}: {error}") from error
     print("\n".join(report))
-    return 0
+
+
+def main(argv: Optional[Sequence[str]] = None) -> int:
+    args = parse_arguments(argv)
+    return finish("convert.py: error", lambda: run(args), ConvertError)
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ import numpy as np
 
 from lib.blur import PHASES, blur_down, gaussian_down, gaussian_blur, realistic_blur, rounded
 from lib.clips import ClipError, compressed, find_ffmpeg, is_folder, probe, read_frames, write_clip
+from lib.program import finish
 
 
 class Degradation:
@@ -141,14 +142,8 @@ def main() -> int:
                         help="clip to write; .mkv, .avi and .nut are lossless, a name without ending is a folder")
     parser.add_argument("--scale", type=int, choices=range(1, 9), default=4, help="how many times smaller")
     add_degradation(parser)
-    try:
-        run(parser.parse_args())
-    except (ClipError, OSError) as error:
-        print(f"degrade: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        return 130
-    return 0
+    args = parser.parse_args()
+    return finish("degrade", lambda: run(args), ClipError)
 
 
 if __name__ == "__main__":

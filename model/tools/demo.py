@@ -22,8 +22,11 @@ import numpy as np
 from lib.blur import gaussian_degrade
 from lib.clips import ClipError
 from evaluate import evaluate, print_table
+from lib.program import finish
 from lib.restoring import restore
 from lib.scalers import filter_argument, through_filter
+
+BUILD = Path(__file__).resolve().parents[2] / "build"
 
 SCALE = 4
 SIGMA = 1.2
@@ -164,8 +167,7 @@ def restore_scene(ffmpeg: Path, filters: str, path: Path) -> None:
     print(f"Side by side: {os.path.relpath(path)}")
 
 
-def main() -> int:
-    build = Path(__file__).resolve().parents[2] / "build"
+def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0],
                                      epilog="Without --input a scene is drawn, degraded, restored and measured.")
     parser.add_argument("--input", type=Path, metavar="CLIP", help="clip, picture or folder of pictures to restore")
@@ -173,22 +175,23 @@ def main() -> int:
                         help="what is restored (default: CLIP's name with -x4 in it, in the current folder), "
                              "or the picture of the drawn scene (default: build/demo.png)")
     parser.add_argument("--model", type=Path, metavar="FILE", help="model file (default: the installed one)")
-    parser.add_argument("--ffmpeg", type=Path, default=build / "bin/ffmpeg", help="ffmpeg with the filter in it")
-    arguments = parser.parse_args()
+    parser.add_argument("--ffmpeg", type=Path, default=BUILD / "bin/ffmpeg", help="ffmpeg with the filter in it")
+    return parser.parse_args()
+
+
+def run(arguments: argparse.Namespace) -> None:
     filters = "selfblindvsr" + (f"=model={filter_argument(str(arguments.model))}" if arguments.model else "")
-    try:
-        if not arguments.ffmpeg.is_file():
-            raise ClipError(f"there is no {arguments.ffmpeg}: run make first")
-        if arguments.input:
-            restore(arguments.ffmpeg.resolve(), filters, arguments.input, arguments.output)
-        else:
-            restore_scene(arguments.ffmpeg, filters, arguments.output or build / "demo.png")
-    except (ClipError, OSError) as error:
-        print(f"demo: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        return 130
-    return 0
+    if not arguments.ffmpeg.is_file():
+        raise ClipError(f"there is no {arguments.ffmpeg}: run make first")
+    if arguments.input:
+        restore(arguments.ffmpeg.resolve(), filters, arguments.input, arguments.output)
+    else:
+        restore_scene(arguments.ffmpeg, filters, arguments.output or BUILD / "demo.png")
+
+
+def main() -> int:
+    arguments = parse()
+    return finish("demo", lambda: run(arguments), ClipError)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,6 @@ to it alone.
 from __future__ import annotations
 
 import argparse
-import json
 import pathlib
 import sys
 from typing import Any, Callable, Optional, Sequence
@@ -31,6 +30,7 @@ from lib import plots
 from lib import comparison, peers, reductions
 from lib.clips import ClipError, compressed, find_ffmpeg, read_clip, write_clip
 from degrade import add_degradation, degradation, number_in
+from lib.program import finish, write_figures
 from lib.quality import MARGIN, compare, flicker
 from lib.scalers import SCALERS, enlarge, restore
 
@@ -235,20 +235,16 @@ def measure(args: argparse.Namespace) -> dict[str, Figures]:
     return rows
 
 
-def main() -> int:
-    args = parse()
-    try:
-        rows = measure(args) if args.degradations is None else compare_degradations(args)
-        if args.json:
-            args.json.write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
-    except (ClipError, plots.PlotError, ValueError, OSError) as error:
-        print(f"evaluate: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        return 130
+def run(args: argparse.Namespace) -> None:
+    rows = measure(args) if args.degradations is None else compare_degradations(args)
+    write_figures(args.json, rows)
     if args.degradations is None:
         print_table(rows)
-    return 0
+
+
+def main() -> int:
+    args = parse()
+    return finish("evaluate", lambda: run(args), ClipError, plots.PlotError, ValueError)
 
 
 if __name__ == "__main__":

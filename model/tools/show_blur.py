@@ -17,6 +17,7 @@ import numpy as np
 
 from lib import plots
 from lib.blur import Moments, moments
+from lib.program import finish
 
 
 class BlurError(Exception):
@@ -52,22 +53,18 @@ def parse(arguments: Optional[Sequence[str]] = None) -> argparse.Namespace:
     return args
 
 
-def main() -> int:
-    args = parse()
-    try:
-        blurs = read_blurs(args.file)
-        plots.blur_sheet(args.output, f"{args.file}: {len(blurs)} kernels of "
-                         f"{blurs.shape[2]}x{blurs.shape[1]}", blurs)
-    except (BlurError, plots.PlotError, OSError) as error:
-        print(f"show_blur: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        return 130
+def run(args: argparse.Namespace) -> None:
+    blurs = read_blurs(args.file)
+    plots.blur_sheet(args.output, f"{args.file}: {len(blurs)} kernels of {blurs.shape[2]}x{blurs.shape[1]}", blurs)
     rows = np.array([moments(blur) for blur in blurs])
     for name, values in zip(Moments._fields, rows.T):
         print(f"{name:8}  median {np.median(values):7.3f}  from {values.min():7.3f} to {values.max():7.3f}")
     print(f"{args.output}: {len(blurs)} kernels")
-    return 0
+
+
+def main() -> int:
+    args = parse()
+    return finish("show_blur", lambda: run(args), BlurError, plots.PlotError)
 
 
 if __name__ == "__main__":

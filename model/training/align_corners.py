@@ -9,7 +9,6 @@ measures the PyTorch definition both ways on sharp clips: the picture that comes
 from __future__ import annotations
 
 import argparse
-import json
 import pathlib
 import sys
 
@@ -19,6 +18,7 @@ sys.path.append(str(pathlib.Path(__file__).resolve().parents[1] / "tools"))
 from lib.clips import ClipError, find_ffmpeg, read_clip
 from degrade import add_degradation, degradation, number_in
 from evaluate import NEEDED, model_scale, restore_reference, trimmed
+from lib.program import finish, write_figures
 from lib.quality import compare
 
 WAYS = {"right": {}, "warps flipped": {"warp_align": False}, "resizes flipped": {"resize_align": True}}
@@ -52,16 +52,7 @@ def main() -> int:
     parser.add_argument("--json", type=pathlib.Path, metavar="OUT", help="write the figures here")
     add_degradation(parser)
     args = parser.parse_args()
-    try:
-        rows = measure(args)
-        if args.json:
-            args.json.write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
-    except (ClipError, ValueError, OSError) as error:
-        print(f"align_corners: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        return 130
-    return 0
+    return finish("align_corners", lambda: write_figures(args.json, measure(args)), ClipError, ValueError)
 
 
 if __name__ == "__main__":

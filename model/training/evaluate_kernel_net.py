@@ -11,7 +11,6 @@ and sees whole frames.
 from __future__ import annotations
 
 import argparse
-import json
 import pathlib
 import sys
 from typing import Any, Optional, Sequence
@@ -22,6 +21,7 @@ sys.path.append(str(pathlib.Path(__file__).resolve().parents[1] / "tools"))
 from lib import model_file
 from lib.blur import PHASES, moments
 from lib.clips import ClipError, find_ffmpeg, read_clip
+from lib.program import finish, write_figures
 from degrade import Degradation, number_in, sigmas
 from evaluate import trimmed
 
@@ -114,16 +114,7 @@ def parse(arguments: Optional[Sequence[str]] = None) -> argparse.Namespace:
 
 def main() -> int:
     args = parse()
-    try:
-        rows = measure(args)
-        if args.json:
-            args.json.write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
-    except (ClipError, ValueError, OSError) as error:
-        print(f"evaluate_kernel_net: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        return 130
-    return 0
+    return finish("evaluate_kernel_net", lambda: write_figures(args.json, measure(args)), ClipError, ValueError)
 
 
 if __name__ == "__main__":

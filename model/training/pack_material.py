@@ -23,6 +23,7 @@ from coded_windows import TOGETHER, draw_coded, write_window
 from degrade import number_in
 from device_set import DeviceSet, Material, load_still
 from lib.clips import ClipError, find_ffmpeg, require_x264
+from lib.program import finish
 from material import CODED, listed, load_clips
 from training import say
 from trainset import CLIPS, STILLS
@@ -123,14 +124,7 @@ def parse(arguments: Optional[list[str]] = None) -> argparse.Namespace:
 
 def main() -> int:
     args = parse()
-    try:
-        run(args)
-    except (ClipError, OSError, ValueError) as error:
-        print(f"pack_material: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        return 130
-    return 0
+    return finish("pack_material", lambda: run(args), ClipError, ValueError)
 
 
 if __name__ == "__main__":

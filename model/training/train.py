@@ -30,6 +30,7 @@ except ImportError:
 from lib import model_file
 from lib.blur import PHASES, phase_offset
 from lib.clips import ClipError, find_ffmpeg, require_x264
+from lib.program import finish
 from degrade import number_in
 from reference import Architecture, KernelNet, KernelWidths
 from selfsupervised import SelfSupervised
@@ -271,14 +272,7 @@ def main() -> int:
     args = parse()
     if args.flow_share is None:
         args.flow_share = 0.0 if args.init or args.flow_init else 0.12
-    try:
-        run(args)
-    except (ClipError, model_file.ModelFileError, OSError, ValueError) as error:
-        print(f"train: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        return 130
-    return 0
+    return finish("train", lambda: run(args), ClipError, ValueError)
 
 
 if __name__ == "__main__":

@@ -29,6 +29,7 @@ from device_training import DeviceTraining, Settings, parse_stages
 from exportable import Trainee, from_tensors
 from lib import model_file, peers
 from lib.clips import ClipError
+from lib.program import finish
 from teacher import Teacher
 from training import Budget, say
 
@@ -154,14 +155,7 @@ def parse(arguments: Optional[list[str]] = None) -> argparse.Namespace:
 
 def main() -> int:
     args = parse()
-    try:
-        run(args)
-    except (ClipError, model_file.ModelFileError, OSError, ValueError) as error:
-        print(f"train_device: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        return 130
-    return 0
+    return finish("train_device", lambda: run(args), ClipError, ValueError)
 
 
 if __name__ == "__main__":

@@ -34,6 +34,7 @@ from torch.nn import functional as F
 import kernel_net_init
 from lib import model_file
 from lib.clips import ClipError, find_ffmpeg
+from lib.program import finish
 from degrade import number_in
 from kernel_net_init import Probe
 from reference import Architecture, KernelNet, KernelWidths
@@ -192,14 +193,8 @@ def parse(arguments: Optional[Sequence[str]] = None) -> argparse.Namespace:
 
 
 def main() -> int:
-    try:
-        run(parse())
-    except (ClipError, model_file.ModelFileError, OSError, ValueError) as error:
-        print(f"train_kernel_net: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        return 130
-    return 0
+    args = parse()
+    return finish("train_kernel_net", lambda: run(args), ClipError, ValueError)
 
 
 if __name__ == "__main__":
