@@ -7,7 +7,7 @@ CLANG_FORMAT := clang-format
 # Other versions format some things otherwise.
 CLANG_FORMAT_VERSION := 14
 FLAKE8       := flake8
-C_FILES       = $(shell git ls-files '*.c' '*.h' '*.cu' '*.cuh' '*.cpp')
+C_FILES       = $(shell git ls-files --cached --others --exclude-standard '*.c' '*.h' '*.cu' '*.cuh' '*.cpp')
 
 format:
 	@$(CLANG_FORMAT) -i $(C_FILES)

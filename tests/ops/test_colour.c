@@ -17,6 +17,7 @@
 
 #include "kernels/cpu/cpu.h"
 #include "tests/support/colour_layouts.h"
+#include "instruction_sets.h"
 
 #define GUARD      64 /* bytes before, after and between the rows that nobody may touch */
 #define GUARD_BYTE 0xA5
@@ -513,13 +514,7 @@ int main(void)
         cmocka_unit_test(test_row_order),     cmocka_unit_test(test_same_bits),
     };
     int failed = 0;
-    for (int isa = SBV_ISA_C; isa < SBV_ISA_COUNT; isa++) {
-        if (sbv_isa_by_name(sbv_isa_name(isa)) < 0) {
-            printf("# skip %s: this processor, or this build, does not have it\n", sbv_isa_name(isa));
-            continue;
-        }
-        sbv_ops_init(&ops);
-        sbv_ops_init_isa(&ops, isa);
+    for (int isa = -1; (isa = next_isa(&ops, isa, SBV_ISA_COUNT)) >= 0;) {
         for (pixel = 3; pixel <= MAX_PIXEL; pixel++)
             failed += cmocka_run_group_tests_name(sbv_isa_name(isa), tests, NULL, NULL);
     }

@@ -19,6 +19,7 @@
 #include <cmocka.h>
 
 #include "guarded.h"
+#include "instruction_sets.h"
 #include "kernels/cpu/cpu.h"
 
 #define MAX_MAPS 3
@@ -237,13 +238,7 @@ int main(void)
         cmocka_unit_test(test_attention),
     };
     int failed = 0;
-    for (int isa = SBV_ISA_C; isa < SBV_ISA_AMX; isa++) {
-        if (sbv_isa_by_name(sbv_isa_name(isa)) < 0) {
-            printf("# skip %s: this processor, or this build, does not have it\n", sbv_isa_name(isa));
-            continue;
-        }
-        sbv_ops_init(&ops);
-        sbv_ops_init_isa(&ops, isa);
+    for (int isa = -1; (isa = next_isa(&ops, isa, SBV_ISA_AMX)) >= 0;) {
         failed += cmocka_run_group_tests_name(sbv_isa_name(isa), tests, NULL, NULL);
     }
     return failed;

@@ -20,6 +20,7 @@
 #include <cmocka.h>
 
 #include "guarded.h"
+#include "instruction_sets.h"
 #include "kernels/cpu/cpu.h"
 #include "kernels/cpu/scratch.h"
 
@@ -305,13 +306,7 @@ int main(void)
         cmocka_unit_test(test_zeros),      cmocka_unit_test(test_few_channels),
     };
     int failed = 0, run = 0;
-    for (int isa = SBV_ISA_C + 1; isa < SBV_ISA_AMX; isa++) {
-        if (sbv_isa_by_name(sbv_isa_name(isa)) < 0) {
-            printf("# skip %s: this processor, or this build, does not have it\n", sbv_isa_name(isa));
-            continue;
-        }
-        sbv_ops_init(&ops);
-        sbv_ops_init_isa(&ops, isa);
+    for (int isa = SBV_ISA_C; (isa = next_isa(&ops, isa, SBV_ISA_AMX)) >= 0;) {
         scratch.size = ops.conv_scratch;
         scratch.memory = aligned_alloc(64, scratch.size);
         for (int way = 0; way < 3; way++) {

@@ -20,6 +20,7 @@
 
 #include "model/include/selfblindvsr.h"
 #include "tests/fuzz/allocate.h"
+#include "temporary.h"
 #include "tiny_model.h"
 
 #define WIDTH  13
@@ -29,7 +30,7 @@
 #define STEP   17
 #define BYTES  (WIDTH * SCALE * HEIGHT * SCALE * 3)
 
-static char model_path[] = "/tmp/sbv_test_allocation_XXXXXX";
+static const char *model_path;
 
 struct outcome {
     int errors;
@@ -157,28 +158,14 @@ static void test_those_of_jansson(void **unused)
         __lsan_enable();
 }
 
-static int make_model(void **unused)
-{
-    static const struct tiny tiny = {2, 3, 1, 1, SCALE, 2, 1, 5, 1};
-    int file = mkstemp(model_path);
-    (void)unused;
-    if (file < 0)
-        return -1;
-    tiny_write_as(model_path, &tiny, 1, "topleft");
-    return close(file);
-}
-
-static int remove_model(void **unused)
-{
-    (void)unused;
-    return unlink(model_path);
-}
-
 int main(void)
 {
+    static const struct tiny tiny = {2, 3, 1, 1, SCALE, 2, 1, 5, 1};
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_those_of_the_library),
         cmocka_unit_test(test_those_of_jansson),
     };
-    return cmocka_run_group_tests(tests, make_model, remove_model);
+    model_path = temporary_file();
+    tiny_write_as(model_path, &tiny, 1, "topleft");
+    return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -20,6 +20,7 @@
 
 #include "kernels/cpu/cpu.h"
 #include "model/runtime/session.h"
+#include "temporary.h"
 #include "tiny_model.h"
 
 #define WIDTH        75
@@ -32,9 +33,7 @@
 #define MOST_TINT    0.02  /* code values, mean of a channel */
 #define DEFAULT_FILE "model/default.bin"
 
-#define TINY_TEMPLATE "/tmp/sbv_test_bf16_XXXXXX"
-
-static char tiny_path[] = TINY_TEMPLATE;
+static const char *tiny_path;
 static char message[1024];
 
 static float values[SAMPLES];
@@ -205,26 +204,9 @@ static void test_picture(void **unused)
     free(expected);
 }
 
-static int make_model(void **unused)
-{
-    static const struct tiny tiny = {8, 5, 1, 2, SCALE, 3, 6, 0, 3};
-    (void)unused;
-    strcpy(tiny_path, TINY_TEMPLATE);
-    int file = mkstemp(tiny_path);
-    if (file < 0 || close(file) < 0)
-        return -1;
-    tiny_write(tiny_path, &tiny);
-    return 0;
-}
-
-static int remove_model(void **unused)
-{
-    (void)unused;
-    return unlink(tiny_path);
-}
-
 int main(void)
 {
+    static const struct tiny tiny = {8, 5, 1, 2, SCALE, 3, 6, 0, 3};
     const struct CMUnitTest choice[] = {
         cmocka_unit_test(test_choice),
         cmocka_unit_test(test_gpus_do_not_have_it),
@@ -234,10 +216,12 @@ int main(void)
         cmocka_unit_test(test_flat_colours),
         cmocka_unit_test(test_picture),
     };
-    int failed = cmocka_run_group_tests(choice, make_model, remove_model);
+    tiny_path = temporary_file();
+    tiny_write(tiny_path, &tiny);
+    int failed = cmocka_run_group_tests(choice, NULL, NULL);
     if (sbv_amx_missing())
         printf("# skip pictures: no AMX, %s\n", sbv_amx_missing());
     else
-        failed += cmocka_run_group_tests(pictures, make_model, remove_model);
+        failed += cmocka_run_group_tests(pictures, NULL, NULL);
     return failed;
 }

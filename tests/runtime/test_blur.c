@@ -16,6 +16,7 @@
 #include <cmocka.h>
 
 #include "model/runtime/session.h"
+#include "temporary.h"
 #include "tiny_model.h"
 
 #define FRAMES   7
@@ -24,7 +25,7 @@
 #define CUT      4    /* frame that begins another shot */
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
 
-static char model_path[] = "/tmp/sbv_test_blur_XXXXXX";
+static const char *model_path;
 static char message[512];
 static const struct tiny with_blur = {8, 5, 1, 1, 4, 2, 6, SIDE, 11}, without = {8, 5, 1, 1, 4, 2, 6, 0, 11};
 
@@ -554,19 +555,6 @@ static void test_moments(void **unused)
     assert_int_equal(sbv_kernel_moments(blur, 65, &m), SBV_ERROR_ARGUMENT);
 }
 
-static int make_path(void **unused)
-{
-    int file = mkstemp(model_path);
-    (void)unused;
-    return file < 0 ? -1 : close(file);
-}
-
-static int remove_path(void **unused)
-{
-    (void)unused;
-    return unlink(model_path);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -582,5 +570,6 @@ int main(void)
         cmocka_unit_test(test_refinement_estimates),
         cmocka_unit_test(test_moments),
     };
-    return cmocka_run_group_tests(tests, make_path, remove_path);
+    model_path = temporary_file();
+    return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -18,10 +18,11 @@
 #include <cmocka.h>
 
 #include "model/include/selfblindvsr.h"
+#include "temporary.h"
 
 #define SIDE SBV_BLUR_SIDE_MAX
 
-static char path[] = "/tmp/sbv-kernel-XXXXXX";
+static const char *path;
 static float blur[SIDE * SIDE];
 static int side, messages;
 static char message[1024];
@@ -357,18 +358,6 @@ static void test_locale(void **state)
     assert_true(blur[4] == 0.5f && blur[1] == 0.125f && blur[7] == 0.125f);
 }
 
-static int make_file(void **state)
-{
-    (void)state;
-    return close(mkstemp(path));
-}
-
-static int remove_file(void **state)
-{
-    (void)state;
-    return unlink(path);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -377,5 +366,6 @@ int main(void)
         cmocka_unit_test(test_damaged), cmocka_unit_test(test_written),     cmocka_unit_test(test_appended),
         cmocka_unit_test(test_locale),  cmocka_unit_test(test_not_written),
     };
-    return cmocka_run_group_tests(tests, make_file, remove_file);
+    path = temporary_file();
+    return cmocka_run_group_tests(tests, NULL, NULL);
 }

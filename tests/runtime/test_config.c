@@ -15,9 +15,10 @@
 #include <cmocka.h>
 
 #include "model/include/selfblindvsr.h"
+#include "temporary.h"
 #include "tiny_model.h"
 
-static char model_path[] = "/tmp/sbv_test_config_XXXXXX";
+static const char *model_path;
 static char message[160];
 
 static sbv_config configuration(void)
@@ -114,12 +115,7 @@ int main(void)
     };
     const struct tiny tiny = {
         .features = 4, .sequence = 3, .extra = 1, .recons = 1, .scale = 2, .levels = 2, .width = 4};
-    const int file = mkstemp(model_path);
-    if (file < 0)
-        return 1;
-    close(file);
+    model_path = temporary_file();
     tiny_write(model_path, &tiny);
-    const int failed = cmocka_run_group_tests(tests, NULL, NULL);
-    unlink(model_path);
-    return failed;
+    return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -16,6 +16,7 @@
 
 #include "model/include/selfblindvsr.h"
 #include "colour_layouts.h"
+#include "temporary.h"
 #include "tiny_model.h"
 
 #define SCALE  2
@@ -25,7 +26,7 @@
 #define FILL   0x5A
 #define ROOM   16384 /* bytes of a plane with its guards */
 
-static char model_path[] = "/tmp/sbv_test_frames_XXXXXX";
+static const char *model_path;
 
 static sbv_session *open_session(void)
 {
@@ -291,12 +292,7 @@ int main(void)
         cmocka_unit_test(test_messages),           cmocka_unit_test(test_unknown_sizes),
         cmocka_unit_test(test_descriptions),
     };
-    const int file = mkstemp(model_path);
-    if (file < 0)
-        return 1;
-    close(file);
+    model_path = temporary_file();
     tiny_write(model_path, &tiny);
-    const int failed = cmocka_run_group_tests(tests, NULL, NULL);
-    unlink(model_path);
-    return failed;
+    return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -22,13 +22,14 @@
 
 #include "model/runtime/session.h"
 #include "model/runtime/weight_memory.h"
+#include "temporary.h"
 #include "tiny_model.h"
 
 #define LIMIT       1e-4
 #define FRAMES      7
 #define SECOND_SHOT 90
 
-static char model_path[] = "/tmp/sbv_test_network_XXXXXX";
+static const char *model_path;
 
 static void fail_on_error(void *opaque, enum sbv_log_level level, const char *message)
 {
@@ -448,19 +449,6 @@ static void test_limits(void **unused)
     sbv_close(&s);
 }
 
-static int make_path(void **unused)
-{
-    int file = mkstemp(model_path);
-    (void)unused;
-    return file < 0 ? -1 : close(file);
-}
-
-static int remove_path(void **unused)
-{
-    (void)unused;
-    return unlink(model_path);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -472,5 +460,6 @@ int main(void)
         cmocka_unit_test(test_scene_cut),
         cmocka_unit_test(test_limits),
     };
-    return cmocka_run_group_tests(tests, make_path, remove_path);
+    model_path = temporary_file();
+    return cmocka_run_group_tests(tests, NULL, NULL);
 }

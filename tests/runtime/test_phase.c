@@ -18,6 +18,7 @@
 #include <cmocka.h>
 
 #include "model/runtime/session.h"
+#include "temporary.h"
 #include "tiny_model.h"
 
 #define LIMIT      1e-4
@@ -26,7 +27,7 @@
 #define EDGE_WIDTH 1.3  /* input pixels, standard deviation: what a lens and a sensor leave of an edge */
 #define SIDE       13
 
-static char model_path[] = "/tmp/sbv_test_phase_XXXXXX";
+static const char *model_path;
 static const struct tiny by_four = {8, 5, 1, 1, 4, 2, 6, SIDE, 21}, by_two = {6, 3, 0, 1, 2, 2, 4, 0, 22};
 
 static void fail_on_error(void *opaque, enum sbv_log_level level, const char *message)
@@ -248,19 +249,6 @@ static void test_blurs_move(void **unused)
     sbv_close(&s);
 }
 
-static int make_path(void **unused)
-{
-    int file = mkstemp(model_path);
-    (void)unused;
-    return file < 0 ? -1 : close(file);
-}
-
-static int remove_path(void **unused)
-{
-    (void)unused;
-    return unlink(model_path);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -270,5 +258,6 @@ int main(void)
         cmocka_unit_test(test_edges_move),
         cmocka_unit_test(test_blurs_move),
     };
-    return cmocka_run_group_tests(tests, make_path, remove_path);
+    model_path = temporary_file();
+    return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -16,12 +16,13 @@
 #include <cmocka.h>
 
 #include "model/runtime/session.h"
+#include "temporary.h"
 #include "tiny_model.h"
 
 #define W 14
 #define H 9
 
-static char model_path[] = "/tmp/sbv_test_repeats_XXXXXX";
+static const char *model_path;
 
 static const char still[] = "aaaaaaaaaa", twos[] = "aabbccddeeff", telecine[] = "aabbbccdddeefffgghhh";
 static const char back[] = "abababababbbba", mixed[] = "abcddddddddeffffffga", once[] = "a";
@@ -173,12 +174,7 @@ int main(void)
         cmocka_unit_test(test_same_bits_with_blur),
         cmocka_unit_test(test_work),
     };
-    int ret, file = mkstemp(model_path);
-    if (file < 0)
-        return 1;
-    close(file);
+    model_path = temporary_file();
     tiny_write(model_path, &tiny);
-    ret = cmocka_run_group_tests(tests, NULL, NULL);
-    unlink(model_path);
-    return ret;
+    return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -19,6 +19,7 @@
 #include <cmocka.h>
 
 #include "model/include/selfblindvsr.h"
+#include "temporary.h"
 #include "tiny_model.h"
 
 #define WIDTH     29
@@ -29,7 +30,7 @@
 #define PROCESSES 8
 #define BYTES     (WIDTH * SCALE * HEIGHT * SCALE * 3)
 
-static char model_path[] = "/tmp/sbv_test_sessions_XXXXXX";
+static const char *model_path;
 
 /* What a session restores, and its options, which its number tells. */
 struct restored {
@@ -141,28 +142,14 @@ static void test_in_processes(void **unused)
     }
 }
 
-static int make_model(void **unused)
-{
-    static const struct tiny tiny = {4, 3, 1, 1, SCALE, 2, 2, 5, 1};
-    int file = mkstemp(model_path);
-    (void)unused;
-    if (file < 0)
-        return -1;
-    tiny_write(model_path, &tiny);
-    return close(file);
-}
-
-static int remove_model(void **unused)
-{
-    (void)unused;
-    return unlink(model_path);
-}
-
 int main(void)
 {
+    static const struct tiny tiny = {4, 3, 1, 1, SCALE, 2, 2, 5, 1};
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_in_one_process),
         cmocka_unit_test(test_in_processes),
     };
-    return cmocka_run_group_tests(tests, make_model, remove_model);
+    model_path = temporary_file();
+    tiny_write(model_path, &tiny);
+    return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -22,7 +22,7 @@ static int pixel_by_pixel(sbv_cuda *c, const sbv_conv_args *a, int rows)
 
 static const struct {
     const char *what;
-    conv_way *way;
+    conv_function *way;
     conv_shape s;
 } cases[] = {
     {"trunk", sbv_cuda_conv_blas, {CONV(128, 128, 3, 1, 1, 17, 11), HALVES, .slope = SBV_RELU}},
@@ -85,13 +85,13 @@ static const conv_shape timed[] = {
     {CONV(640, 128, 3, 1, 1, 960, 540), HALVES, .slope = SBV_LINEAR},
 };
 
-static void run(cuda_test *t, const conv_shape *s, conv_way *way)
+static void run(cuda_test *t, const conv_shape *s, conv_function *way)
 {
     if (!sbv_cuda_conv_blas((sbv_cuda *)t->backend, &(sbv_conv_args){.ksize = 0}, 0)) {
         test_skip(t, "cuBLAS cannot be loaded");
         return;
     }
-    conv_case(t, s, way);
+    conv_case(t, s, &(conv_way){.run = way}, 1);
     test_end(t);
 }
 

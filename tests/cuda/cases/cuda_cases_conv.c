@@ -8,109 +8,16 @@
 #include "kernels/cuda/conv.h"
 #include "tests/cuda/cases/cuda_conv_case.h"
 
-/* A way to convolve; returns 0 where it is not made for the shape. */
-struct way {
-    int forced; /* with `tile`, otherwise as the backend chooses */
-    enum sbv_mma_tile tile;
-};
-
-static int run(cuda_test *t, const struct way *way, const sbv_conv_args *a, int rows)
-{
-    if (way->forced)
-        return sbv_cuda_conv_mma((sbv_cuda *)t->backend, a, rows, way->tile);
-    t->backend->conv(t->backend, a, rows);
-    return 1;
-}
-
-/* All ways must give the same bits. */
-static void compare_bits(cuda_test *t, test_map *const out[], int count)
-{
-    const sbv_map *map = &out[0]->host;
-    for (int i = 1; i < count; i++)
-        for (int y = 0; y < map->h; y++)
-            for (int x = 0; x < map->w; x++)
-                for (int c = 0; c < map->c; c++)
-                    if (test_found(out[i], x, y, c) != test_found(out[0], x, y, c)) {
-                        test_fail(t, "(%d, %d) channel %d: %.9g by one kernel, %.9g by another", x, y, c,
-                                  (double)test_found(out[0], x, y, c), (double)test_found(out[i], x, y, c));
-                        return;
-                    }
-}
-
-#define MAX_WAYS 8
-
-static void convolve(cuda_test *t, const conv_shape *s, const struct way *ways, int count)
-{
-    const int span = s->dilation * (s->ksize - 1) + 1, padding = s->valid ? 0 : span / 2;
-    const int w = (s->w + 2 * padding - span) / s->stride + 1, h = (s->h + 2 * padding - span) / s->stride + 1;
-    const int rows = h - s->top - s->bottom;
-    const enum sbv_type in_type = conv_type(t, s->in_type), out_type = conv_type(t, s->out_type);
-    /* Inputs that come in units of 8 channels may read what is behind the last one, and multiply it by zero. */
-    const test_layout in_layout = {.w = s->w,
-                                   .h = s->h,
-                                   .c = s->in,
-                                   .type = in_type,
-                                   .offset = s->in_offset,
-                                   .after = s->after,
-                                   .row_gap = 1,
-                                   .finite_gaps = in_type == SBV_MAP_F16 && s->in % 8 != 0};
-    const test_layout out_layout = {
-        .w = w, .h = h, .c = s->out, .type = out_type, .offset = s->out_offset, .after = s->after};
-    test_map *in = test_map_new(t, TEST_IN, in_layout);
-    test_map *out[MAX_WAYS];
-    for (int i = 0; i < count; i++)
-        out[i] = test_map_new(t, s->residual == OWN_RESIDUAL ? TEST_INOUT : TEST_OUT, out_layout);
-    test_layout residual_layout = out_layout;
-    residual_layout.offset += s->residual_offset;
-    test_map *add = s->residual == OTHER_RESIDUAL ? test_map_new(t, TEST_IN, residual_layout) : NULL;
-    test_buffer *bias = conv_bias(t, s->out);
-    test_buffer *weights = test_buffer_new(t, TEST_IN, t->backend->conv_bytes(t->backend, s->out, s->in, s->ksize), 0);
-    float *raw = conv_weights(t, s), *packed = conv_pack(s, raw), *zeros = conv_memory((size_t)s->in);
-    t->backend->pack_conv(t->backend, raw, s->out, s->in, s->ksize, weights->host);
-    conv_fill_input(in, s);
-
-    sbv_conv_args host = conv_args(s, w, padding), device = host;
-    host.in = in->host;
-    host.weights = packed;
-    host.bias = (const float *)(const void *)bias->host;
-    host.zeros = zeros;
-    device.in = in->device;
-    device.weights = weights->device;
-    device.bias = (const float *)(const void *)bias->device;
-    test_flops(t, 2.0 * s->in * s->out * s->ksize * s->ksize * (host.x1 - host.x0) * rows);
-    test_upload(t);
-    for (int i = 0; i < count; i++) {
-        test_map *residual = s->residual == OWN_RESIDUAL ? out[i] : add;
-        host.out = out[i]->host;
-        device.out = out[i]->device;
-        if (residual) {
-            host.residual = residual->host;
-            device.residual = residual->device;
-        }
-        sbv_conv_c(&host, 0, test_rows(t, rows));
-        TEST_RUN(t, if (!run(t, &ways[i], &device, rows)) test_fail(t, "the kernel does not take this shape"));
-    }
-    const int rounded = out_type == SBV_MAP_F16 || (t->backend->type == SBV_MAP_F16 && in_type == SBV_MAP_F32);
-    for (int i = 0; i < count; i++)
-        test_compare(t, out[i], rounded ? TEST_LIMIT_F16 : TEST_LIMIT_F32,
-                     rounded ? "inputs or the output are rounded to 11 bits, sums are floats in another order"
-                             : "products are exact or floats, sums are floats in another order");
-    compare_bits(t, out, count);
-    free(raw);
-    free(packed);
-    free(zeros);
-}
-
 #define FLOATS .in_type = SBV_MAP_F32, .out_type = SBV_MAP_F32
 
 /* Ends the case too. */
-static void convolve_or_skip(cuda_test *t, const conv_shape *s, const struct way *ways, int count)
+static void convolve_or_skip(cuda_test *t, const conv_shape *s, const conv_way *ways, int count)
 {
     if (ways[count - 1].forced && ((sbv_cuda *)t->backend)->sm < 80) {
         test_skip(t, "tensor cores by mma.sync: compute capability 8.0 or later");
         return;
     }
-    convolve(t, s, ways, count);
+    conv_case(t, s, ways, count);
     test_end(t);
 }
 
@@ -220,14 +127,14 @@ static const char *const tile_names[] = {"halo 128", "halo 64", "halo 32", "gath
 
 static void convolve_all(cuda_test *t, const char *what, const conv_shape *s, unsigned tiles)
 {
-    static const struct way chosen = {0, 0};
+    static const conv_way chosen = {.run = NULL};
     for (int type = 0; type < 2; type++)
         if (test_begin(t, type ? SBV_MAP_F16 : SBV_MAP_F32, TEST_SMALL, "conv %s: %d to %d, k%d s%d d%d, %dx%d, %s",
                        what, s->in, s->out, s->ksize, s->stride, s->dilation, s->w, s->h, type ? "fp16" : "fp32")) {
             convolve_or_skip(t, s, &chosen, 1);
         }
     for (int tile = 0; tile <= SBV_MMA_SPLIT; tile++) {
-        const struct way way = {1, (enum sbv_mma_tile)tile};
+        const conv_way way = {.forced = 1, .tile = (enum sbv_mma_tile)tile};
         if (tiles >> tile & 1 &&
             test_begin(t, SBV_MAP_F16, TEST_SMALL, "conv %s: %d to %d, k%d s%d d%d, %dx%d, %s", what, s->in, s->out,
                        s->ksize, s->stride, s->dilation, s->w, s->h, tile_names[tile])) {
@@ -239,11 +146,11 @@ static void convolve_all(cuda_test *t, const char *what, const conv_shape *s, un
 /* A tile of an image must get the bits that it gets in the whole image, where other kernels may be chosen. */
 static void tiles_agree(cuda_test *t)
 {
-    static const struct way ways[] = {{1, SBV_MMA_GATHER_32},
-                                      {1, SBV_MMA_GATHER_64},
-                                      {1, SBV_MMA_HALO_32},
-                                      {1, SBV_MMA_HALO_64},
-                                      {1, SBV_MMA_HALO_128}};
+    static const conv_way ways[] = {{.forced = 1, .tile = SBV_MMA_GATHER_32},
+                                    {.forced = 1, .tile = SBV_MMA_GATHER_64},
+                                    {.forced = 1, .tile = SBV_MMA_HALO_32},
+                                    {.forced = 1, .tile = SBV_MMA_HALO_64},
+                                    {.forced = 1, .tile = SBV_MMA_HALO_128}};
     static const conv_shape shapes[] = {
         {CONV(128, 128, 3, 1, 1, 19, 17), HALVES, .slope = SBV_RELU},
         {CONV(320, 64, 3, 1, 1, 17, 3), HALVES, .slope = SBV_LINEAR, .residual = OTHER_RESIDUAL},
@@ -260,7 +167,7 @@ static void tiles_agree(cuda_test *t)
 /* Large enough that the backend chooses a halo kernel, though of few channels. */
 static void large_images(cuda_test *t)
 {
-    static const struct way ways[] = {{0, 0}, {1, SBV_MMA_GATHER_64}};
+    static const conv_way ways[] = {{.run = NULL}, {.forced = 1, .tile = SBV_MMA_GATHER_64}};
     static const conv_shape shapes[] = {
         {CONV(24, 65, 3, 1, 1, 161, 150), HALVES, .slope = SBV_RELU},
         {CONV(24, 40, 3, 1, 1, 161, 150), HALVES, .slope = SBV_RELU},
@@ -315,7 +222,7 @@ static void deconvolutions(cuda_test *t)
 
 void cuda_cases_conv(cuda_test *t)
 {
-    static const struct way chosen = {0, 0};
+    static const conv_way chosen = {.run = NULL};
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
         convolve_all(t, cases[i].what, &cases[i].s, cases[i].tiles);
     tiles_agree(t);

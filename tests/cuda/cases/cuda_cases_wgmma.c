@@ -30,7 +30,7 @@ static int refused(sbv_cuda *c, const sbv_conv_args *a, int rows)
 
 static const struct {
     const char *what;
-    conv_way *way;
+    conv_function *way;
     conv_shape s;
 } cases[] = {
     {"one tile", sbv_cuda_conv_wgmma, {TAPS(64, 64, 16, 32), .slope = SBV_LINEAR}},
@@ -84,13 +84,13 @@ static const conv_shape timed[] = {
     {TAPS(640, 128, 960, 540), .slope = SBV_LINEAR},
 };
 
-static void run(cuda_test *t, const conv_shape *s, conv_way *way)
+static void run(cuda_test *t, const conv_shape *s, conv_function *way)
 {
     if (!sbv_cuda_has((sbv_cuda *)t->backend, SBV_KERNEL_CONV_WGMMA_64)) {
         test_skip(t, "the device is no Hopper GPU, compute capability 9.0");
         return;
     }
-    conv_case(t, s, way);
+    conv_case(t, s, &(conv_way){.run = way}, 1);
     test_end(t);
 }
 

@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "kernels/cuda/device.h"
+#include "kernels/cuda/conv.h"
 #include "tests/cuda/cases/cuda_cases.h"
 
 enum conv_residual { NO_RESIDUAL, OTHER_RESIDUAL, OWN_RESIDUAL /* the output itself */ };
@@ -41,8 +41,27 @@ typedef struct conv_shape {
     .in = i, .out = o, .ksize = k, .stride = s, .dilation = d, .w = width, .h = height
 #define HALVES .in_type = SBV_MAP_F16, .out_type = SBV_MAP_F16
 
-/* A way to compute it on the device. Returns 0 where it does not take this convolution. */
-typedef int conv_way(sbv_cuda *c, const sbv_conv_args *a, int rows);
+typedef int conv_function(sbv_cuda *c, const sbv_conv_args *a, int rows);
+
+/* A way to compute it on the device: by a function that returns 0 where it does not take this convolution; with a tile
+ * of conv_mma.cu, if that is forced; or as the backend chooses. */
+typedef struct conv_way {
+    conv_function *run;
+    int forced;
+    enum sbv_mma_tile tile;
+} conv_way;
+
+#define CONV_MAX_WAYS 8
+
+static inline int conv_run(cuda_test *t, const conv_way *way, const sbv_conv_args *a, int rows)
+{
+    if (way->run)
+        return way->run((sbv_cuda *)t->backend, a, rows);
+    if (way->forced)
+        return sbv_cuda_conv_mma((sbv_cuda *)t->backend, a, rows, way->tile);
+    t->backend->conv(t->backend, a, rows);
+    return 1;
+}
 
 static inline float *conv_memory(size_t count)
 {
@@ -124,7 +143,23 @@ static inline sbv_conv_args conv_args(const conv_shape *s, int w, int padding)
                            .y0 = s->top};
 }
 
-static inline void conv_case(cuda_test *t, const conv_shape *s, conv_way *way)
+/* All ways must give the same bits. */
+static inline void conv_compare_bits(cuda_test *t, test_map *const out[], int count)
+{
+    const sbv_map *map = &out[0]->host;
+    for (int i = 1; i < count; i++)
+        for (int y = 0; y < map->h; y++)
+            for (int x = 0; x < map->w; x++)
+                for (int c = 0; c < map->c; c++)
+                    if (test_found(out[i], x, y, c) != test_found(out[0], x, y, c)) {
+                        test_fail(t, "(%d, %d) channel %d: %.9g by one kernel, %.9g by another", x, y, c,
+                                  (double)test_found(out[0], x, y, c), (double)test_found(out[i], x, y, c));
+                        return;
+                    }
+}
+
+/* The C twin, and the device in so many ways, whose results must have the same bits. */
+static inline void conv_case(cuda_test *t, const conv_shape *s, const conv_way *ways, int count)
 {
     const int span = s->dilation * (s->ksize - 1) + 1, padding = s->valid ? 0 : span / 2;
     const int w = (s->w + 2 * padding - span) / s->stride + 1, h = (s->h + 2 * padding - span) / s->stride + 1;
@@ -142,10 +177,12 @@ static inline void conv_case(cuda_test *t, const conv_shape *s, conv_way *way)
     const test_layout out_layout = {
         .w = w, .h = h, .c = s->out, .type = out_type, .offset = s->out_offset, .after = s->after};
     test_map *in = test_map_new(t, TEST_IN, in_layout);
-    test_map *out = test_map_new(t, s->residual == OWN_RESIDUAL ? TEST_INOUT : TEST_OUT, out_layout);
+    test_map *out[CONV_MAX_WAYS];
+    for (int i = 0; i < count; i++)
+        out[i] = test_map_new(t, s->residual == OWN_RESIDUAL ? TEST_INOUT : TEST_OUT, out_layout);
     test_layout residual_layout = out_layout;
     residual_layout.offset += s->residual_offset;
-    test_map *add = s->residual == OTHER_RESIDUAL ? test_map_new(t, TEST_IN, residual_layout) : out;
+    test_map *add = s->residual == OTHER_RESIDUAL ? test_map_new(t, TEST_IN, residual_layout) : NULL;
     test_buffer *bias = conv_bias(t, s->out);
     test_buffer *weights = test_buffer_new(t, TEST_IN, t->backend->conv_bytes(t->backend, s->out, s->in, s->ksize), 0);
     float *raw = conv_weights(t, s), *packed = conv_pack(s, raw), *zeros = conv_memory((size_t)s->in);
@@ -154,31 +191,31 @@ static inline void conv_case(cuda_test *t, const conv_shape *s, conv_way *way)
 
     sbv_conv_args host = conv_args(s, w, padding), device = host;
     host.in = in->host;
-    host.out = out->host;
     host.weights = packed;
     host.bias = (const float *)(const void *)bias->host;
     host.zeros = zeros;
     device.in = in->device;
-    device.out = out->device;
     device.weights = weights->device;
     device.bias = (const float *)(const void *)bias->device;
-    if (s->residual != NO_RESIDUAL) {
-        host.residual = add->host;
-        device.residual = add->device;
-    }
     test_flops(t, 2.0 * s->in * s->out * s->ksize * s->ksize * (host.x1 - host.x0) * rows);
     test_upload(t);
-    sbv_conv_c(&host, 0, test_rows(t, rows));
-    int taken = 1;
-    TEST_RUN(t, taken = way((sbv_cuda *)t->backend, &device, rows) && taken);
-    if (!taken)
-        test_fail(t, "this convolution is not taken");
-    if (t->backend->type == SBV_MAP_F32)
-        test_compare(t, out, TEST_LIMIT_F32, "products and sums are floats, in another order");
-    else if (in_type == SBV_MAP_F16 && out_type == SBV_MAP_F32)
-        test_compare(t, out, TEST_LIMIT_F32, "products are exact, sums are floats in another order");
-    else
-        test_compare(t, out, TEST_LIMIT_F16, "floats are rounded to 11 bits, sums are floats in another order");
+    for (int i = 0; i < count; i++) {
+        test_map *residual = s->residual == OWN_RESIDUAL ? out[i] : add;
+        host.out = out[i]->host;
+        device.out = out[i]->device;
+        if (residual) {
+            host.residual = residual->host;
+            device.residual = residual->device;
+        }
+        sbv_conv_c(&host, 0, test_rows(t, rows));
+        TEST_RUN(t, if (!conv_run(t, &ways[i], &device, rows)) test_fail(t, "this convolution is not taken"));
+    }
+    const int rounded = out_type == SBV_MAP_F16 || (t->backend->type == SBV_MAP_F16 && in_type == SBV_MAP_F32);
+    for (int i = 0; i < count; i++)
+        test_compare(t, out[i], rounded ? TEST_LIMIT_F16 : TEST_LIMIT_F32,
+                     rounded ? "inputs or the output are rounded to 11 bits, sums are floats in another order"
+                             : "products are exact or floats, sums are floats in another order");
+    conv_compare_bits(t, out, count);
     free(raw);
     free(packed);
     free(zeros);
