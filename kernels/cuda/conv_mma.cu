@@ -22,7 +22,7 @@ namespace
 {
 
 constexpr int STAGES = SBV_MMA_STAGES, CHANNELS = SBV_MMA_CHANNELS;
-constexpr int UNIT = 8, UNITS = CHANNELS / UNIT; /* halves of a unit; units of a row */
+constexpr int UNIT = 8, UNITS = CHANNELS / UNIT, UNIT_BYTES = UNIT * 2; /* halves of a unit; units of a row */
 constexpr int TILE = SBV_MMA_TILE, SLAB_WIDTH = SBV_MMA_SLAB_WIDTH, SLAB = SBV_MMA_SLAB / 2;
 
 /* How a tile is divided among warps: WARPS_M x WARPS_N of them, TILES_M x TILES_N products of 16 pixels by 8 outputs
@@ -42,6 +42,13 @@ __device__ __forceinline__ int unit_at(int row, int unit)
 __device__ __forceinline__ const __half *in_pixel(const sbv_map &in, int x, int y)
 {
     return static_cast<const __half *>(in.data) + sample_offset(in, x, y);
+}
+
+/* Bytes of a unit of the input that hold channels, 0 behind the last one: what lies there can be anything, and it would
+ * be multiplied by weights of zero. */
+__device__ __forceinline__ int unit_bytes(const sbv_map &in, int channel)
+{
+    return max(0, min(UNIT, in.c - channel)) * 2;
 }
 
 /* Up to eight samples from `from` on as fp16; zeros behind. */
@@ -72,9 +79,10 @@ __device__ __forceinline__ void load_weights(__half *stage, const sbv_conv_cuda_
         const int row = (i + thread) / UNITS, output = first_output + row;
         const bool ok = output < p.out_packed && tap.channel < p.in_packed;
         if (T::OUTPUTS * UNITS % T::THREADS == 0 || row < T::OUTPUTS)
-            cp_async16(
-                stage + unit_at(row, unit),
-                ok ? weights + ((int64_t)tap_index * p.out_packed + output) * p.in_packed + tap.channel : weights, ok);
+            cp_async16(stage + unit_at(row, unit),
+                       ok ? weights + ((int64_t)tap_index * p.out_packed + output) * p.in_packed + tap.channel
+                          : weights,
+                       ok ? UNIT_BYTES : 0);
     }
 }
 
@@ -85,13 +93,13 @@ __device__ __forceinline__ void load_slab(__half *slab, const sbv_conv_cuda_args
 {
     const sbv_map &in = p.conv.in;
     const int size = TILE + (p.conv.ksize - 1) * p.conv.dilation;
-    const int unit = thread % UNITS, channel = chunk + unit * UNIT;
+    const int unit = thread % UNITS, channel = chunk + unit * UNIT, bytes = unit_bytes(in, channel);
     const __half *base = static_cast<const __half *>(in.data);
     for (int row = thread / UNITS; row < size * SLAB_WIDTH; row += T::THREADS / UNITS) {
         const int column = row % SLAB_WIDTH, x = x0 + column, y = y0 + row / SLAB_WIDTH;
-        const bool ok = x >= 0 && x < in.w && y >= 0 && y < in.h && channel < in.c;
+        const bool ok = x >= 0 && x < in.w && y >= 0 && y < in.h && bytes;
         if (column < size)
-            cp_async16(slab + unit_at(row, unit), ok ? in_pixel(in, x, y) + channel : base, ok);
+            cp_async16(slab + unit_at(row, unit), ok ? in_pixel(in, x, y) + channel : base, ok ? bytes : 0);
     }
 }
 
@@ -118,13 +126,15 @@ template <class T, bool WIDE> struct Gather {
     {
         const sbv_map &in = p.conv.in;
         const int unit = thread % UNITS, dx = tap.kx * p.conv.dilation, dy = tap.ky * p.conv.dilation;
+        const int bytes = unit_bytes(in, tap.channel);
 #pragma unroll
         for (int i = 0; i < COUNT; i++) {
             const int at_x = x[i] + dx, at_y = y[i] + dy;
-            const bool ok = at_x >= 0 && at_x < in.w && at_y >= 0 && at_y < in.h && tap.channel < in.c;
+            const bool ok = at_x >= 0 && at_x < in.w && at_y >= 0 && at_y < in.h && bytes;
             __half *to = stage + unit_at(i * STEP + thread / UNITS, unit);
             if (WIDE)
-                cp_async16(to, ok ? in_pixel(in, at_x, at_y) + tap.channel : static_cast<const __half *>(in.data), ok);
+                cp_async16(to, ok ? in_pixel(in, at_x, at_y) + tap.channel : static_cast<const __half *>(in.data),
+                           ok ? bytes : 0);
             else
                 *reinterpret_cast<uint4 *>(to) =
                     load_unit(in, sample_offset(in, at_x, at_y) + tap.channel, ok ? in.c - tap.channel : 0);
@@ -451,16 +461,18 @@ struct SplitLoader {
         const sbv_conv_args &a = p.conv;
         const __half *base = static_cast<const __half *>(a.in.data), *weights = static_cast<const __half *>(a.weights);
         const bool more = tap.ky < a.ksize;
+        const int bytes = unit_bytes(a.in, tap.channel);
 #pragma unroll
         for (int i = 0; i < COUNT; i++) {
             const int row = i * ROWS + thread / UNITS, output = first_output + row;
             const int at_x = x[i] + tap.kx * a.dilation, at_y = y[i] + tap.ky * a.dilation;
-            const bool ok = more && at_x >= 0 && at_x < a.in.w && at_y >= 0 && at_y < a.in.h && tap.channel < a.in.c;
+            const bool ok = more && at_x >= 0 && at_x < a.in.w && at_y >= 0 && at_y < a.in.h && bytes;
             const int64_t from =
                 ((int64_t)(tap.ky * a.ksize + tap.kx) * p.out_packed + output) * p.in_packed + tap.channel;
             cp_async16(inputs + long_unit_at(row, thread % UNITS), ok ? in_pixel(a.in, at_x, at_y) + tap.channel : base,
-                       ok);
-            cp_async16(outputs + long_unit_at(row, thread % UNITS), more ? weights + from : weights, more);
+                       ok ? bytes : 0);
+            cp_async16(outputs + long_unit_at(row, thread % UNITS), more ? weights + from : weights,
+                       more ? UNIT_BYTES : 0);
         }
     }
 };

@@ -40,12 +40,11 @@ __device__ __forceinline__ uint32_t smem_address(const void *p)
     return static_cast<uint32_t>(__cvta_generic_to_shared(p));
 }
 
-/* Starts a copy of 16 bytes, both addresses multiples of 16, or of zeros where !ok; `global` must then still be an
- * address inside an allocation, but nothing is read. */
-__device__ __forceinline__ void cp_async16(void *shared, const void *global, bool ok)
+/* Starts a copy of the first `bytes` of 16 bytes, both addresses multiples of 16; the others become zero. `global` must
+ * be an address inside an allocation where nothing is read, too. */
+__device__ __forceinline__ void cp_async16(void *shared, const void *global, int bytes)
 {
-    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(smem_address(shared)), "l"(global),
-                 "r"(ok ? 16 : 0)
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(smem_address(shared)), "l"(global), "r"(bytes)
                  : "memory");
 }
 

@@ -89,9 +89,9 @@ inline int __all_sync(unsigned mask, int predicate, EMU_LINE)
 
 /* ---- Ampere: asynchronous copies and matrix instructions ---- */
 
-inline void cp_async16(void *shared, const void *global, bool ok, EMU_LINE)
+inline void cp_async16(void *shared, const void *global, int bytes, EMU_LINE)
 {
-    emu::copy_async16(shared, global, ok, line);
+    emu::copy_async(shared, global, 16, bytes, line);
 }
 inline void cp_async_commit()
 {

@@ -105,10 +105,6 @@ unsigned ballot(unsigned mask, bool predicate, int line);
 
 /* Copies the first source_bytes, zeros behind them. bytes: 4, 8 or 16, of which both addresses are multiples. */
 void copy_async(void *shared, const void *global, int bytes, int source_bytes, int line);
-inline void copy_async16(void *shared, const void *global, bool ok, int line)
-{
-    copy_async(shared, global, 16, ok ? 16 : 0, line);
-}
 void copy_async_commit();
 void copy_async_wait(int pending);
 

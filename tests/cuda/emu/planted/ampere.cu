@@ -23,9 +23,9 @@ static __device__ __forceinline__ void load_stage(const matmul_args &p, const St
     const bool inside = row < p.rows + (p.plant == PLANT_GLOBAL_READ_OVERRUN);
     const int shift = p.plant == PLANT_MISALIGNED_COPY && thread == 9;
     cp_async16(s.a + stage * STAGE_A + thread * 8, inside ? a + (size_t)row * MATMUL_DEPTH + column + shift : a,
-               inside);
+               inside ? 16 : 0);
     if (thread < 16)
-        cp_async16(s.b + stage * STAGE_B + thread * 8, b + thread / 2 * MATMUL_DEPTH + column, true);
+        cp_async16(s.b + stage * STAGE_B + thread * 8, b + thread / 2 * MATMUL_DEPTH + column, 16);
 }
 
 static __device__ __forceinline__ void multiply_stage(const matmul_args &p, const Stages &s, int step, float (&d)[4])
