@@ -80,9 +80,13 @@ struct sbv_backend {
     /* SBV_OK, or the first error, with its message, one line, in *message. */
     int (*status)(const sbv_backend *b, const char **message);
 
-#define SBV_BACKEND_OP(name, args) void (*name)(sbv_backend * b, const args *a, int jobs);
-    SBV_OPS(SBV_BACKEND_OP)
+    /* The operations; a[0] to a[count - 1] are a batch of 1 to SBV_MAX_BATCH, of `jobs` jobs each. */
+#define SBV_BACKEND_OP(name, args)       void (*name)(sbv_backend * b, const args *a, int jobs);
+#define SBV_BACKEND_BATCH_OP(name, args) void (*name)(sbv_backend * b, const args *a, int count, int jobs);
+    SBV_BATCH_OPS(SBV_BACKEND_BATCH_OP)
+    SBV_SINGLE_OPS(SBV_BACKEND_OP)
 #undef SBV_BACKEND_OP
+#undef SBV_BACKEND_BATCH_OP
     void (*picture)(sbv_backend *b, const sbv_picture_args *a);
 };
 

@@ -244,14 +244,20 @@ typedef struct sbv_colour_out_args {
     const sbv_frame *out;
 } sbv_colour_out_args;
 
-#define SBV_OPS(OP)                                                                                                    \
+/* Operations that come in batches: up to SBV_MAX_BATCH of them at once, which differ in where their maps lie and, of
+ * convolutions, in weights, bias, x0, x1 and y0 alone. None reads what another one writes. A backend makes one launch
+ * of a batch where it can. */
+#define SBV_MAX_BATCH 20
+#define SBV_BATCH_OPS(OP)                                                                                              \
     OP(conv, sbv_conv_args)                                                                                            \
     OP(deconv, sbv_deconv_args)                                                                                        \
     OP(cost_volume, sbv_cost_args)                                                                                     \
     OP(warp, sbv_warp_args)                                                                                            \
     OP(resize, sbv_resize_args)                                                                                        \
+    OP(copy, sbv_copy_args)
+
+#define SBV_SINGLE_OPS(OP)                                                                                             \
     OP(pixel_shuffle, sbv_shuffle_args)                                                                                \
-    OP(copy, sbv_copy_args)                                                                                            \
     OP(adaptive_pool, sbv_pool_args)                                                                                   \
     OP(linear, sbv_linear_args)                                                                                        \
     OP(softmax, sbv_softmax_args)                                                                                      \
@@ -264,6 +270,8 @@ typedef struct sbv_colour_out_args {
     OP(advance, sbv_advance_args)                                                                                      \
     OP(colour_in, sbv_colour_in_args)                                                                                  \
     OP(colour_out, sbv_colour_out_args)
+
+#define SBV_OPS(OP) SBV_BATCH_OPS(OP) SBV_SINGLE_OPS(OP)
 
 typedef struct sbv_ops {
     enum sbv_type

@@ -18,24 +18,55 @@
 /* As many blocks as keep a GPU of about a hundred multiprocessors busy. */
 #define ENOUGH_BLOCKS 96
 
-static sbv_conv_cuda_args make_args(const sbv_conv_args *a, int rows, int outputs)
+/* What all of a batch have in common. */
+static sbv_conv_cuda_args make_args(const sbv_conv_args *a, int count, int rows, int outputs)
 {
-    return (sbv_conv_cuda_args){.conv = *a,
-                                .rows = rows,
-                                .in_packed = sbv_cuda_packed_inputs(a->in.c),
-                                .out_packed = sbv_cuda_packed_outputs(a->out.c),
-                                .tiles_x = (int)sbv_tiles(a->x1 - a->x0, SBV_MMA_TILE),
-                                .tiles_out = (int)sbv_tiles(a->out.c, outputs),
-                                .wide_out = a->out.c % 8 == 0 && sbv_map_is_half(&a->out) &&
-                                            (!a->residual.data || sbv_map_is_half(&a->residual))};
+    sbv_conv_cuda_args p = {.conv = *a,
+                            .rows = rows,
+                            .in_packed = sbv_cuda_packed_inputs(a->in.c),
+                            .out_packed = sbv_cuda_packed_outputs(a->out.c),
+                            .tiles_out = (int)sbv_tiles(a->out.c, outputs),
+                            .wide_out = a->out.c % 8 == 0};
+    for (int i = 0; i < count; i++)
+        p.wide_out =
+            p.wide_out && sbv_map_is_half(&a[i].out) && (!a[i].residual.data || sbv_map_is_half(&a[i].residual));
+    return p;
 }
 
-static void convolve_f32(sbv_cuda *c, const sbv_conv_args *a, int rows)
+/* `blocks`: along x, for this one. */
+static sbv_conv_member make_member(const sbv_conv_args *a, int64_t blocks)
 {
-    sbv_conv_cuda_args p = make_args(a, rows, SBV_CONV_F32_OUTPUTS);
-    const int64_t pixels = (int64_t)(a->x1 - a->x0) * rows;
-    sbv_cuda_launch(c, SBV_KERNEL_CONV_F32, (unsigned)sbv_tiles(pixels, SBV_CONV_F32_PIXELS), (unsigned)p.tiles_out, 1,
-                    SBV_CONV_F32_THREADS, SBV_CONV_F32_SHARED, (void *[]){&p});
+    return (sbv_conv_member){.in = a->in.data,
+                             .out = a->out.data,
+                             .residual = a->residual.data,
+                             .weights = a->weights,
+                             .bias = a->bias,
+                             .x0 = a->x0,
+                             .x1 = a->x1,
+                             .y0 = a->y0,
+                             .tiles_x = (int)sbv_tiles(a->x1 - a->x0, SBV_MMA_TILE),
+                             .blocks = (int)blocks};
+}
+
+/* A grid that is as wide as the largest one needs. */
+static void launch(sbv_cuda *c, enum sbv_kernel_id kernel, sbv_conv_cuda_args *p, sbv_conv_batch *batch, int count,
+                   int grid_y, unsigned threads, size_t shared)
+{
+    int blocks = 0;
+    for (int i = 0; i < count; i++)
+        blocks = batch->member[i].blocks > blocks ? batch->member[i].blocks : blocks;
+    if (blocks > 0)
+        sbv_cuda_launch(c, kernel, (unsigned)blocks, (unsigned)grid_y, (unsigned)count, threads, shared,
+                        (void *[]){p, batch});
+}
+
+static void convolve_f32(sbv_cuda *c, const sbv_conv_args *a, int count, int rows)
+{
+    sbv_conv_cuda_args p = make_args(a, count, rows, SBV_CONV_F32_OUTPUTS);
+    sbv_conv_batch batch = {0};
+    for (int i = 0; i < count; i++)
+        batch.member[i] = make_member(&a[i], sbv_tiles((int64_t)(a[i].x1 - a[i].x0) * rows, SBV_CONV_F32_PIXELS));
+    launch(c, SBV_KERNEL_CONV_F32, &p, &batch, count, p.tiles_out, SBV_CONV_F32_THREADS, SBV_CONV_F32_SHARED);
 }
 
 /* ---- mma.sync ---- */
@@ -69,24 +100,30 @@ static int suits_halo(const sbv_conv_args *a)
            sbv_cuda_packed_inputs(a->in.c) >= SBV_MMA_CHANNELS;
 }
 
-static int64_t count_tiles(const sbv_conv_args *a, int rows, enum sbv_mma_tile tile)
+/* Of a whole batch. */
+static int64_t count_tiles(const sbv_conv_args *a, int count, int rows, enum sbv_mma_tile tile)
 {
-    const int w = a->x1 - a->x0;
-    const int64_t pixels = has_halo(tile) ? sbv_tiles(w, SBV_MMA_TILE) * sbv_tiles(rows, SBV_MMA_TILE)
-                                          : sbv_tiles((int64_t)w * rows, mma_kernels[tile].pixels);
-    return pixels * sbv_tiles(a->out.c, mma_kernels[tile].outputs);
+    int64_t tiles = 0;
+    for (int i = 0; i < count; i++) {
+        const int w = a[i].x1 - a[i].x0;
+        tiles += has_halo(tile) ? sbv_tiles(w, SBV_MMA_TILE) * sbv_tiles(rows, SBV_MMA_TILE)
+                                : sbv_tiles((int64_t)w * rows, mma_kernels[tile].pixels);
+    }
+    return tiles * sbv_tiles(a->out.c, mma_kernels[tile].outputs);
 }
 
-int sbv_cuda_conv_mma(sbv_cuda *c, const sbv_conv_args *a, int rows, enum sbv_mma_tile tile)
+int sbv_cuda_conv_mma(sbv_cuda *c, const sbv_conv_args *a, int count, int rows, enum sbv_mma_tile tile)
 {
     const struct mma_kernel *k = &mma_kernels[tile];
     const enum sbv_kernel_id kernel = sbv_map_is_half(&a->in) ? k->wide : k->any;
-    sbv_conv_cuda_args p = make_args(a, rows, k->outputs);
+    sbv_conv_cuda_args p = make_args(a, count, rows, k->outputs);
+    sbv_conv_batch batch = {0};
     if (c->base.type != SBV_MAP_F16 || !sbv_cuda_has(c, kernel) || (has_halo(tile) && !suits_halo(a)) ||
         (tile == SBV_MMA_SPLIT && !sbv_map_is_half(&a->in)))
         return 0;
-    if (rows > 0 && a->x1 > a->x0)
-        sbv_cuda_launch(c, kernel, (unsigned)count_tiles(a, rows, tile), 1, 1, k->threads, k->shared, (void *[]){&p});
+    for (int i = 0; i < count; i++)
+        batch.member[i] = make_member(&a[i], count_tiles(&a[i], 1, rows, tile));
+    launch(c, kernel, &p, &batch, count, 1, k->threads, k->shared);
     return 1;
 }
 
@@ -101,43 +138,71 @@ static int is_split(const sbv_conv_args *a)
 }
 
 /* The largest tile of which there are enough to keep the GPU busy, and of which not too much lies outside. */
-static enum sbv_mma_tile choose_tile(const sbv_conv_args *a, int rows)
+static enum sbv_mma_tile choose_tile(const sbv_conv_args *a, int count, int rows)
 {
     static const enum sbv_mma_tile halo[] = {SBV_MMA_HALO_128, SBV_MMA_HALO_64, SBV_MMA_HALO_32};
-    const int w = a->x1 - a->x0;
-    const int64_t covered = sbv_tiles(w, SBV_MMA_TILE) * sbv_tiles(rows, SBV_MMA_TILE) * SBV_MMA_TILE * SBV_MMA_TILE;
+    int64_t covered = 0, pixels = 0;
     if (is_split(a))
         return SBV_MMA_SPLIT;
-    for (size_t i = 0; i < sizeof(halo) / sizeof(halo[0]) && suits_halo(a) && covered <= (int64_t)w * rows * 3 / 2; i++)
+    for (int i = 0; i < count; i++) {
+        const int w = a[i].x1 - a[i].x0;
+        covered += sbv_tiles(w, SBV_MMA_TILE) * sbv_tiles(rows, SBV_MMA_TILE) * SBV_MMA_TILE * SBV_MMA_TILE;
+        pixels += (int64_t)w * rows;
+    }
+    for (size_t i = 0; i < sizeof(halo) / sizeof(halo[0]) && suits_halo(a) && covered <= pixels * 3 / 2; i++)
         if ((halo[i] == SBV_MMA_HALO_32 || a->out.c > mma_kernels[halo[i]].outputs / 2) &&
-            count_tiles(a, rows, halo[i]) >= ENOUGH_BLOCKS)
+            count_tiles(a, count, rows, halo[i]) >= ENOUGH_BLOCKS)
             return halo[i];
-    return a->out.c > mma_kernels[SBV_MMA_GATHER_32].outputs && count_tiles(a, rows, SBV_MMA_GATHER_64) >= ENOUGH_BLOCKS
+    return a->out.c > mma_kernels[SBV_MMA_GATHER_32].outputs &&
+                   count_tiles(a, count, rows, SBV_MMA_GATHER_64) >= ENOUGH_BLOCKS
                ? SBV_MMA_GATHER_64
                : SBV_MMA_GATHER_32;
 }
 
 /* ---- The operations ---- */
 
+/* One after the other, in a way that takes the shape of all of them or of none. */
+static int convolve_each(sbv_cuda *c, const sbv_conv_args *a, int count, int rows,
+                         int (*way)(sbv_cuda *c, const sbv_conv_args *a, int rows))
+{
+    int taken = 1;
+    for (int i = 0; i < count && taken; i++)
+        taken = way(c, &a[i], rows);
+    return taken;
+}
+
 /* The fastest way that there is, or the one that was asked for; WGMMA with MMA for what it is not made for. */
-static int convolve_f16(sbv_cuda *c, const sbv_conv_args *a, int rows)
+static int convolve_f16(sbv_cuda *c, const sbv_conv_args *a, int count, int rows)
 {
     const enum sbv_conv_path path = c->options.conv_path;
     if (path == SBV_CONV_BLAS)
-        return sbv_cuda_conv_blas(c, a, rows);
-    return (path != SBV_CONV_MMA && sbv_cuda_conv_wgmma(c, a, rows)) ||
-           sbv_cuda_conv_mma(c, a, rows, choose_tile(a, rows)) ||
-           (path == SBV_CONV_AUTO && sbv_cuda_conv_blas(c, a, rows));
+        return convolve_each(c, a, count, rows, sbv_cuda_conv_blas);
+    return (path != SBV_CONV_MMA && convolve_each(c, a, count, rows, sbv_cuda_conv_wgmma)) ||
+           sbv_cuda_conv_mma(c, a, count, rows, choose_tile(a, count, rows)) ||
+           (path == SBV_CONV_AUTO && convolve_each(c, a, count, rows, sbv_cuda_conv_blas));
 }
 
-void sbv_conv_cuda(sbv_backend *b, const sbv_conv_args *a, int jobs)
+/* Kernels are chosen by where the maps of the first one of a batch lie. */
+static int lie_alike(const sbv_conv_args *a, const sbv_conv_args *first)
+{
+    return sbv_map_is_half(&a->in) == sbv_map_is_half(&first->in) &&
+           sbv_map_is_half(&a->out) == sbv_map_is_half(&first->out) &&
+           sbv_map_is_half(&a->residual) == sbv_map_is_half(&first->residual);
+}
+
+void sbv_conv_cuda(sbv_backend *b, const sbv_conv_args *a, int count, int jobs)
 {
     sbv_cuda *c = (sbv_cuda *)b;
-    if (jobs <= 0 || a->x1 <= a->x0)
+    int alike = 1;
+    while (alike < count && lie_alike(&a[alike], a))
+        alike++;
+    if (alike < count)
+        sbv_conv_cuda(b, a + alike, count - alike, jobs);
+    if (jobs <= 0)
         return;
     if (b->type == SBV_MAP_F32)
-        convolve_f32(c, a, jobs);
-    else if (!convolve_f16(c, a, jobs))
+        convolve_f32(c, a, alike, jobs);
+    else if (!convolve_f16(c, a, alike, jobs))
         sbv_cuda_fail(c, SBV_ERROR_DEVICE, "%s (compute capability %d.%d): no kernel for convolutions in fp16%s",
                       c->device_name, c->sm / 10, c->sm % 10,
                       c->options.conv_path == SBV_CONV_AUTO ? ", and no cuBLAS" : " of the kind asked for");

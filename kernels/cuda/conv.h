@@ -18,8 +18,8 @@ enum sbv_mma_tile {
     SBV_MMA_SPLIT
 };
 
-/* Convolves with mma.sync, in sessions of fp16. Returns 0, without having done anything, where the device has no such
- * kernel or the kernel is not made for the shape. conv.c chooses the tile; tests try all. */
-int sbv_cuda_conv_mma(sbv_cuda *c, const sbv_conv_args *a, int rows, enum sbv_mma_tile tile);
+/* Convolves a batch with mma.sync, in sessions of fp16. Returns 0, without having done anything, where the device has
+ * no such kernel or the kernel is not made for the shape. conv.c chooses the tile; tests try all. */
+int sbv_cuda_conv_mma(sbv_cuda *c, const sbv_conv_args *a, int count, int rows, enum sbv_mma_tile tile);
 
 #endif /* SBV_KERNELS_CUDA_CONV_H */

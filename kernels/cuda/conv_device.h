@@ -9,6 +9,29 @@
 #include "kernels/cuda/conv_params.h"
 #include "kernels/cuda/gpu.h"
 
+/* Whether this block has a part in its convolution of the batch. */
+__device__ __forceinline__ bool has_work(const sbv_conv_batch &batch)
+{
+    return static_cast<int>(blockIdx.x) < batch.member[blockIdx.z].blocks;
+}
+
+/* The block's convolution of the batch, of which `first` is the first one. */
+__device__ __forceinline__ sbv_conv_cuda_args member_of(const sbv_conv_cuda_args &first, const sbv_conv_batch &batch)
+{
+    const sbv_conv_member &m = batch.member[blockIdx.z];
+    sbv_conv_cuda_args own = first;
+    own.conv.in.data = m.in;
+    own.conv.out.data = m.out;
+    own.conv.residual.data = m.residual;
+    own.conv.weights = m.weights;
+    own.conv.bias = m.bias;
+    own.conv.x0 = m.x0;
+    own.conv.x1 = m.x1;
+    own.conv.y0 = m.y0;
+    own.tiles_x = m.tiles_x;
+    return own;
+}
+
 __device__ __forceinline__ int64_t sample_offset(const sbv_map &map, int x, int y)
 {
     return (int64_t)y * map.row + (int64_t)x * map.pixel;

@@ -101,12 +101,15 @@ __device__ void finish(const sbv_conv_cuda_args &p, const float (&sum)[QUAD][QUA
 
 } // namespace
 
-/* Grid: tiles of pixels x tiles of outputs. */
-KERNEL(LAUNCH_BOUNDS(SBV_CONV_F32_THREADS, 2) sbv_conv_f32, const sbv_conv_cuda_args p)
+/* Grid: tiles of pixels x tiles of outputs x convolutions of the batch. */
+KERNEL(LAUNCH_BOUNDS(SBV_CONV_F32_THREADS, 2) sbv_conv_f32, const sbv_conv_cuda_args first, const sbv_conv_batch batch)
 {
     DYN_SMEM();
     SMEM_ARRAY(float, in, 0, 2 * BUFFER);
     SMEM_ARRAY(float, weights, 2 * BUFFER * sizeof(float), 2 * BUFFER);
+    if (!has_work(batch))
+        return;
+    const sbv_conv_cuda_args p = member_of(first, batch);
     const int thread = (int)threadIdx.x, row = thread / 16 * QUAD, column = thread % 16 * QUAD;
     const int64_t pixel = (int64_t)blockIdx.x * PIXELS;
     const int output = (int)blockIdx.y * OUTPUTS;

@@ -530,43 +530,52 @@ __device__ __forceinline__ void convolve_split(const sbv_conv_cuda_args &p)
 
 } // namespace
 
-/* Grid: tiles of outputs, in them tiles of pixels. */
-KERNEL(LAUNCH_BOUNDS(256, 1) sbv_conv_mma_halo_128, const sbv_conv_cuda_args p)
+/* Grid: tiles of outputs, in them tiles of pixels x 1 x convolutions of the batch. */
+KERNEL(LAUNCH_BOUNDS(256, 1) sbv_conv_mma_halo_128, const sbv_conv_cuda_args first, const sbv_conv_batch batch)
 {
-    convolve_halo<Tile<4, 2, 4, 8>>(p);
+    if (has_work(batch))
+        convolve_halo<Tile<4, 2, 4, 8>>(member_of(first, batch));
 }
 
-KERNEL(LAUNCH_BOUNDS(256, 2) sbv_conv_mma_halo_64, const sbv_conv_cuda_args p)
+KERNEL(LAUNCH_BOUNDS(256, 2) sbv_conv_mma_halo_64, const sbv_conv_cuda_args first, const sbv_conv_batch batch)
 {
-    convolve_halo<Tile<4, 2, 4, 4>>(p);
+    if (has_work(batch))
+        convolve_halo<Tile<4, 2, 4, 4>>(member_of(first, batch));
 }
 
-KERNEL(LAUNCH_BOUNDS(256, 2) sbv_conv_mma_halo_32, const sbv_conv_cuda_args p)
+KERNEL(LAUNCH_BOUNDS(256, 2) sbv_conv_mma_halo_32, const sbv_conv_cuda_args first, const sbv_conv_batch batch)
 {
-    convolve_halo<Tile<8, 1, 2, 4>>(p);
+    if (has_work(batch))
+        convolve_halo<Tile<8, 1, 2, 4>>(member_of(first, batch));
 }
 
-KERNEL(LAUNCH_BOUNDS(256, 2) sbv_conv_mma_gather_64, const sbv_conv_cuda_args p)
+KERNEL(LAUNCH_BOUNDS(256, 2) sbv_conv_mma_gather_64, const sbv_conv_cuda_args first, const sbv_conv_batch batch)
 {
-    convolve_gather<Tile<4, 2, 2, 4>, true>(p);
+    if (has_work(batch))
+        convolve_gather<Tile<4, 2, 2, 4>, true>(member_of(first, batch));
 }
 
-KERNEL(LAUNCH_BOUNDS(256, 2) sbv_conv_mma_gather_64_any, const sbv_conv_cuda_args p)
+KERNEL(LAUNCH_BOUNDS(256, 2) sbv_conv_mma_gather_64_any, const sbv_conv_cuda_args first, const sbv_conv_batch batch)
 {
-    convolve_gather<Tile<4, 2, 2, 4>, false>(p);
+    if (has_work(batch))
+        convolve_gather<Tile<4, 2, 2, 4>, false>(member_of(first, batch));
 }
 
-KERNEL(LAUNCH_BOUNDS(128, 4) sbv_conv_mma_gather_32, const sbv_conv_cuda_args p)
+KERNEL(LAUNCH_BOUNDS(128, 4) sbv_conv_mma_gather_32, const sbv_conv_cuda_args first, const sbv_conv_batch batch)
 {
-    convolve_gather<Tile<4, 1, 1, 4>, true>(p);
+    if (has_work(batch))
+        convolve_gather<Tile<4, 1, 1, 4>, true>(member_of(first, batch));
 }
 
-KERNEL(LAUNCH_BOUNDS(128, 4) sbv_conv_mma_gather_32_any, const sbv_conv_cuda_args p)
+KERNEL(LAUNCH_BOUNDS(128, 4) sbv_conv_mma_gather_32_any, const sbv_conv_cuda_args first, const sbv_conv_batch batch)
 {
-    convolve_gather<Tile<4, 1, 1, 4>, false>(p);
+    if (has_work(batch))
+        convolve_gather<Tile<4, 1, 1, 4>, false>(member_of(first, batch));
 }
 
-KERNEL(LAUNCH_BOUNDS(SBV_MMA_SPLIT_WARPS * 32, 2) sbv_conv_mma_split, const sbv_conv_cuda_args p)
+KERNEL(LAUNCH_BOUNDS(SBV_MMA_SPLIT_WARPS * 32, 2) sbv_conv_mma_split, const sbv_conv_cuda_args first,
+       const sbv_conv_batch batch)
 {
-    convolve_split(p);
+    if (has_work(batch))
+        convolve_split(member_of(first, batch));
 }

@@ -16,6 +16,20 @@ typedef struct sbv_conv_cuda_args {
     int wide_out;              /* 16-byte access to `out`, and to `residual` if there is one */
 } sbv_conv_cuda_args;
 
+/* What a convolution of a batch has of its own; all else is that of the first one. */
+typedef struct sbv_conv_member {
+    void *in, *out, *residual;
+    const void *weights;
+    const float *bias;
+    int x0, x1, y0;
+    int tiles_x;
+    int blocks; /* along x; there can be more of them, which have nothing to do */
+} sbv_conv_member;
+
+typedef struct sbv_conv_batch {
+    sbv_conv_member member[SBV_MAX_BATCH];
+} sbv_conv_batch;
+
 /* conv_mma.cu. A stage of the pipeline holds 32 input channels of some pixels and the weights of one tap for them. */
 #define SBV_MMA_CHANNELS 32
 #define SBV_MMA_STAGES   4
@@ -108,14 +122,5 @@ typedef struct sbv_conv_finish_args {
     int channels; /* those of out, rounded up to 8 */
     int wide;     /* out and residual are fp16 and can be accessed in units of 8 channels */
 } sbv_conv_finish_args;
-
-/* ---- deconv.cu ---- */
-
-typedef struct sbv_deconv_cuda_args {
-    sbv_deconv_args deconv;
-    int rows;
-} sbv_deconv_cuda_args;
-
-#define SBV_DECONV_WARPS 8
 
 #endif /* SBV_KERNELS_CUDA_CONV_PARAMS_H */

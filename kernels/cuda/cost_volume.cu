@@ -52,18 +52,19 @@ __device__ __forceinline__ void add_products(const float *first, const float *se
 }
 
 /* Writes the costs of the tile, which lie in shared memory as [pixel][channel], in the order of the output. */
-__device__ __forceinline__ void store_costs(const sbv_cost_params &p, int left, int top, const float *cost)
+__device__ __forceinline__ void store_costs(const sbv_map &out, int rows, int left, int top, const float *cost)
 {
     for (int i = threadIdx.x; i < TILE * SBV_COST_CHANNELS; i += SBV_COST_THREADS) {
         const int pixel = i / SBV_COST_CHANNELS, channel = i % SBV_COST_CHANNELS;
         const int x = left + pixel % TILE_W, y = top + pixel / TILE_W;
-        if (x < p.a.first.w && y < p.rows)
-            store_sample(p.a.out, sample_offset(p.a.out, x, y) + channel, cost[i]);
+        if (x < out.w && y < rows)
+            store_sample(out, sample_offset(out, x, y) + channel, cost[i]);
     }
 }
 
 } // namespace
 
+/* Grid: tiles x tiles x operations of the batch. */
 KERNEL(LAUNCH_BOUNDS(SBV_COST_THREADS, 3) sbv_cost_volume, const sbv_cost_params p)
 {
     DYN_SMEM();
@@ -73,11 +74,12 @@ KERNEL(LAUNCH_BOUNDS(SBV_COST_THREADS, 3) sbv_cost_volume, const sbv_cost_params
     const int left = blockIdx.x * TILE_W, top = blockIdx.y * TILE_H;
     const int x = threadIdx.x % (TILE_W / RUN) * RUN, y = threadIdx.x / (TILE_W / RUN) % TILE_H;
     const int dy = threadIdx.x / (TILE / RUN);
+    const sbv_map from = map_at(p.a.first, p.batch.in[blockIdx.z]), to = map_at(p.a.second, p.batch.other[blockIdx.z]);
     float sum[RUN][SIDE] = {};
 
-    for (int channel = 0; channel < p.a.first.c; channel += GROUP) {
-        load_tile<TILE_W, TILE>(p.a.first, left, top, p.a.first.h, channel, p.wide_first, first);
-        load_tile<HALO_W, HALO>(p.a.second, left - RADIUS, top - RADIUS, p.a.second.h, channel, p.wide_second, second);
+    for (int channel = 0; channel < from.c; channel += GROUP) {
+        load_tile<TILE_W, TILE>(from, left, top, from.h, channel, p.wide_first, first);
+        load_tile<HALO_W, HALO>(to, left - RADIUS, top - RADIUS, to.h, channel, p.wide_second, second);
         __syncthreads();
         add_products(first + y * TILE_W + x, second + (y + dy) * HALO_W + x, sum);
         __syncthreads();
@@ -86,9 +88,9 @@ KERNEL(LAUNCH_BOUNDS(SBV_COST_THREADS, 3) sbv_cost_volume, const sbv_cost_params
     for (int i = 0; i < RUN; i++)
 #pragma unroll
         for (int d = 0; d < SIDE; d++) {
-            const float mean = sum[i][d] / static_cast<float>(p.a.first.c);
+            const float mean = sum[i][d] / static_cast<float>(from.c);
             shared[(y * TILE_W + x + i) * SBV_COST_CHANNELS + dy * SIDE + d] = mean > 0.0f ? mean : p.a.slope * mean;
         }
     __syncthreads();
-    store_costs(p, left, top, shared);
+    store_costs(map_at(p.a.out, p.batch.out[blockIdx.z]), p.rows, left, top, shared);
 }

@@ -3,17 +3,21 @@
  *
  * This file is part of Self-Blind-VSR for FFmpeg. SPDX-License-Identifier: LGPL-2.1-or-later
  */
-#include "kernels/cuda/conv_params.h"
 #include "kernels/cuda/device.h"
 #include "kernels/cuda/params.h"
 
 /* Grids are at most this high. */
 #define MAX_GRID_Y 65535
 
-void sbv_deconv_cuda(sbv_backend *b, const sbv_deconv_args *a, int jobs)
+void sbv_deconv_cuda(sbv_backend *b, const sbv_deconv_args *a, int count, int jobs)
 {
-    sbv_deconv_cuda_args p = {*a, jobs};
+    sbv_deconv_params p = {.a = *a, .rows = jobs, .batch.count = count};
+    for (int i = 0; i < count; i++) {
+        p.batch.in[i] = a[i].in.data;
+        p.batch.out[i] = a[i].out.data;
+    }
     if (jobs > 0)
         sbv_cuda_launch((sbv_cuda *)b, SBV_KERNEL_DECONV, (unsigned)sbv_tiles(a->out.w, SBV_DECONV_WARPS),
-                        (unsigned)(jobs < MAX_GRID_Y ? jobs : MAX_GRID_Y), 1, SBV_DECONV_WARPS * 32, 0, (void *[]){&p});
+                        (unsigned)(jobs < MAX_GRID_Y ? jobs : MAX_GRID_Y), (unsigned)count, SBV_DECONV_WARPS * 32, 0,
+                        (void *[]){&p});
 }

@@ -79,9 +79,12 @@ int sbv_cuda_enter(sbv_backend *b);
 void sbv_cuda_leave(sbv_backend *b);
 
 /* The operations: sbv_<name>_cuda. */
-#define SBV_CUDA_OP(name, args) void sbv_##name##_cuda(sbv_backend *b, const args *a, int jobs);
-SBV_OPS(SBV_CUDA_OP)
+#define SBV_CUDA_OP(name, args)       void sbv_##name##_cuda(sbv_backend *b, const args *a, int jobs);
+#define SBV_CUDA_BATCH_OP(name, args) void sbv_##name##_cuda(sbv_backend *b, const args *a, int count, int jobs);
+SBV_BATCH_OPS(SBV_CUDA_BATCH_OP)
+SBV_SINGLE_OPS(SBV_CUDA_OP)
 #undef SBV_CUDA_OP
+#undef SBV_CUDA_BATCH_OP
 void sbv_picture_cuda(sbv_backend *b, const sbv_picture_args *a);
 
 #endif /* SBV_KERNELS_CUDA_DEVICE_H */

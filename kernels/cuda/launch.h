@@ -19,6 +19,10 @@
  * there are more than SBV_ROWS_MOST: a kernel leaves out those that are below the map. */
 void sbv_cuda_launch_rows(sbv_backend *b, enum sbv_kernel_id kernel, int64_t threads, int rows, const void *args);
 
+/* The same for each operation of a batch of so many. */
+void sbv_cuda_launch_batch(sbv_backend *b, enum sbv_kernel_id kernel, int64_t threads, int rows, int count,
+                           const void *args);
+
 /* A block of SBV_REDUCE_THREADS, which compute a sum, for every x, y and z. */
 void sbv_cuda_launch_sums(sbv_backend *b, enum sbv_kernel_id kernel, int x, int y, unsigned z, const void *args);
 

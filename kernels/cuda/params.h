@@ -20,23 +20,46 @@
 #define SBV_REDUCE_THREADS 512 /* of a block that computes a sum */
 #define SBV_REDUCE_SHARED  (SBV_REDUCE_THREADS / 32 * SBV_IMAGE_GROUP * 4)
 
+/* Where the maps of the operations of a batch lie; what else they are given is that of the first one. */
+typedef struct sbv_batch {
+    int count;
+    void *in[SBV_MAX_BATCH], *out[SBV_MAX_BATCH];
+    void *other[SBV_MAX_BATCH]; /* second input, or flow */
+} sbv_batch;
+
 typedef struct sbv_cost_params {
     sbv_cost_args a;
     int rows;
     int wide_first, wide_second;
+    sbv_batch batch;
 } sbv_cost_params;
 
 typedef struct sbv_warp_params {
     sbv_warp_args a;
     int group; /* channels of a thread, 8 or 1 */
     int wide;
+    sbv_batch batch;
 } sbv_warp_params;
 
 typedef struct sbv_copy_params {
     sbv_copy_args a;
     int group;
     int wide;
+    sbv_batch batch;
 } sbv_copy_params;
+
+typedef struct sbv_resize_params {
+    sbv_resize_args a;
+    sbv_batch batch;
+} sbv_resize_params;
+
+typedef struct sbv_deconv_params {
+    sbv_deconv_args a;
+    int rows;
+    sbv_batch batch;
+} sbv_deconv_params;
+
+#define SBV_DECONV_WARPS 8 /* of a block: each computes an output pixel */
 
 typedef struct sbv_attention_params {
     sbv_attention_args a;

@@ -5,7 +5,12 @@
  */
 #include "kernels/cuda/launch.h"
 
-void sbv_resize_cuda(sbv_backend *b, const sbv_resize_args *a, int jobs)
+void sbv_resize_cuda(sbv_backend *b, const sbv_resize_args *a, int count, int jobs)
 {
-    sbv_cuda_launch_rows(b, a->move ? SBV_KERNEL_RESIZE_MOVED : SBV_KERNEL_RESIZE, a->out.w, jobs, a);
+    sbv_resize_params p = {.a = *a, .batch.count = count};
+    for (int i = 0; i < count; i++) {
+        p.batch.in[i] = a[i].in.data;
+        p.batch.out[i] = a[i].out.data;
+    }
+    sbv_cuda_launch_batch(b, a->move ? SBV_KERNEL_RESIZE_MOVED : SBV_KERNEL_RESIZE, a->out.w, jobs, count, &p);
 }

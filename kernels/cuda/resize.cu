@@ -50,51 +50,57 @@ __device__ __forceinline__ Neighbours moved_source(int at, int in, int out, int 
 } // namespace
 
 /* A thread for a pixel. */
-KERNEL(LAUNCH_BOUNDS(SBV_IMAGE_THREADS, 4) sbv_resize, const sbv_resize_args a)
+KERNEL(LAUNCH_BOUNDS(SBV_IMAGE_THREADS, 4) sbv_resize, const sbv_resize_params p)
 {
-    const int x = blockIdx.x * SBV_IMAGE_THREADS + threadIdx.x, y = row_of_block();
+    const sbv_resize_args &a = p.a;
+    const int member = member_of_block(p.batch);
+    const sbv_map in = map_at(a.in, p.batch.in[member]), out = map_at(a.out, p.batch.out[member]);
+    const int x = blockIdx.x * SBV_IMAGE_THREADS + threadIdx.x, y = row_of_block(p.batch);
     int y0, y1, x0, x1;
     float fy, fx;
-    if (x >= a.out.w || y >= a.out.h)
+    if (x >= out.w || y >= out.h)
         return;
-    source(a.y0 + y, a.in.h, a.full_h, &y0, &y1, &fy);
-    source(a.x0 + x, a.in.w, a.full_w, &x0, &x1, &fx);
-    const int64_t out = sample_offset(a.out, x, y);
+    source(a.y0 + y, in.h, a.full_h, &y0, &y1, &fy);
+    source(a.x0 + x, in.w, a.full_w, &x0, &x1, &fx);
+    const int64_t to = sample_offset(out, x, y);
 #pragma unroll
     for (int c = 0; c < SBV_RESIZE_CHANNELS; c++) {
-        if (c >= a.in.c)
+        if (c >= in.c)
             break;
-        const float top = (1.0f - fx) * load_sample(a.in, sample_offset(a.in, x0, y0) + c) +
-                          fx * load_sample(a.in, sample_offset(a.in, x1, y0) + c);
-        const float bottom = (1.0f - fx) * load_sample(a.in, sample_offset(a.in, x0, y1) + c) +
-                             fx * load_sample(a.in, sample_offset(a.in, x1, y1) + c);
+        const float top = (1.0f - fx) * load_sample(in, sample_offset(in, x0, y0) + c) +
+                          fx * load_sample(in, sample_offset(in, x1, y0) + c);
+        const float bottom = (1.0f - fx) * load_sample(in, sample_offset(in, x0, y1) + c) +
+                             fx * load_sample(in, sample_offset(in, x1, y1) + c);
         const float value = (1.0f - fy) * top + fy * bottom;
-        store_sample(a.out, out + c, a.gain[c] != 0.0f ? value * a.gain[c] : value);
+        store_sample(out, to + c, a.gain[c] != 0.0f ? value * a.gain[c] : value);
     }
 }
 
 /* The same of the moved result. */
-KERNEL(LAUNCH_BOUNDS(SBV_IMAGE_THREADS, 4) sbv_resize_moved, const sbv_resize_args a)
+KERNEL(LAUNCH_BOUNDS(SBV_IMAGE_THREADS, 4) sbv_resize_moved, const sbv_resize_params p)
 {
-    const int x = blockIdx.x * SBV_IMAGE_THREADS + threadIdx.x, y = row_of_block();
-    if (x >= a.out.w || y >= a.out.h)
+    const sbv_resize_args &a = p.a;
+    const int member = member_of_block(p.batch);
+    const sbv_map in = map_at(a.in, p.batch.in[member]), out = map_at(a.out, p.batch.out[member]);
+    const int x = blockIdx.x * SBV_IMAGE_THREADS + threadIdx.x, y = row_of_block(p.batch);
+    if (x >= out.w || y >= out.h)
         return;
-    const Neighbours v = moved_source(a.y0 + y, a.in.h, a.full_h, a.move);
-    const Neighbours h = moved_source(a.x0 + x, a.in.w, a.full_w, a.move);
+    const Neighbours v = moved_source(a.y0 + y, in.h, a.full_h, a.move);
+    const Neighbours h = moved_source(a.x0 + x, in.w, a.full_w, a.move);
     float value[SBV_RESIZE_CHANNELS] = {};
 #pragma unroll
     for (int i = 0; i < SBV_MOVE_TAPS; i++)
 #pragma unroll
         for (int j = 0; j < SBV_MOVE_TAPS; j++) {
             /* what lies beyond the edge has no weight */
-            const int64_t in = sample_offset(a.in, min(h.first + j, a.in.w - 1), min(v.first + i, a.in.h - 1));
+            const int64_t from = sample_offset(in, min(h.first + j, in.w - 1), min(v.first + i, in.h - 1));
             for (int c = 0; c < SBV_RESIZE_CHANNELS; c++)
-                if (c < a.in.c)
-                    value[c] += v.weight[i] * h.weight[j] * load_sample(a.in, in + c);
+                if (c < in.c)
+                    value[c] += v.weight[i] * h.weight[j] * load_sample(in, from + c);
         }
-    const int64_t out = sample_offset(a.out, x, y);
+    const int64_t to = sample_offset(out, x, y);
 #pragma unroll
     for (int c = 0; c < SBV_RESIZE_CHANNELS; c++)
-        if (c < a.in.c)
-            store_sample(a.out, out + c, a.gain[c] != 0.0f ? value[c] * a.gain[c] : value[c]);
+        if (c < in.c)
+            store_sample(out, to + c, a.gain[c] != 0.0f ? value[c] * a.gain[c] : value[c]);
 }

@@ -24,6 +24,25 @@ __device__ __forceinline__ int row_of_block()
     return static_cast<int>(blockIdx.z * gridDim.y + blockIdx.y);
 }
 
+/* Of the blocks of sbv_cuda_launch_batch(): the operation, and the row. */
+__device__ __forceinline__ int member_of_block(const sbv_batch &batch)
+{
+    return static_cast<int>(blockIdx.z % static_cast<unsigned>(batch.count));
+}
+
+__device__ __forceinline__ int row_of_block(const sbv_batch &batch)
+{
+    return static_cast<int>(blockIdx.z / static_cast<unsigned>(batch.count) * gridDim.y + blockIdx.y);
+}
+
+/* A map at another place. */
+__device__ __forceinline__ sbv_map map_at(const sbv_map &map, void *data)
+{
+    sbv_map moved = map;
+    moved.data = data;
+    return moved;
+}
+
 __device__ __forceinline__ int64_t sample_offset(const sbv_map &map, int x, int y)
 {
     return static_cast<int64_t>(y) * map.row + static_cast<int64_t>(x) * map.pixel;

@@ -66,24 +66,26 @@ __device__ __forceinline__ void sample(const sbv_map &in, const Taps &h, const T
 KERNEL(LAUNCH_BOUNDS(SBV_IMAGE_THREADS, 4) sbv_warp, const sbv_warp_params p)
 {
     const int groups = (p.a.in.c + p.group - 1) / p.group, unit = blockIdx.x * SBV_IMAGE_THREADS + threadIdx.x;
-    const int x = unit / groups, y = row_of_block(), channel = unit % groups * p.group;
-    const int n = min(p.a.in.c - channel, p.group);
-    if (x >= p.a.out.w || y >= p.a.out.h)
+    const int x = unit / groups, y = row_of_block(p.batch), channel = unit % groups * p.group;
+    const int n = min(p.a.in.c - channel, p.group), member = member_of_block(p.batch);
+    const sbv_map in = map_at(p.a.in, p.batch.in[member]), out = map_at(p.a.out, p.batch.out[member]);
+    const sbv_map flow = map_at(p.a.flow, p.batch.other[member]);
+    if (x >= out.w || y >= out.h)
         return;
-    const int64_t flow = sample_offset(p.a.flow, p.a.x0 + x, p.a.y0 + y);
-    const float at_x = position(p.a.x0 + x, p.a.scale, load_sample(p.a.flow, flow));
-    const float at_y = position(p.a.y0 + y, p.a.scale, load_sample(p.a.flow, flow + 1));
-    Taps h = find_taps(at_x, p.a.in.w), v = find_taps(at_y, p.a.in.h);
+    const int64_t at = sample_offset(flow, p.a.x0 + x, p.a.y0 + y);
+    const float at_x = position(p.a.x0 + x, p.a.scale, load_sample(flow, at));
+    const float at_y = position(p.a.y0 + y, p.a.scale, load_sample(flow, at + 1));
+    Taps h = find_taps(at_x, in.w), v = find_taps(at_y, in.h);
     float value[GROUP] = {};
     if (__fmul_rn(h.weight[0] + h.weight[1], v.weight[0] + v.weight[1]) >= 0.999f) {
         if (p.a.clamp) {
-            h = find_taps(clamp_to_image(at_x, p.a.in.w), p.a.in.w);
-            v = find_taps(clamp_to_image(at_y, p.a.in.h), p.a.in.h);
+            h = find_taps(clamp_to_image(at_x, in.w), in.w);
+            v = find_taps(clamp_to_image(at_y, in.h), in.h);
         }
-        if (p.a.in.type == SBV_MAP_F16)
-            sample<__half>(p.a.in, h, v, channel, n, p.wide, value);
+        if (in.type == SBV_MAP_F16)
+            sample<__half>(in, h, v, channel, n, p.wide, value);
         else
-            sample<float>(p.a.in, h, v, channel, n, p.wide, value);
+            sample<float>(in, h, v, channel, n, p.wide, value);
     }
-    store_group(p.a.out, sample_offset(p.a.out, x, y) + channel, n, p.wide, value);
+    store_group(out, sample_offset(out, x, y) + channel, n, p.wide, value);
 }

@@ -155,30 +155,10 @@ void sbv_engine_take_frame(sbv_engine *e, const sbv_frame *frame, sbv_slot *slot
         run_recorded(e, key, sizeof(key), extract, slot);
 }
 
-/* The flow of each neighbour, once for each: a frame that stands in for several, or repeats, has the same flow. */
-static void estimate_flows(sbv_engine *e, sbv_slot *const window[])
-{
-    const sbv_stages stages = stages_of(e);
-    const int center = sbv_radius(e);
-    for (int i = 0; i < e->network.sequence; i++) {
-        int same = 0;
-        while (same < i && (same == center || window[same]->content != window[i]->content))
-            same++;
-        if (i == center)
-            continue;
-        if (same < i) {
-            sbv_copy_args copy = {e->ws.flow[same], e->ws.flow[i]};
-            sbv_run_copy(&e->exec, &copy, copy.in.h);
-        } else {
-            sbv_estimate_flow(&stages, window[center], window[i], e->ws.flow[i]);
-        }
-    }
-}
-
 static void restore(sbv_engine *e, void *arg)
 {
     const sbv_stages stages = stages_of(e);
-    estimate_flows(e, arg);
+    sbv_estimate_flows(&stages, arg);
     sbv_reconstruct(&stages, arg);
 }
 

@@ -33,95 +33,171 @@ void sbv_extract_pyramid(const sbv_stages *s, sbv_slot *slot)
     }
 }
 
-static void run_deconv(const sbv_stages *s, const sbv_layer *layer, sbv_map in, sbv_map out)
+/* Flows that are estimated at once: from the center frame to as many others. */
+struct flows {
+    const sbv_stages *s;
+    const sbv_slot *center, *other[SBV_MAX_SEQUENCE];
+    sbv_map out[SBV_MAX_SEQUENCE];
+    int count;
+};
+
+/* The dense map of a level, of flow number i. */
+static sbv_map dense_map(const struct flows *f, int i, int level)
 {
-    sbv_deconv_args deconv = {.in = in, .out = out, .weights = layer->weights, .bias = layer->bias};
-    sbv_run_deconv(s->exec, &deconv, out.h);
+    const sbv_map size = f->center->pyramid[level - 1];
+    return sbv_precise_map(f->s->exec, f->s->ws->flow_scratch[i].dense[level - 1], size.w, size.h,
+                           f->s->network->decoder[level - 1].features);
 }
 
-/* What a level adds to its cost volume, behind it in the dense map: the first frame's features, and the flow and
- * features brought up from the coarser level. Returns the second frame's features, moved by that flow. */
-static sbv_map prepare_level(const sbv_stages *s, const sbv_slot *first, const sbv_slot *second, int level,
-                             sbv_map dense)
+static sbv_deconv_args deconv_of(const sbv_layer *layer, sbv_map in, sbv_map out)
 {
-    const sbv_decoder *d = &s->network->decoder[level - 1];
-    const sbv_map from = first->pyramid[level - 1], to = second->pyramid[level - 1];
+    return (sbv_deconv_args){.in = in, .out = out, .weights = layer->weights, .bias = layer->bias};
+}
+
+/* What a level adds to its cost volume, behind it in the dense map: the center frame's features, and the flow and
+ * features brought up from the coarser level. warped[i]: the other frame's features, moved by that flow. */
+static void prepare_level(const struct flows *f, int level, sbv_map warped[])
+{
+    const sbv_exec *exec = f->s->exec;
+    const sbv_decoder *d = &f->s->network->decoder[level - 1];
+    const sbv_map from = f->center->pyramid[level - 1];
     const int at = d->volume_at + SBV_COST_CHANNELS;
-    sbv_map flow = sbv_channels(dense, at + from.c, 2), up = sbv_channels(dense, at + from.c + 2, 2);
-    sbv_map coarser = sbv_precise_map(s->exec, s->ws->pyramid.dense[level], dense.w / 2, dense.h / 2, d[1].features);
-    sbv_copy_args copy = {from, sbv_channels(dense, at, from.c)};
-    sbv_warp_args warp = {
-        .in = to,
-        .out = sbv_precise_map(s->exec, s->ws->pyramid.warped, to.w, to.h, to.c),
-        .flow = flow,
-        .scale = FLOW_UNIT / (float)(1 << level),
-    };
-    sbv_run_copy(s->exec, &copy, from.h);
-    run_deconv(s, &d->up_flow, s->ws->pyramid.flow[level], flow);
-    run_deconv(s, &d->up_feat, coarser, up);
-    sbv_run_warp(s->exec, &warp, to.h);
-    return warp.out;
+    sbv_copy_args copy[SBV_MAX_SEQUENCE];
+    sbv_deconv_args up_flow[SBV_MAX_SEQUENCE], up_feat[SBV_MAX_SEQUENCE];
+    sbv_warp_args warp[SBV_MAX_SEQUENCE];
+    for (int i = 0; i < f->count; i++) {
+        const sbv_flow_scratch *scratch = &f->s->ws->flow_scratch[i];
+        const sbv_map dense = dense_map(f, i, level), to = f->other[i]->pyramid[level - 1];
+        copy[i] = (sbv_copy_args){from, sbv_channels(dense, at, from.c)};
+        up_flow[i] = deconv_of(&d->up_flow, scratch->flow[level], sbv_channels(dense, at + from.c, 2));
+        up_feat[i] = deconv_of(&d->up_feat, dense_map(f, i, level + 1), sbv_channels(dense, at + from.c + 2, 2));
+        warp[i] = (sbv_warp_args){.in = to,
+                                  .out = sbv_precise_map(exec, scratch->warped, to.w, to.h, to.c),
+                                  .flow = up_flow[i].out,
+                                  .scale = FLOW_UNIT / (float)(1 << level)};
+        warped[i] = warp[i].out;
+    }
+    sbv_run_copy_batch(exec, copy, f->count, from.h);
+    sbv_run_deconv_batch(exec, up_flow, f->count, from.h);
+    sbv_run_deconv_batch(exec, up_feat, f->count, from.h);
+    sbv_run_warp_batch(exec, warp, f->count, from.h);
 }
 
-static void decode_level(const sbv_stages *s, const sbv_slot *first, const sbv_slot *second, int level)
+static void compare_level(const struct flows *f, int level)
 {
-    const sbv_network *n = s->network;
+    sbv_map second[SBV_MAX_SEQUENCE];
+    sbv_cost_args cost[SBV_MAX_SEQUENCE];
+    for (int i = 0; i < f->count; i++)
+        second[i] = f->other[i]->pyramid[level - 1];
+    if (level < f->s->network->levels)
+        prepare_level(f, level, second);
+    for (int i = 0; i < f->count; i++)
+        cost[i] = (sbv_cost_args){
+            .first = f->center->pyramid[level - 1],
+            .second = second[i],
+            .out = sbv_channels(dense_map(f, i, level), f->s->network->decoder[level - 1].volume_at, SBV_COST_CHANNELS),
+            .slope = SBV_LEAKY,
+        };
+    sbv_run_cost_volume_batch(f->s->exec, cost, f->count, cost[0].first.h);
+}
+
+static void decode_level(const struct flows *f, int level)
+{
+    const sbv_network *n = f->s->network;
     const sbv_decoder *d = &n->decoder[level - 1];
-    const sbv_map from = first->pyramid[level - 1];
-    sbv_map dense = sbv_precise_map(s->exec, s->ws->pyramid.dense[level - 1], from.w, from.h, d->features);
-    sbv_cost_args cost = {
-        .first = from,
-        .second = second->pyramid[level - 1],
-        .out = sbv_channels(dense, d->volume_at, SBV_COST_CHANNELS),
-        .slope = SBV_LEAKY,
-    };
-    if (level < n->levels)
-        cost.second = prepare_level(s, first, second, level, dense);
-    sbv_run_cost_volume(s->exec, &cost, from.h);
+    const int rows = f->center->pyramid[level - 1].h;
+    sbv_conv_args conv[SBV_MAX_SEQUENCE];
+    compare_level(f, level);
     /* Each convolution reads all that is there and puts its output in front of it. */
-    for (int i = 0, at = d->volume_at; i < SBV_DENSE_CONVS; i++) {
-        const sbv_layer *layer = &d->dense[i];
-        sbv_conv_args conv = sbv_conv_of(n, layer, sbv_channels(dense, at, d->features - at),
-                                         sbv_channels(dense, at - layer->out, layer->out), SBV_LEAKY);
-        sbv_run_conv(s->exec, &conv, dense.h);
-        at -= layer->out;
+    for (int l = 0, at = d->volume_at; l < SBV_DENSE_CONVS; at -= d->dense[l++].out) {
+        const sbv_layer *layer = &d->dense[l];
+        for (int i = 0; i < f->count; i++) {
+            const sbv_map dense = dense_map(f, i, level);
+            conv[i] = sbv_conv_of(n, layer, sbv_channels(dense, at, d->features - at),
+                                  sbv_channels(dense, at - layer->out, layer->out), SBV_LEAKY);
+        }
+        sbv_run_conv_batch(f->s->exec, conv, f->count, rows);
     }
-    sbv_conv_args flow = sbv_conv_of(n, &d->flow, dense, s->ws->pyramid.flow[level - 1], SBV_LINEAR);
-    sbv_run_conv(s->exec, &flow, dense.h);
+    for (int i = 0; i < f->count; i++)
+        conv[i] =
+            sbv_conv_of(n, &d->flow, dense_map(f, i, level), f->s->ws->flow_scratch[i].flow[level - 1], SBV_LINEAR);
+    sbv_run_conv_batch(f->s->exec, conv, f->count, rows);
 }
 
 /* Adds the refiner's output to the flow of level 2. */
-static void refine(const sbv_stages *s)
+static void refine(const struct flows *f)
 {
     static const int dilation[SBV_REFINER_CONVS] = {1, 2, 4, 8, 16, 1, 1};
-    const sbv_network *n = s->network;
-    sbv_map flow = s->ws->pyramid.flow[1];
-    sbv_map in = sbv_precise_map(s->exec, s->ws->pyramid.dense[1], flow.w, flow.h, n->refiner_in);
-    for (int i = 0; i < SBV_REFINER_CONVS; i++) {
-        const int last = i == SBV_REFINER_CONVS - 1;
-        sbv_map out =
-            last ? flow : sbv_precise_map(s->exec, s->ws->pyramid.refined[i % 2], flow.w, flow.h, n->refiner[i].out);
-        sbv_conv_args conv = sbv_conv_of(n, &n->refiner[i], in, out, last ? SBV_LINEAR : SBV_LEAKY);
-        conv.dilation = conv.padding = dilation[i];
-        if (last)
-            conv.residual = flow;
-        sbv_run_conv(s->exec, &conv, out.h);
-        in = out;
+    const sbv_network *n = f->s->network;
+    sbv_map in[SBV_MAX_SEQUENCE];
+    sbv_conv_args conv[SBV_MAX_SEQUENCE];
+    for (int i = 0; i < f->count; i++)
+        in[i] = dense_map(f, i, 2);
+    for (int l = 0; l < SBV_REFINER_CONVS; l++) {
+        const int last = l == SBV_REFINER_CONVS - 1;
+        for (int i = 0; i < f->count; i++) {
+            const sbv_flow_scratch *scratch = &f->s->ws->flow_scratch[i];
+            const sbv_map flow = scratch->flow[1];
+            const sbv_map out =
+                last ? flow : sbv_precise_map(f->s->exec, scratch->refined[l % 2], flow.w, flow.h, n->refiner[l].out);
+            conv[i] = sbv_conv_of(n, &n->refiner[l], in[i], out, last ? SBV_LINEAR : SBV_LEAKY);
+            conv[i].dilation = conv[i].padding = dilation[l];
+            if (last)
+                conv[i].residual = flow;
+            in[i] = out;
+        }
+        sbv_run_conv_batch(f->s->exec, conv, f->count, conv[0].out.h);
     }
 }
 
-void sbv_estimate_flow(const sbv_stages *s, const sbv_slot *first, const sbv_slot *second, sbv_map flow)
+static void enlarge(const struct flows *f)
 {
-    sbv_resize_args resize = {
-        .in = s->ws->pyramid.flow[1],
-        .out = flow,
-        .gain = {FLOW_UNIT * (float)flow.w / (float)s->ws->flow_width,
-                 FLOW_UNIT * (float)flow.h / (float)s->ws->flow_height},
-        .full_w = flow.w,
-        .full_h = flow.h,
-    };
-    for (int level = s->network->levels; level >= 2; level--)
-        decode_level(s, first, second, level);
-    refine(s);
-    sbv_run_resize(s->exec, &resize, flow.h);
+    const sbv_workspace *ws = f->s->ws;
+    sbv_resize_args resize[SBV_MAX_SEQUENCE];
+    for (int i = 0; i < f->count; i++)
+        resize[i] = (sbv_resize_args){
+            .in = ws->flow_scratch[i].flow[1],
+            .out = f->out[i],
+            .gain = {FLOW_UNIT * (float)ws->width / (float)ws->flow_width,
+                     FLOW_UNIT * (float)ws->height / (float)ws->flow_height},
+            .full_w = ws->width,
+            .full_h = ws->height,
+        };
+    sbv_run_resize_batch(f->s->exec, resize, f->count, ws->height);
+}
+
+static void estimate(struct flows *f)
+{
+    if (!f->count)
+        return;
+    for (int level = f->s->network->levels; level >= 2; level--)
+        decode_level(f, level);
+    refine(f);
+    enlarge(f);
+    f->count = 0;
+}
+
+void sbv_estimate_flows(const sbv_stages *s, sbv_slot *const window[])
+{
+    const int sequence = s->network->sequence, center = sequence / 2;
+    struct flows f = {.s = s, .center = window[center]};
+    sbv_copy_args copy[SBV_MAX_SEQUENCE];
+    int copies = 0;
+    for (int i = 0; i < sequence; i++) {
+        int same = 0;
+        while (same < i && (same == center || window[same]->content != window[i]->content))
+            same++;
+        if (i == center)
+            continue;
+        if (same < i) {
+            copy[copies++] = (sbv_copy_args){s->ws->flow[same], s->ws->flow[i]};
+            continue;
+        }
+        f.other[f.count] = window[i];
+        f.out[f.count++] = s->ws->flow[i];
+        if (f.count == s->ws->flows)
+            estimate(&f);
+    }
+    estimate(&f);
+    sbv_run_copy_batch(s->exec, copy, copies, s->ws->height);
 }

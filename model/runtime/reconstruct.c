@@ -20,25 +20,25 @@ static sbv_map trunk_map(const sbv_stages *s, const sbv_tile *tile)
 void sbv_warp_features(const sbv_stages *s, sbv_slot *const window[], const sbv_tile *tile)
 {
     const sbv_network *n = s->network;
+    const int center = n->sequence / 2;
     sbv_map all = tile_map(s, tile, s->ws->part.warped, n->sequence * n->features);
-    for (int i = 0; i < n->sequence; i++) {
-        sbv_map out = sbv_channels(all, i * n->features, n->features);
-        if (i == n->sequence / 2) {
-            sbv_copy_args copy = {sbv_window(window[i]->features, tile->x0, tile->y0, tile->w, tile->h), out};
-            sbv_run_copy(s->exec, &copy, tile->h);
-        } else {
-            sbv_warp_args warp = {
+    sbv_copy_args copy = {sbv_window(window[center]->features, tile->x0, tile->y0, tile->w, tile->h),
+                          sbv_channels(all, center * n->features, n->features)};
+    sbv_warp_args warp[SBV_MAX_SEQUENCE];
+    int warps = 0;
+    for (int i = 0; i < n->sequence; i++)
+        if (i != center)
+            warp[warps++] = (sbv_warp_args){
                 .in = window[i]->features,
-                .out = out,
+                .out = sbv_channels(all, i * n->features, n->features),
                 .flow = s->ws->flow[i],
                 .x0 = tile->x0,
                 .y0 = tile->y0,
                 .scale = 1,
                 .clamp = 1,
             };
-            sbv_run_warp(s->exec, &warp, tile->h);
-        }
-    }
+    sbv_run_copy(s->exec, &copy, tile->h);
+    sbv_run_warp_batch(s->exec, warp, warps, tile->h);
 }
 
 void sbv_fuse(const sbv_stages *s, const sbv_tile *tile)
@@ -86,15 +86,28 @@ static void collapsed_tail(const sbv_stages *s, const sbv_tile *tile, sbv_map ou
     struct segment rows[MAX_SEGMENTS], columns[MAX_SEGMENTS];
     int row_count = split(n, tile->core_y0, tile->core_y0 + tile->core_h, s->ws->height, rows);
     int column_count = split(n, tile->core_x0, tile->core_x0 + tile->core_w, s->ws->width, columns);
-    for (int v = 0; v < row_count; v++)
+    /* Single rows are a batch, and single columns of several rows another one. */
+    sbv_conv_args row[MAX_SEGMENTS * MAX_SEGMENTS], column[MAX_SEGMENTS];
+    int single_rows = 0;
+    for (int v = 0; v < row_count; v++) {
+        const int height = rows[v].end - rows[v].begin;
+        int single_columns = 0;
         for (int h = 0; h < column_count; h++) {
             const sbv_layer *layer = &n->tail[rows[v].side][columns[h].side];
             sbv_conv_args conv = sbv_conv_of(n, layer, trunk, outputs, SBV_LINEAR);
             conv.x0 = columns[h].begin - tile->x0;
             conv.x1 = columns[h].end - tile->x0;
             conv.y0 = rows[v].begin - tile->y0;
-            sbv_run_conv(s->exec, &conv, rows[v].end - rows[v].begin);
+            if (height == 1)
+                row[single_rows++] = conv;
+            else if (conv.x1 - conv.x0 == 1)
+                column[single_columns++] = conv;
+            else
+                sbv_run_conv(s->exec, &conv, height);
         }
+        sbv_run_conv_batch(s->exec, column, single_columns, height);
+    }
+    sbv_run_conv_batch(s->exec, row, single_rows, 1);
 }
 
 void sbv_run_tail(const sbv_stages *s, const sbv_slot *center, const sbv_tile *tile)

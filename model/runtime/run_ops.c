@@ -166,10 +166,8 @@ void sbv_parallel_jobs(const sbv_exec *exec, sbv_body_fn *body, void *arg, int j
     execute(exec, &call, jobs);
 }
 
-/* sbv_run_conv, sbv_run_deconv, sbv_run_cost_volume, sbv_run_warp, sbv_run_resize, sbv_run_pixel_shuffle, sbv_run_copy,
- * sbv_run_adaptive_pool, sbv_run_linear, sbv_run_softmax, sbv_run_attention, sbv_run_difference, sbv_run_blur_down,
- * sbv_run_blur_up, sbv_run_sum_squares, sbv_run_step, sbv_run_advance, sbv_run_colour_in, sbv_run_colour_out. */
-#define SBV_RUN_DEFINITION(op, args)                                                                                   \
+/* An operation on the CPU. */
+#define CPU_DEFINITION(op, args)                                                                                       \
     struct op##_call {                                                                                                 \
         const sbv_exec *exec;                                                                                          \
         const args *a;                                                                                                 \
@@ -179,14 +177,42 @@ void sbv_parallel_jobs(const sbv_exec *exec, sbv_body_fn *body, void *arg, int j
         const struct op##_call *call = arg;                                                                            \
         call->exec->ops.op(call->a, begin, end);                                                                       \
     }                                                                                                                  \
-    void sbv_run_##op(const sbv_exec *exec, const args *a, int jobs)                                                   \
+    static void op##_on_cpu(const sbv_exec *exec, const args *a, int jobs)                                             \
     {                                                                                                                  \
         struct op##_call call = {exec, a};                                                                             \
-        if (exec->backend)                                                                                             \
-            exec->backend->op(exec->backend, a, jobs);                                                                 \
-        else if (_Generic(a, const sbv_conv_args * : 1, default : 0))                                                  \
+        if (_Generic(a, const sbv_conv_args * : 1, default : 0))                                                       \
             sbv_parallel_conv(exec, (const void *)a, jobs);                                                            \
         else                                                                                                           \
             sbv_parallel(exec, op##_body, &call, jobs);                                                                \
     }
-SBV_OPS(SBV_RUN_DEFINITION)
+SBV_OPS(CPU_DEFINITION)
+
+/* sbv_run_pixel_shuffle, sbv_run_adaptive_pool, sbv_run_linear, sbv_run_softmax, sbv_run_attention, sbv_run_difference,
+ * sbv_run_blur_down, sbv_run_blur_up, sbv_run_sum_squares, sbv_run_step, sbv_run_advance, sbv_run_colour_in,
+ * sbv_run_colour_out. */
+#define SINGLE_DEFINITION(op, args)                                                                                    \
+    void sbv_run_##op(const sbv_exec *exec, const args *a, int jobs)                                                   \
+    {                                                                                                                  \
+        if (exec->backend)                                                                                             \
+            exec->backend->op(exec->backend, a, jobs);                                                                 \
+        else                                                                                                           \
+            op##_on_cpu(exec, a, jobs);                                                                                \
+    }
+SBV_SINGLE_OPS(SINGLE_DEFINITION)
+
+/* sbv_run_conv, sbv_run_deconv, sbv_run_cost_volume, sbv_run_warp, sbv_run_resize, sbv_run_copy, and
+ * sbv_run_conv_batch, sbv_run_deconv_batch, sbv_run_cost_volume_batch, sbv_run_warp_batch, sbv_run_resize_batch,
+ * sbv_run_copy_batch. */
+#define BATCH_DEFINITION(op, args)                                                                                     \
+    void sbv_run_##op##_batch(const sbv_exec *exec, const args *a, int count, int jobs)                                \
+    {                                                                                                                  \
+        for (int i = 0; i < count && exec->backend; i += SBV_MAX_BATCH)                                                \
+            exec->backend->op(exec->backend, a + i, count - i < SBV_MAX_BATCH ? count - i : SBV_MAX_BATCH, jobs);      \
+        for (int i = 0; i < count && !exec->backend; i++)                                                              \
+            op##_on_cpu(exec, a + i, jobs);                                                                            \
+    }                                                                                                                  \
+    void sbv_run_##op(const sbv_exec *exec, const args *a, int jobs)                                                   \
+    {                                                                                                                  \
+        sbv_run_##op##_batch(exec, a, 1, jobs);                                                                        \
+    }
+SBV_BATCH_OPS(BATCH_DEFINITION)

@@ -88,6 +88,13 @@ void sbv_pack_winograd(const sbv_exec *exec, const float *raw, int out, int in, 
 SBV_OPS(SBV_RUN_DECLARATION)
 #undef SBV_RUN_DECLARATION
 
+/* sbv_run_<operation>_batch(exec, args, count, jobs): any number of operations as SBV_BATCH_OPS has them, of `jobs`
+ * jobs each; on the CPU one after the other. */
+#define SBV_RUN_BATCH_DECLARATION(name, args)                                                                          \
+    void sbv_run_##name##_batch(const sbv_exec *exec, const args *a, int count, int jobs);
+SBV_BATCH_OPS(SBV_RUN_BATCH_DECLARATION)
+#undef SBV_RUN_BATCH_DECLARATION
+
 /* A residual block as sbv_residual_block_args has it, on any rows; the hidden map is scratch memory. (residual_block.c)
  */
 void sbv_run_residual_block(const sbv_exec *exec, const sbv_residual_block_args *a);

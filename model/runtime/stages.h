@@ -22,8 +22,9 @@ void sbv_extract_features(const sbv_stages *s, sbv_slot *slot);
 /* slot->rgb -> slot->pyramid. Once per frame. (flow.c) */
 void sbv_extract_pyramid(const sbv_stages *s, sbv_slot *slot);
 
-/* Optical flow in pixels from `first` to `second` -> flow, x and y. (flow.c) */
-void sbv_estimate_flow(const sbv_stages *s, const sbv_slot *first, const sbv_slot *second, sbv_map flow);
+/* Optical flow in pixels, x and y, from the center of the window to each other frame of it -> ws->flow, once for each:
+ * frames of the same content, which stand in for others or repeat, have the same flow. (flow.c) */
+void sbv_estimate_flows(const sbv_stages *s, sbv_slot *const window[]);
 
 /* Features of the window's frames, warped by ws->flow -> part.warped, frame after frame. (reconstruct.c) */
 void sbv_warp_features(const sbv_stages *s, sbv_slot *const window[], const sbv_tile *tile);

@@ -105,26 +105,38 @@ static void lay_out_slots(sbv_workspace *ws, const sbv_network *n, arena *a)
     }
 }
 
-static void lay_out_pyramid(sbv_workspace *ws, const sbv_network *n, arena *a)
+/* Channels of the widest map of a pyramid. */
+static int widest(const sbv_network *n)
 {
-    const int w = ws->flow_width, h = ws->flow_height;
-    int wide = 1, refined = 1;
+    int wide = 1;
     for (int l = 0; l < n->levels; l++)
         for (int i = 0; i < SBV_EXTRACTOR_CONVS; i++)
             wide = larger(wide, n->extractor[l][i].out);
+    return wide;
+}
+
+static void lay_out_pyramid(sbv_workspace *ws, const sbv_network *n, arena *a)
+{
+    const int w = ws->flow_width, h = ws->flow_height;
     ws->pyramid.resized = take_floats(a, w, h, SBV_COLOURS);
     for (int i = 0; i < 2; i++)
-        ws->pyramid.scratch[i] = take_precise(a, w >> 1, h >> 1, wide);
+        ws->pyramid.scratch[i] = take_precise(a, w >> 1, h >> 1, widest(n));
     ws->pyramid.first_level = take_precise(a, w >> 1, h >> 1, n->extractor[0][SBV_EXTRACTOR_CONVS - 1].out);
-    ws->pyramid.warped = take_precise(a, w >> 2, h >> 2, wide);
+}
+
+static void lay_out_flow(sbv_workspace *ws, const sbv_network *n, arena *a, sbv_flow_scratch *scratch)
+{
+    const int w = ws->flow_width, h = ws->flow_height;
+    int refined = 1;
+    scratch->warped = take_precise(a, w >> 2, h >> 2, widest(n));
     for (int l = 2; l <= n->levels; l++) {
-        ws->pyramid.dense[l - 1] = take_precise(a, w >> l, h >> l, n->decoder[l - 1].features);
-        ws->pyramid.flow[l - 1] = take_float_map(a, w >> l, h >> l, 2);
+        scratch->dense[l - 1] = take_precise(a, w >> l, h >> l, n->decoder[l - 1].features);
+        scratch->flow[l - 1] = take_float_map(a, w >> l, h >> l, 2);
     }
     for (int i = 0; i < SBV_REFINER_CONVS; i++)
         refined = larger(refined, n->refiner[i].out);
     for (int i = 0; i < 2; i++)
-        ws->pyramid.refined[i] = take_precise(a, w >> 2, h >> 2, refined);
+        scratch->refined[i] = take_precise(a, w >> 2, h >> 2, refined);
 }
 
 static void lay_out_refinement(sbv_workspace *ws, const sbv_network *n, arena *a)
@@ -142,40 +154,42 @@ static void lay_out_refinement(sbv_workspace *ws, const sbv_network *n, arena *a
     ws->refinement.step = take_floats(a, 1, 1, 1);
 }
 
-/* What extraction and reconstruction have one after the other, in the same place. */
-static void take_shared(sbv_workspace *ws, const sbv_network *n, arena *a, int tile_w, int tile_h)
+/* What one stage has after another, in the same place: extraction, flow, reconstruction. */
+static void lay_out_stages(sbv_workspace *ws, const sbv_network *n, arena *a, int tile_w, int tile_h)
 {
     const size_t begin = a->used;
-    ws->part.warped = take_features(a, tile_w, tile_h, n->sequence * n->features);
-    if (sbv_precise_bytes(a->exec, 1) == sbv_feature_bytes(a->exec, 1))
-        return;
-    const size_t warped_end = a->used;
-    a->used = begin;
-    for (int i = 0; i < 2; i++)
+    size_t end = begin;
+    for (int i = 0; i < 2 && sbv_precise_bytes(a->exec, 1) != sbv_feature_bytes(a->exec, 1); i++)
         ws->extracted[i] = take_precise_map(a, ws->width, ws->height, n->features);
-    if (a->used < warped_end)
-        a->used = warped_end;
+    end = a->used > end ? a->used : end;
+    a->used = begin;
+    lay_out_pyramid(ws, n, a);
+    end = a->used > end ? a->used : end;
+    a->used = begin;
+    for (int i = 0; i < ws->flows; i++)
+        lay_out_flow(ws, n, a, &ws->flow_scratch[i]);
+    end = a->used > end ? a->used : end;
+    a->used = begin;
+    ws->part.warped = take_features(a, tile_w, tile_h, n->sequence * n->features);
+    ws->part.trunk = take_precise(a, tile_w, tile_h, n->features);
+    if (!a->exec->backend)
+        ws->part.outputs = take_floats(a, tile_w, tile_h, SBV_COLOURS * n->scale * n->scale);
+    a->used = a->used > end ? a->used : end;
 }
 
 static void lay_out(sbv_workspace *ws, const sbv_network *n, arena *a)
 {
     const int extent = ws->tile + 2 * (sbv_halo(n) + SBV_GRID - 1); /* at most */
     const int tile_w = smaller(extent, ws->width), tile_h = smaller(extent, ws->height);
-    const int outputs = SBV_COLOURS * n->scale * n->scale;
     lay_out_slots(ws, n, a);
-    lay_out_pyramid(ws, n, a);
     for (int i = 0; i < n->sequence; i++)
         if (i != n->sequence / 2)
             ws->flow[i] = take_float_map(a, ws->width, ws->height, 2);
     ws->row_sums = take_floats(a, 1, ws->height, 1);
     ws->hidden = take_feature_map(a, ws->width, ws->height, n->features);
-    take_shared(ws, n, a, tile_w, tile_h);
-    ws->part.trunk = take_precise_map(a, tile_w, tile_h, n->features).data;
-    if (a->exec->backend) {
-        ws->outputs = take_float_map(a, ws->width, ws->height, outputs);
-    } else {
-        ws->part.outputs = take_floats(a, tile_w, tile_h, outputs);
-    }
+    lay_out_stages(ws, n, a, tile_w, tile_h);
+    if (a->exec->backend)
+        ws->outputs = take_float_map(a, ws->width, ws->height, SBV_COLOURS * n->scale * n->scale);
     if (!a->exec->backend || ws->extras || n->moved)
         ws->output = take_float_map(a, ws->width * n->scale, ws->height * n->scale, SBV_COLOURS);
     if (ws->extras)
@@ -188,39 +202,50 @@ static arena new_arena(const sbv_exec *exec, void *memory)
     return (arena){.exec = exec, .align = align, .base = memory};
 }
 
-static size_t measure(sbv_workspace *ws, const sbv_network *n, const sbv_exec *exec, int tile)
+static size_t measure(sbv_workspace *ws, const sbv_network *n, const sbv_exec *exec)
 {
     arena a = new_arena(exec, NULL);
-    ws->tile = tile;
     lay_out(ws, n, &a);
     return a.overflow ? SIZE_MAX : a.used;
 }
 
-static int smaller_tile(int tile)
+/* A device has many multiprocessors to keep busy. A CPU finds the maps of one flow in its caches. */
+static int most_flows(const sbv_network *n, const sbv_exec *exec)
 {
-    return larger(tile / 2, SMALLEST_TILE);
+    return exec->backend ? n->sequence - 1 : 1;
 }
 
-/* The largest tile whose plan stays within the limit; the smallest one if none does. */
-static size_t choose_tile(sbv_workspace *ws, const sbv_network *n, const sbv_exec *exec, size_t limit)
+/* The next smaller plan: flows one by one, then a smaller tile. Returns 0 if there is none. */
+static int shrink(sbv_workspace *ws, const sbv_network *n, const sbv_exec *exec, int fixed_tile)
 {
-    int tile = larger(ws->width, ws->height);
-    size_t bytes = measure(ws, n, exec, tile);
-    while (bytes > limit && tile > SMALLEST_TILE) {
-        tile = smaller_tile(tile);
-        bytes = measure(ws, n, exec, tile);
+    if (ws->flows > 1) {
+        ws->flows = 1;
+    } else if (!fixed_tile && ws->tile > SMALLEST_TILE) {
+        ws->tile = larger(ws->tile / 2, SMALLEST_TILE);
+        ws->flows = most_flows(n, exec);
+    } else {
+        return 0;
     }
-    return bytes;
+    ws->bytes = measure(ws, n, exec);
+    return 1;
 }
 
-/* Allocates what was planned. Where the memory is not there and the tile is free to choose, plans for smaller ones. */
+/* The largest plan that stays within the limit; the smallest one if none does. */
+static void plan(sbv_workspace *ws, const sbv_network *n, const sbv_exec *exec, int fixed_tile, size_t limit)
+{
+    ws->tile = fixed_tile ? fixed_tile : larger(ws->width, ws->height);
+    ws->flows = most_flows(n, exec);
+    ws->bytes = measure(ws, n, exec);
+    while (ws->bytes > limit && shrink(ws, n, exec, fixed_tile))
+        ;
+}
+
+/* Allocates what was planned. Where the memory is not there, plans for less. */
 static int allocate(sbv_workspace *ws, const sbv_network *n, const sbv_exec *exec, int fixed_tile)
 {
     int ret = sbv_allocate(exec, ws->bytes, &ws->memory);
-    while (ret == SBV_ERROR_MEMORY && !fixed_tile && ws->tile > SMALLEST_TILE) {
-        ws->bytes = measure(ws, n, exec, smaller_tile(ws->tile));
+    while (ret == SBV_ERROR_MEMORY && shrink(ws, n, exec, fixed_tile))
         ret = sbv_allocate(exec, ws->bytes, &ws->memory);
-    }
     return ret;
 }
 
@@ -232,9 +257,11 @@ static int refuse(sbv_workspace *ws, const sbv_network *network, const sbv_exec 
     char smallest[64] = "";
     if (__builtin_add_overflow(ws->bytes, request->beside, &bytes))
         bytes = SIZE_MAX;
-    if (ws->tile > SMALLEST_TILE)
+    if (ws->tile > SMALLEST_TILE) {
+        ws->tile = SMALLEST_TILE;
         snprintf(smallest, sizeof(smallest), " (%zu MiB with tiles of %d)",
-                 ((measure(ws, network, exec, SMALLEST_TILE) + request->beside) >> 20) + 1, SMALLEST_TILE);
+                 ((measure(ws, network, exec) + request->beside) >> 20) + 1, SMALLEST_TILE);
+    }
     return sbv_fail(report, SBV_ERROR_MEMORY, "frames of %dx%d need %zu MiB with tiles of %d%s, %s %zu MiB", ws->width,
                     ws->height, (bytes >> 20) + 1, request->tile ? request->tile : SMALLEST_TILE, smallest, whose,
                     limit >> 20);
@@ -256,7 +283,7 @@ int sbv_workspace_open(sbv_workspace *workspace, const sbv_network *network, con
     workspace->height = request->height;
     workspace->flow_width = (request->width + grid - 1) / grid * grid;
     workspace->flow_height = (request->height + grid - 1) / grid * grid;
-    workspace->bytes = tile ? measure(workspace, network, exec, tile) : choose_tile(workspace, network, exec, room);
+    plan(workspace, network, exec, tile, room);
     if (workspace->bytes > room) {
         ret = refuse(workspace, network, exec, request, limit, whose, report);
         memset(workspace, 0, sizeof(*workspace));

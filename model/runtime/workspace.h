@@ -24,6 +24,12 @@ typedef struct sbv_tile {
     int core_x0, core_y0, core_w, core_h; /* what comes out */
 } sbv_tile;
 
+/* What estimating the flow from the center frame to one other takes; [l - 1] is level l. */
+typedef struct sbv_flow_scratch {
+    void *warped, *dense[SBV_MAX_LEVELS], *refined[2];
+    sbv_map flow[SBV_MAX_LEVELS];
+} sbv_flow_scratch;
+
 /* What a stream needs beyond the restoration: a picture that can be compared with the input, and be refined. */
 enum sbv_extras { SBV_EXTRA_NONE, SBV_EXTRA_CYCLE, SBV_EXTRA_REFINE };
 
@@ -31,22 +37,23 @@ typedef struct sbv_workspace {
     enum sbv_extras extras;
     int width, height, tile;     /* tile: side of the core of a tile; at least the frame's size if it is not tiled */
     int flow_width, flow_height; /* of the input of the flow network */
+    int flows;                   /* that are estimated at once */
     size_t bytes;
     void *memory;
     sbv_slot slot[SBV_MAX_SEQUENCE];
     sbv_slot home[SBV_MAX_SEQUENCE]; /* the maps of each place */
     sbv_map flow[SBV_MAX_SEQUENCE];  /* [i]: from the center to frame i of the window; none for the center */
     sbv_map hidden;                  /* inner map of a residual block, as large as the frame */
-    sbv_map extracted[2]; /* trunk and inner map of an extraction, where slot.features is not a trunk itself */
-    sbv_map output;       /* R, G, B, scale times the frame. A backend makes pictures of `outputs` instead,
+    sbv_map extracted[2];            /* trunk and inner map of an extraction, where slot.features is no trunk itself */
+    sbv_map output;                  /* R, G, B, scale times the frame. A backend makes pictures of `outputs` instead,
                              unless they are moved, refined or compared: */
-    sbv_map outputs;      /* of the collapsed tail, colours * scale * scale, as large as the frame */
-    void *row_sums;       /* one float per row of a frame */
+    sbv_map outputs;                 /* of the collapsed tail, colours * scale * scale, as large as the frame */
+    void *row_sums;                  /* one float per row of a frame */
+    /* Extraction, the flow and reconstruction follow each other, in the same memory. */
     struct {
         void *resized, *scratch[2], *first_level;
-        void *warped, *dense[SBV_MAX_LEVELS], *refined[2];
-        sbv_map flow[SBV_MAX_LEVELS];
     } pyramid;
+    sbv_flow_scratch flow_scratch[SBV_MAX_SEQUENCE - 1];
     struct {
         void *warped, *trunk, *outputs; /* maps of the size of a tile with its halo */
     } part;

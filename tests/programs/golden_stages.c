@@ -220,11 +220,10 @@ static void compare_reconstruction(sbv_session *s, const char *how, const char *
 static void run_flow(sbv_session *s)
 {
     const sbv_stages stages = {&s->engine.network, &s->engine.exec, &s->engine.ws};
-    sbv_slot *slot = s->engine.ws.slot;
-    const int center = s->engine.network.sequence / 2;
+    sbv_slot *window[SBV_MAX_SEQUENCE];
     for (int i = 0; i < s->engine.network.sequence; i++)
-        if (i != center)
-            sbv_estimate_flow(&stages, &slot[center], &slot[i], s->engine.ws.flow[i]);
+        window[i] = &s->engine.ws.slot[i];
+    sbv_estimate_flows(&stages, window);
 }
 
 static void run_kernel_net(sbv_session *s, const char *prefix)

@@ -5,6 +5,7 @@
  * This file is part of Self-Blind-VSR for FFmpeg. SPDX-License-Identifier: LGPL-2.1-or-later
  */
 #define _GNU_SOURCE
+#include <malloc.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -193,6 +194,10 @@ static void check_plan(sbv_config config)
 static void test_plans_are_measured(void **unused)
 {
     (void)unused;
+#ifdef M_MMAP_THRESHOLD
+    /* Otherwise it grows with what is freed, and what is freed then stays with the process. */
+    mallopt(M_MMAP_THRESHOLD, 128 << 10);
+#endif
     if (sbv_amx_missing())
         printf("# skip plans in bf16: no AMX, %s\n", sbv_amx_missing());
     if (!MEASURED) {

@@ -8,7 +8,7 @@
  *         sbv_copy_args host = {in->host, out->host}, device = {in->device, out->device};
  *         test_upload(t);
  *         sbv_copy_c(&host, 0, test_rows(t, h));
- *         TEST_RUN(t, t->backend->copy(t->backend, &device, h));
+ *         TEST_RUN(t, t->backend->copy(t->backend, &device, 1, h));
  *         test_compare(t, out, 0, "a copy is exact");
  *         test_end(t);
  *     }
@@ -56,11 +56,10 @@ typedef struct test_buffer {
 typedef struct test_layout {
     int w, h, c;
     enum sbv_type type;
-    int offset;      /* channels of the wider map before these */
-    int after;       /* channels of the wider map behind these, at least */
-    int dense;       /* no padding of pixels, as in maps of colours; F16 maps are padded to 8 samples otherwise */
-    int row_gap;     /* pixels between rows */
-    int finite_gaps; /* gaps between pixels of an input hold large numbers and not NaN */
+    int offset;  /* channels of the wider map before these */
+    int after;   /* channels of the wider map behind these, at least */
+    int dense;   /* no padding of pixels, as in maps of colours; F16 maps are padded to 8 samples otherwise */
+    int row_gap; /* pixels between rows */
 } test_layout;
 
 typedef struct test_map {
@@ -137,7 +136,8 @@ __attribute__((format(printf, 2, 3))) void test_fail(cuda_test *t, const char *f
 
 /* The families, each in its own file. A program may be linked without some of them. */
 #define CUDA_CASES(FAMILY)                                                                                             \
-    FAMILY(conv) FAMILY(wgmma) FAMILY(blas) FAMILY(flow) FAMILY(image) FAMILY(blur) FAMILY(colour) FAMILY(graphs)
+    FAMILY(conv)                                                                                                       \
+    FAMILY(wgmma) FAMILY(blas) FAMILY(flow) FAMILY(batch) FAMILY(image) FAMILY(blur) FAMILY(colour) FAMILY(graphs)
 #define CUDA_CASES_DECLARE(family) __attribute__((weak)) void cuda_cases_##family(cuda_test *t);
 CUDA_CASES(CUDA_CASES_DECLARE)
 

@@ -200,7 +200,7 @@ static void deconvolve(cuda_test *t, int in_channels, int out_channels, int w, i
     sbv_deconv_args host = {in->host, out->host, (float *)(void *)weights->host, (float *)(void *)bias->host};
     sbv_deconv_args device = {in->device, out->device, (float *)(void *)weights->device, (float *)(void *)bias->device};
     sbv_deconv_c(&host, 0, rows);
-    TEST_RUN(t, t->backend->deconv(t->backend, &device, rows));
+    TEST_RUN(t, t->backend->deconv(t->backend, &device, 1, rows));
     test_compare(t, out, type == SBV_MAP_F16 ? TEST_LIMIT_F16 : TEST_LIMIT_F32,
                  type == SBV_MAP_F16 ? "the output is rounded to 11 bits" : "sums of floats in another order");
 }

@@ -49,7 +49,7 @@ static void run_cost(cuda_test *t, const struct cost_case *k, enum sbv_type type
     test_flops(t, 2.0 * k->w * k->h * k->c * SBV_COST_CHANNELS);
     test_upload(t);
     sbv_cost_volume_c(&host, 0, test_rows(t, jobs));
-    TEST_RUN(t, t->backend->cost_volume(t->backend, &device, jobs));
+    TEST_RUN(t, t->backend->cost_volume(t->backend, &device, 1, jobs));
     if (type == SBV_MAP_F16)
         test_compare(t, out, 6e-4, "the output has 11 bits");
     else
@@ -134,7 +134,7 @@ static void run_warp(cuda_test *t, const struct warp_case *k, enum sbv_type type
     device.in = in->device, device.out = out->device, device.flow = flow->device;
     test_upload(t);
     sbv_warp_c(&host, 0, test_rows(t, h));
-    TEST_RUN(t, t->backend->warp(t->backend, &device, h));
+    TEST_RUN(t, t->backend->warp(t->backend, &device, 1, h));
     if (type == SBV_MAP_F16)
         test_compare_absolute(t, out, 6e-4, "samples of up to 1 with 11 bits; the mask has no limit");
     else

@@ -30,7 +30,7 @@ static int copy_under(sbv_backend *b, const sbv_copy_args *copy, int key)
     do {
         if (b->begin(b, &key, sizeof(key)))
             return 1;
-        b->copy(b, copy, copy->in.h);
+        b->copy(b, copy, 1, copy->in.h);
     } while (b->end(b));
     return 0;
 }

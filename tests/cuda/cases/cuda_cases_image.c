@@ -69,7 +69,7 @@ static void run_resize(cuda_test *t, const struct resize_case *k)
     device.out = out->device;
     test_upload(t);
     sbv_resize_c(&host, 0, test_rows(t, h));
-    TEST_RUN(t, t->backend->resize(t->backend, &device, h));
+    TEST_RUN(t, t->backend->resize(t->backend, &device, 1, h));
     test_compare(t, out, 1e-6, "up to sixteen products, fused or not");
 }
 
@@ -121,7 +121,7 @@ static void run_copy(cuda_test *t, const struct copy_case *k, enum sbv_type from
     const int jobs = k->h - k->jobs_left;
     test_upload(t);
     sbv_copy_c(&host, 0, test_rows(t, jobs));
-    TEST_RUN(t, t->backend->copy(t->backend, &device, jobs));
+    TEST_RUN(t, t->backend->copy(t->backend, &device, 1, jobs));
     if (to == SBV_MAP_F16 && from == SBV_MAP_F32)
         test_compare_absolute(t, out, 1.0 / 4096, "half a unit of 11 bits below 1");
     else

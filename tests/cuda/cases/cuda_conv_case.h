@@ -58,8 +58,8 @@ static inline int conv_run(cuda_test *t, const conv_way *way, const sbv_conv_arg
     if (way->run)
         return way->run((sbv_cuda *)t->backend, a, rows);
     if (way->forced)
-        return sbv_cuda_conv_mma((sbv_cuda *)t->backend, a, rows, way->tile);
-    t->backend->conv(t->backend, a, rows);
+        return sbv_cuda_conv_mma((sbv_cuda *)t->backend, a, 1, rows, way->tile);
+    t->backend->conv(t->backend, a, 1, rows);
     return 1;
 }
 

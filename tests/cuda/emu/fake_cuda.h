@@ -200,7 +200,7 @@ CUresult read_image(const void *image, std::set<std::string> *kernels);
 /* ---- Work: fake_work.cpp ---- */
 
 /* Enters a launch, with its first parameter, in the list of work, and says so where launches are to be listed alone. */
-bool list_work(const char *kernel, const void *parameter);
+bool list_work(const char *kernel, void *const *parameters, int count);
 bool lists_work();
 
 /* ---- Modules: fake_modules.cpp ---- */

@@ -118,7 +118,7 @@ CUresult run_kernel(const CUfunc_st *function, const Launch &l, const Parameters
     running_kernel = function->kernel->name;
     count_launch(running_kernel, function->context->device);
     std::vector<void *> pointers = parameters.pointers;
-    if (list_work(running_kernel, pointers[0])) {
+    if (list_work(running_kernel, pointers.data(), (int)l.grid.z)) {
         running_kernel = nullptr;
         return CUDA_SUCCESS;
     }

@@ -58,6 +58,14 @@ template <class T> T args_of(const void *parameter)
     return args;
 }
 
+/* All operations of a batch, which are alike. */
+Load times(Load work, int count)
+{
+    if (count > 1)
+        work.shape += describe(", batch of %d", count);
+    return {work.shape, work.flop * count, work.bytes * count};
+}
+
 Load convolution(int ksize, int in, int out, int w, int h, double in_bytes, bool residual, double pixel)
 {
     const double pixels = (double)w * h, weights = (double)ksize * ksize * in * out;
@@ -65,13 +73,30 @@ Load convolution(int ksize, int in, int out, int w, int h, double in_bytes, bool
             2 * pixels * weights, in_bytes + pixels * out * pixel * (residual ? 2 : 1) + weights * 2};
 }
 
-Load conv(const void *parameter)
+/* Weights that are the same for all of a batch are read once. The shape is the largest one. */
+Load conv(void *const *parameters, int count)
 {
-    const sbv_conv_cuda_args p = args_of<sbv_conv_cuda_args>(parameter);
+    const sbv_conv_cuda_args p = args_of<sbv_conv_cuda_args>(parameters[0]);
+    const sbv_conv_batch batch = args_of<sbv_conv_batch>(parameters[1]);
     const sbv_conv_args &a = p.conv;
-    const double pixels = (double)(a.x1 - a.x0) * p.rows, share = pixels / ((double)a.out.w * a.out.h);
-    return convolution(a.ksize, a.in.c, a.out.c, a.x1 - a.x0, p.rows, size_of(a.in) * share, a.residual.data != nullptr,
-                       a.out.type == SBV_MAP_F32 ? 4 : 2);
+    Load sum = {"", 0, 0};
+    double most = 0;
+    for (int i = 0; i < count; i++) {
+        const sbv_conv_member &m = batch.member[i];
+        const double pixels = (double)(m.x1 - m.x0) * p.rows, share = pixels / ((double)a.out.w * a.out.h);
+        Load own = convolution(a.ksize, a.in.c, a.out.c, m.x1 - m.x0, p.rows, size_of(a.in) * share,
+                               a.residual.data != nullptr, a.out.type == SBV_MAP_F32 ? 4 : 2);
+        if (i > 0 && m.weights == batch.member[0].weights)
+            own.bytes -= 2.0 * a.ksize * a.ksize * a.in.c * a.out.c;
+        if (own.flop > most)
+            sum.shape = own.shape;
+        most = own.flop > most ? own.flop : most;
+        sum.flop += own.flop;
+        sum.bytes += own.bytes;
+    }
+    if (count > 1)
+        sum.shape += describe(", batch of %d", count);
+    return sum;
 }
 
 Load conv_wgmma(const void *parameter)
@@ -88,25 +113,33 @@ Load between(const sbv_map &in, const sbv_map &out, double flop)
 
 Load cost_volume(const void *parameter)
 {
-    const sbv_cost_args a = args_of<sbv_cost_params>(parameter).a;
-    return {describe("%dx%dx%d", a.first.w, a.first.h, a.first.c),
-            2.0 * SBV_COST_CHANNELS * a.first.w * a.first.h * a.first.c,
-            size_of(a.first) + size_of(a.second) + size_of(a.out)};
+    const sbv_cost_params p = args_of<sbv_cost_params>(parameter);
+    const sbv_cost_args &a = p.a;
+    return times({describe("%dx%dx%d", a.first.w, a.first.h, a.first.c),
+                  2.0 * SBV_COST_CHANNELS * a.first.w * a.first.h * a.first.c,
+                  size_of(a.first) + size_of(a.second) + size_of(a.out)},
+                 p.batch.count);
 }
 
 /* Every output is made of four of the sixteen taps. */
 Load deconv(const void *parameter)
 {
-    const sbv_deconv_args a = args_of<sbv_deconv_cuda_args>(parameter).deconv;
-    return between(a.in, a.out, 8.0 * a.in.c * a.out.w * a.out.h * a.out.c);
+    const sbv_deconv_params p = args_of<sbv_deconv_params>(parameter);
+    return times(between(p.a.in, p.a.out, 8.0 * p.a.in.c * p.a.out.w * p.a.out.h * p.a.out.c), p.batch.count);
 }
 
 Load warp(const void *parameter)
 {
-    const sbv_warp_args a = args_of<sbv_warp_params>(parameter).a;
-    Load work = between(a.in, a.out, 0);
-    work.bytes += (double)a.out.w * a.out.h * 8;
-    return work;
+    const sbv_warp_params p = args_of<sbv_warp_params>(parameter);
+    Load work = between(p.a.in, p.a.out, 0);
+    work.bytes += (double)p.a.out.w * p.a.out.h * 8;
+    return times(work, p.batch.count);
+}
+
+template <class T> Load moved(const void *parameter)
+{
+    const T p = args_of<T>(parameter);
+    return times(between(p.a.in, p.a.out, 0), p.batch.count);
 }
 
 double written(const sbv_colour_out_params &p)
@@ -136,27 +169,25 @@ Load colour_in(const void *parameter)
     return {describe("%dx%d", p.w, p.h), 0, pixels * (12 + sample * (1 + chroma))};
 }
 
-Load work_of(const std::string &kernel, const void *parameter)
+/* count: blocks along z. */
+Load work_of(const std::string &kernel, void *const *parameters, int count)
 {
     auto begins = [&](const char *name) { return kernel.compare(0, strlen(name), name) == 0; };
+    const void *parameter = parameters[0];
     if (begins("sbv_conv_wgmma"))
         return conv_wgmma(parameter);
     if (begins("sbv_conv_mma") || kernel == "sbv_conv_f32")
-        return conv(parameter);
+        return conv(parameters, count);
     if (kernel == "sbv_cost_volume")
         return cost_volume(parameter);
     if (kernel == "sbv_deconv")
         return deconv(parameter);
     if (kernel == "sbv_warp")
         return warp(parameter);
-    if (kernel == "sbv_copy") {
-        const sbv_copy_args a = args_of<sbv_copy_params>(parameter).a;
-        return between(a.in, a.out, 0);
-    }
-    if (begins("sbv_resize")) {
-        const sbv_resize_args a = args_of<sbv_resize_args>(parameter);
-        return between(a.in, a.out, 0);
-    }
+    if (kernel == "sbv_copy")
+        return moved<sbv_copy_params>(parameter);
+    if (begins("sbv_resize"))
+        return moved<sbv_resize_params>(parameter);
     if (begins("sbv_picture"))
         return picture(parameter);
     if (kernel == "sbv_colour_in")
@@ -184,13 +215,13 @@ bool lists_work()
     return wanted;
 }
 
-bool list_work(const char *kernel, const void *parameter)
+bool list_work(const char *kernel, void *const *parameters, int count)
 {
     if (!lists_work())
         return false;
     if (!list)
         list = new std::map<Key, long>();
-    const Load work = work_of(kernel, parameter);
+    const Load work = work_of(kernel, parameters, count);
     ++(*list)[Key(kernel, work.shape, work.flop, work.bytes)];
     return true;
 }
