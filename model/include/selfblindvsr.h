@@ -171,9 +171,10 @@ typedef struct sbv_config {
                     so that max_memory holds, the whole frame if it can. Tiles never change a bit. */
     int64_t max_memory;      /* bytes the session may allocate for a stream; 0 (default): as many as the machine, or the
                                 device, has */
-    int kernel_interval;     /* frames from one estimate of the blur kernel to the next, 0 to SBV_KERNEL_INTERVAL_MAX; a
-                                scene cut begins anew. 0 (default): estimated where refine or cycle need it alone, and
-                                then for every frame. The model must have a kernel network. */
+    int kernel_interval;     /* the blur kernel is estimated for the frames whose number, from 0, is a multiple of it,
+                                0 to SBV_KERNEL_INTERVAL_MAX, and for the first after a scene cut. 0 (default): estimated
+                                where refine or cycle need it alone, and then for every frame. The model must have a
+                                kernel network. */
     const float *kernel;     /* the blur kernel where it is known: kernel_side rows of kernel_side values that sum to 1
                                 within 0.01 (they are divided by their sum), in the phase of the output frames; see
                                 sbv_kernel. Nothing is estimated then. NULL (default): it is not known. */

@@ -102,13 +102,14 @@ static void move_blur(float *blur, int side, int scale)
         blur[i] = (float)(blur[i] / sum);
 }
 
-/* Whether the kernel is to be estimated anew for this frame. */
+/* Whether the blur is to be estimated anew for this frame: at the first, at multiples of the interval and at cuts. Cuts
+ * do not move the multiples, so that whoever begins at one of them estimates for the same frames as from the start. */
 static int is_due(const sbv_engine *e, const sbv_blur *b, const sbv_slot *center, int64_t frame)
 {
     const int interval = e->config.kernel_interval > 0 ? e->config.kernel_interval : sbv_uses_blur(&e->config);
     if (b->given || !interval)
         return 0;
-    return b->frame < 0 || frame - b->frame >= interval || (center->first_of_shot && frame > b->frame);
+    return b->frame < 0 || (frame > b->frame && (frame % interval == 0 || center->first_of_shot));
 }
 
 int sbv_blur_update(sbv_engine *e, sbv_blur *b, sbv_slot *const window[], int64_t frame)
