@@ -51,9 +51,9 @@ log=$tree.log
 origin_lib='$ORIGIN/../lib'
 
 lean_protocols=file,pipe,fd
-lean_demuxers=rawvideo,yuv4mpegpipe,matroska,mov,image2,image2pipe,concat,wav,nut
-lean_muxers=null,framemd5,framecrc,rawvideo,yuv4mpegpipe,matroska,mov,mp4,image2,image2pipe,nut,wav
-lean_codecs=rawvideo,wrapped_avframe,png,ffv1,mpeg4,aac,pcm_s16le
+lean_demuxers=rawvideo,yuv4mpegpipe,matroska,mov,image2,image2pipe,concat,wav,nut,srt,ffmetadata,mpegts,h264
+lean_muxers=null,framemd5,framecrc,rawvideo,yuv4mpegpipe,matroska,mov,mp4,image2,image2pipe,nut,wav,mpegts,h264
+lean_codecs=rawvideo,wrapped_avframe,png,ffv1,mpeg4,mpeg2video,aac,pcm_s16le,subrip
 lean_filters=format,null,scale,testsrc,testsrc2,color,mandelbrot,sine,anullsrc,setpts,settb,fps,trim,select,setparams,split
 lean_filters=$lean_filters,psnr,ssim,showinfo,crop,aresample,aformat,anull,atrim,concat,tpad,setsar,setfield,setdar,copy,geq
 lean_filters=$lean_filters,hflip,vflip,noise,metadata,signalstats,asetpts,buffer,buffersink,hwupload,hwdownload,hwupload_cuda
@@ -70,15 +70,11 @@ options() {
 --disable-ffplay
 --enable-libselfblindvsr
 --enable-zlib
-EOT
-    case $kind in
-        full)
-            cat <<EOT
 --enable-gpl
---enable-gnutls
 --enable-libx264
 EOT
-            ;;
+    case $kind in
+        full) echo --enable-gnutls ;;
         *)
             cat <<EOT
 --optflags=-O1
@@ -88,10 +84,10 @@ EOT
 --enable-protocol=$lean_protocols
 --enable-demuxer=$lean_demuxers
 --enable-muxer=$lean_muxers
---enable-decoder=$lean_codecs
---enable-encoder=$lean_codecs
---enable-parser=png,mpeg4video,aac
---enable-bsf=aac_adtstoasc,mpeg4_unpack_bframes
+--enable-decoder=$lean_codecs,h264
+--enable-encoder=$lean_codecs,libx264
+--enable-parser=png,mpeg4video,mpegvideo,h264,aac
+--enable-bsf=aac_adtstoasc,mpeg4_unpack_bframes,h264_mp4toannexb,extract_extradata,setts
 --enable-filter=$lean_filters
 EOT
             ;;
