@@ -25,6 +25,6 @@ check-format:
 	@if ! command -v $(FLAKE8) >/dev/null; then \
 	    echo "1..0 # SKIP there is no flake8" | tee $(LOGS)/format/python.log; \
 	else \
-	    $(FLAKE8) model tests build-aux && echo "ok - Python" >$(LOGS)/format/python.log && echo "  PASS  Python"; \
+	    $(FLAKE8) model tests build-aux farm farm/upscale && echo "ok - Python" >$(LOGS)/format/python.log && echo "  PASS  Python"; \
 	fi
 .PHONY: format check-format

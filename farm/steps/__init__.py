@@ -1,0 +1,1 @@
+"""The steps of the farm, each a module: see farm/README.md."""

@@ -1,0 +1,105 @@
+"""What --vf may say. A chunk gives the bits of the whole film only if every filter but selfblindvsr looks at one frame at
+a time: then a frame depends on a few frames around it, and on no count.
+
+SPDX-License-Identifier: LGPL-2.1-or-later
+"""
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from .common import FarmError
+
+FILTER = "selfblindvsr"
+# Filters that look at each frame alone.
+SINGLE_FRAME = ("colorspace", "copy", "crop", "eq", "format", "hflip", "lut", "lut3d", "lutrgb", "lutyuv", "null", "pad",
+                "scale", "setdar", "setparams", "setsar", "transpose", "unsharp", "vflip", "zscale")
+# The options of the filter in their order, for values without a name.
+ORDER = ("model", "backend", "precision", "device", "border", "phase", "scene", "tile", "max_memory", "kernel_interval",
+         "kernel", "kernel_file", "cycle", "refine")
+
+
+@dataclass(frozen=True)
+class Chain:
+    """A chain of filters, and what of selfblindvsr's options concerns the plan."""
+    text: str
+    options: dict[str, str]
+    interval: int  # frames between estimates of the blur kernel, 0: there are none
+
+    @property
+    def drops_borders(self) -> bool:
+        return self.options.get("border") in ("none", "2")
+
+
+def split(text: str, separator: str) -> list[str]:
+    """Parts between separators that are neither quoted nor escaped, as FFmpeg's parsers see them."""
+    parts, quoted, escaped = [""], False, False
+    for letter in text:
+        if escaped:
+            escaped = False
+        elif letter == "'":
+            quoted = not quoted
+        elif letter == "\\" and not quoted:
+            escaped = True
+        elif letter == separator and not quoted:
+            parts.append("")
+            continue
+        parts[-1] += letter
+    if quoted:
+        raise FarmError(f"--vf {text}: a quote ' is not closed")
+    return parts
+
+
+def unquote(text: str) -> str:
+    """A value without its quotes and escapes: two levels of them, as in a filter graph."""
+    for _ in range(2):
+        text = re.sub(r"'([^']*)'|\\(.)", lambda m: m[1] if m[1] is not None else m[2], text)
+    return text
+
+
+def options_of(arguments: str) -> dict[str, str]:
+    options: dict[str, str] = {}
+    for place, part in enumerate(split(arguments, ":") if arguments else []):
+        name, equals, value = part.partition("=")
+        if equals and re.fullmatch(r"\w+", name.strip()):
+            options[name.strip()] = unquote(value)
+        elif place < len(ORDER):
+            options[ORDER[place]] = unquote(part)
+    return options
+
+
+def number(options: dict[str, str], name: str) -> int:
+    try:
+        return int(options.get(name, "0"))
+    except ValueError:
+        raise FarmError(f"--vf: {name}={options[name]}: must be a whole number") from None
+
+
+def check_single_frame(name: str, arguments: str) -> None:
+    if name not in SINGLE_FRAME:
+        raise FarmError(f"--vf: the filter {name or 'without a name'} cannot be used on chunks of a film, since it may look "
+                        f"at more than one frame; besides {FILTER}: {', '.join(SINGLE_FRAME)}")
+    if re.search(r"\bn\b", unquote(arguments)):
+        raise FarmError(f"--vf: {name}={arguments}: n, the number of a frame, is not that of the film in a chunk")
+
+
+def parse(text: str) -> Chain:
+    """Checks a chain of filters. Errors: FarmError, what is wrong with it."""
+    if any(len(split(text, special)) > 1 for special in ";["):
+        raise FarmError(f"--vf {text}: must be one chain of filters, without labels")
+    found = None
+    for part in split(text, ","):
+        name, _, arguments = part.strip().partition("=")
+        if name.partition("@")[0] == FILTER:
+            if found is not None:
+                raise FarmError(f"--vf {text}: {FILTER} must be there once, not twice")
+            found = options_of(arguments)
+        else:
+            check_single_frame(name.partition("@")[0], arguments)
+    if found is None:
+        raise FarmError(f"--vf {text}: {FILTER} is not in it")
+    if "kernel_file" in found:
+        raise FarmError("--vf: kernel_file cannot be used, since every chunk would write the same file")
+    interval = number(found, "kernel_interval")
+    uses = interval or number(found, "refine") or found.get("cycle", "0") not in ("0", "false", "no")
+    return Chain(text, found, 0 if "kernel" in found or not uses else max(interval, 1))

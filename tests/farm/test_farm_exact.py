@@ -1,0 +1,131 @@
+"""Chunks of the farm against one run over the whole film: every bit, every tick, whatever the film.
+
+The steps run one after the other here; test_farm_run.py has the workflow.
+
+SPDX-License-Identifier: LGPL-2.1-or-later
+"""
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Callable
+
+import films
+import pytest
+from conftest import TOP, FFmpeg, Models
+
+sys.path.insert(0, str(TOP / "farm"))
+from steps import cli, join, prepare, restore, verify  # noqa: E402
+from steps.common import write_json  # noqa: E402
+from steps.work import Work  # noqa: E402
+
+
+def run_steps(ffmpeg: FFmpeg, source: Path, output: Path, chain: str, chunk: int) -> Work:
+    """All steps, in one process."""
+    arguments = cli.parse([str(source), str(output), "--vf", chain, "--encode", " ".join(films.LOSSLESS[output.suffix]), "--chunk",
+                           str(chunk), "--ffmpeg", str(ffmpeg.folder / "ffmpeg")])
+    folder = output.with_suffix(".farm")
+    folder.mkdir()
+    write_json(folder / "job.json", cli.make_job(arguments, *cli.check_files(arguments), cli.find_profile("local")))
+    work = Work(folder)
+    prepare.prepare(work)
+    cli.keep_what_is_done(work)
+    for each in work.list:
+        restore.restore(work, each)
+    join.join(work)
+    verify.verify(work)
+    os.replace(work.joined, output)
+    return work
+
+
+def streams(ffmpeg: FFmpeg, film: Path) -> dict[str, list[dict]]:
+    done = ffmpeg.run("-show_streams", "-show_chapters", "-show_format", "-of", "json", film, program="ffprobe")
+    return json.loads(done.stdout)
+
+
+DEFAULT, ESTIMATES = "", ":kernel_interval=5:refine=1"
+
+
+@pytest.mark.parametrize("make, chunk, options, ending", [
+    (films.open_gop, 7, DEFAULT, ".mkv"),        # scene cuts at joints of chunks
+    (films.open_gop, 13, ESTIMATES, ".mkv"),
+    (films.open_gop, 100, DEFAULT, ".mp4"),      # a film shorter than a chunk
+    (films.irregular, 11, ":scene=0.05", ".mkv"),
+    (films.irregular, 9, DEFAULT, ".mp4"),
+    (films.broadcast, 7, DEFAULT, ".mkv"),
+    (films.broadcast, 13, DEFAULT, ".mp4"),
+    (films.cut_out, 9, ":border=none", ".mkv"),
+    (films.cut_out, 8, ":border=reflect", ".mp4"),
+    (films.bare, 16, DEFAULT, ".mkv"),
+    (films.refreshed, 13, DEFAULT, ".mkv"),
+    (films.ten_bit, 5, DEFAULT, ".mkv"),
+], ids=lambda value: getattr(value, "__name__", value))
+def test_chunks_are_one_run(ffmpeg: FFmpeg, models: Models, tmp_path: Path, make: Callable[[FFmpeg, Path], Path], chunk: int,
+                            options: str, ending: str) -> None:
+    chain = f"selfblindvsr=model={models.kernel if options == ESTIMATES else models.random}{options}"
+    source = make(ffmpeg, tmp_path)
+    expected = films.one_run(ffmpeg, source, tmp_path / f"one{ending}", chain)
+    work = run_steps(ffmpeg, source, tmp_path / f"many{ending}", chain, chunk)
+    assert films.frames(ffmpeg, tmp_path / f"many{ending}") == expected
+    assert len({frame[2] for frame in expected}) > len(expected) * 0.7, "frames must differ, or nothing is shown"
+    assert len(work.list) == 1 if chunk == 100 else len(work.list) > 1
+    if make in (films.open_gop, films.refreshed) and chunk == 13:
+        assert work.list[-1].seek, "the last chunk must seek, or nothing is shown"
+
+
+def test_detection_and_estimates_matter(ffmpeg: FFmpeg, models: Models, tmp_path: Path) -> None:
+    """The films of the tests show where a chunk would go wrong: with other settings other pictures come out."""
+    source = films.open_gop(ffmpeg, tmp_path)
+    settings = (f"{models.random}", f"{models.random}:scene=0", f"{models.kernel}{ESTIMATES}",
+                f"{models.kernel}:kernel_interval=1:refine=1")
+    results = [films.one_run(ffmpeg, source, tmp_path / "one.mkv", f"selfblindvsr=model={each}") for each in settings]
+    assert results[0][12:16] != results[1][12:16] and results[2] != results[3]
+    assert results[0][2:11] == results[1][2:11]
+
+
+@pytest.mark.parametrize("count, chunk", [(1, 1), (1, 500), (3, 1), (4, 2)])
+def test_short_films(ffmpeg: FFmpeg, models: Models, tmp_path: Path, count: int, chunk: int) -> None:
+    source = films.write(ffmpeg, tmp_path / "short.mkv", *films.moving(count), "-c:v", "ffv1", "-pix_fmt", "yuv420p")
+    chain = f"selfblindvsr=model={models.random}"
+    expected = films.one_run(ffmpeg, source, tmp_path / "one.mkv", chain)
+    run_steps(ffmpeg, source, tmp_path / "many.mkv", chain, chunk)
+    assert films.frames(ffmpeg, tmp_path / "many.mkv") == expected and len(expected) == count
+
+
+def test_everything_else_is_kept(ffmpeg: FFmpeg, models: Models, tmp_path: Path) -> None:
+    source = films.with_everything(ffmpeg, tmp_path, films.ten_bit(ffmpeg, tmp_path))
+    output = tmp_path / "many.mkv"
+    run_steps(ffmpeg, source, output, f"selfblindvsr=model={models.plain}", 5)
+    before, after = streams(ffmpeg, source), streams(ffmpeg, output)
+    assert len(after["streams"]) == 6 and after["chapters"] == before["chapters"]
+    assert after["format"]["tags"]["title"] == 'A "film"'
+    for old, new in zip(before["streams"], after["streams"]):
+        same = ["codec_name", "codec_type", "sample_aspect_ratio", "color_range", "color_space", "color_transfer",
+                "color_primaries", "disposition", "pix_fmt", "start_pts"]
+        assert {name: old.get(name) for name in same} == {name: new.get(name) for name in same}
+        for name in ("language", "title", "filename", "mimetype"):
+            assert old.get("tags", {}).get(name) == new.get("tags", {}).get(name)
+    assert (after["streams"][1]["width"], after["streams"][1]["height"]) == (132, 100)
+    for stream in (0, 2, 3):
+        copied = [ffmpeg.packets("-i", film, "-map", f"0:{stream}", "-c", "copy") for film in (source, output)]
+        assert copied[0] == copied[1]
+
+
+def test_seeking_that_leads_elsewhere_is_noticed(ffmpeg: FFmpeg, models: Models, tmp_path: Path) -> None:
+    """With a seek beyond the frames of a chunk the film is decoded from its beginning instead."""
+    source, chain = films.open_gop(ffmpeg, tmp_path), f"selfblindvsr=model={models.random}"
+    expected = films.one_run(ffmpeg, source, tmp_path / "one.mkv", chain)
+    work = run_steps(ffmpeg, source, tmp_path / "many.mkv", chain, 13)
+    plan = json.loads((work.folder / "plan.json").read_text())
+    for row in plan["chunks"]:
+        row["seek"] = "1.200000"
+    write_json(work.folder / "plan.json", plan)
+    again = Work(work.folder)
+    for chunk in again.list[1:3]:
+        restore.restore(again, chunk)
+        assert json.loads(again.record(chunk).read_text())["seek"] is None
+    join.join(again)
+    verify.verify(again)
+    assert films.frames(ffmpeg, again.joined) == expected
