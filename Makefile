@@ -16,7 +16,7 @@ config.mak: configure
 
 # Every processor, unless the command line, which comes last, says how many.
 ifeq ($(MAKELEVEL),0)
-MAKEFLAGS += -j$(shell nproc)
+MAKEFLAGS += -j$(shell nproc 2>/dev/null || sysctl -n hw.ncpu)
 endif
 MAKEFLAGS += --no-print-directory
 
@@ -24,14 +24,17 @@ PREFIX ?= $(CONFIG_PREFIX)
 DESTDIR ?=
 AR ?= ar
 
+# The system that the build is for: native or windows; B: what is built, OUT: what of it users get, PROGRAMS: where.
+TARGET := $(or $(CONFIG_TARGET),native)
 B := build
-LIBRARY := $(B)/lib/libselfblindvsr.so
-STATIC  := $(B)/lib/libselfblindvsr.a
-HEADER  := $(B)/include/selfblindvsr.h
-PKGCONFIG := $(B)/lib/pkgconfig/selfblindvsr.pc
-DEFAULT_MODEL := $(B)/share/selfblindvsr/default.bin
+OUT := $(B)
+PROGRAMS := $(B)/bin
+include build-aux/$(TARGET).mak
+STATIC  := $(OUT)/lib/libselfblindvsr.a
+HEADER  := $(OUT)/include/selfblindvsr.h
+PKGCONFIG := $(OUT)/lib/pkgconfig/selfblindvsr.pc
 
-all: library $(if $(filter none,$(FFMPEG_SERIES)),,$(B)/bin/ffmpeg)
+all: library $(if $(filter none,$(FFMPEG_SERIES)),,$(PROGRAMS)/ffmpeg$(EXE))
 .PHONY: all
 
 help:
@@ -48,6 +51,7 @@ help:
 	@echo 'make check-cuda        the GPU kernels and their driver calls on an emulated GPU'
 	@echo 'make check-gpu         checks and measures the CUDA backend, on a machine with an NVIDIA GPU'
 	@echo 'make gpu-bundle        all that takes, to be built on that machine with nvcc, gcc, make and python3: build/gpu-bundle'
+	@echo 'make windows-zip       build/windows as an archive; after ./configure --target=windows'
 	@echo 'make bench             measures the speed on this machine; BENCH=quick takes a minute; build/bench.json'
 	@echo 'make lean-SERIES       a small FFmpeg for the tests, build/lean-SERIES/ffmpeg; series: $(shell build-aux/series.sh)'
 	@echo 'make compile-SERIES    compiles the filter alone against an FFmpeg, without warnings'
@@ -59,8 +63,7 @@ help:
 WARNINGS := -Wall -Wextra -Wpointer-arith -Wstrict-prototypes -Wmissing-prototypes
 # No contraction to fused multiply-add: the plain C result is the same on every processor. Neither errno nor floating-point traps
 # are looked at, which changes no result and lets loops be vectorized.
-BASE_CFLAGS := -std=c11 -I. -fPIC -fvisibility=hidden -ffp-contract=off -fno-math-errno -fno-trapping-math $(WARNINGS)
-LIBS := -ljansson -lm -lpthread -ldl
+BASE_CFLAGS := -std=c11 -I. $(TARGET_CFLAGS) -ffp-contract=off -fno-math-errno -fno-trapping-math $(WARNINGS)
 
 # The CUDA backend needs nothing of CUDA but a compiler, and that for the kernels alone.
 CUDA_HOST := $(filter-out kernels/cuda/stub.c,$(wildcard kernels/cuda/*.c))
@@ -68,13 +71,13 @@ CUDA_SOURCES := $(if $(filter yes,$(CONFIG_CUDA)),$(CUDA_HOST),kernels/cuda/stub
 
 # AMX, where the compiler has it.
 AMX_FLAGS  := -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512bf16 -mamx-tile -mamx-bf16
-AMX_CFLAGS := $(shell $(CC) $(AMX_FLAGS) -fsyntax-only -xc /dev/null 2>/dev/null && echo '$(AMX_FLAGS)')
+AMX_CFLAGS := $(if $(filter native,$(TARGET)),$(shell $(CC) $(AMX_FLAGS) -fsyntax-only -xc /dev/null 2>/dev/null && echo '$(AMX_FLAGS)'))
 AMX_SOURCES := $(if $(AMX_CFLAGS),kernels/cpu/conv_amx.c kernels/cpu/block_amx.c)
 BASE_CFLAGS += $(if $(AMX_CFLAGS),-DSBV_AMX)
 $(foreach build,obj sanitize/obj,$(AMX_SOURCES:%.c=$(B)/$(build)/%.o)): BASE_CFLAGS += $(AMX_CFLAGS)
 
 # What the system does differently is behind model/runtime/os.h, in one file for each.
-RUNTIME := $(filter-out model/runtime/os_%.c,$(wildcard model/runtime/*.c)) model/runtime/os_posix.c
+RUNTIME := $(filter-out model/runtime/os_%.c,$(wildcard model/runtime/*.c)) model/runtime/os_$(SYSTEM).c
 SOURCES := $(sort $(RUNTIME) $(wildcard kernels/reference/*.c) kernels/cpu/cpu.c $(AMX_SOURCES) $(CUDA_SOURCES))
 
 # What is compiled once for each instruction set of the processor family; there products may be fused with sums, but in
@@ -90,7 +93,9 @@ ISA_OBJECTS := $(foreach isa,$(INSTRUCTION_SETS),$(ISA_SOURCES:%=%_$(isa).o))
 
 OBJECTS := $(SOURCES:%.c=$(B)/obj/%.o) $(addprefix $(B)/obj/,$(ISA_OBJECTS))
 
-library: $(LIBRARY) $(STATIC) $(HEADER) $(PKGCONFIG) $(if $(wildcard model/default.bin),$(DEFAULT_MODEL))
+$(OBJECTS): | $(LIBRARY_NEEDS)
+
+library: $(LIBRARY) $(STATIC) $(HEADER) $(PKGCONFIG) $(LIBRARY_BESIDES) $(if $(wildcard model/default.bin),$(DEFAULT_MODEL))
 .PHONY: library
 
 $(B)/obj/%.o: %.c config.mak Makefile
@@ -116,31 +121,23 @@ $(B)/obj/list: FORCE
 FORCE:
 .PHONY: FORCE
 
-# Nothing but the public functions leaves the shared library. Visibility alone does not hide functions with clones.
-$(B)/obj/exports.map: model/include/selfblindvsr.h Makefile
-	@mkdir -p $(@D)
-	@{ echo '{ global:'; sed -n 's/^SBV_API .*[ *]\(sbv_[a-z_]*\)(.*/\1;/p' $<; echo 'local: *; };'; } > $@
-
-$(LIBRARY).$(SOVERSION): $(OBJECTS) $(B)/obj/list $(B)/obj/exports.map
-	@mkdir -p $(@D)
-	@echo "  LINK  $@"
-	@$(CC) -shared -Wl,-soname,$(@F) -Wl,-z,defs -Wl,--version-script=$(B)/obj/exports.map $(CONFIG_CFLAGS) $(LDFLAGS) $(OBJECTS) $(LIBS) -o $@.new
-	@mv -f $@.new $@
-
-$(LIBRARY): $(LIBRARY).$(SOVERSION)
-	@ln -sf $(<F) $@
+# How it is linked: build-aux/$(TARGET).mak.
+$(LIBRARY_BUILT): $(OBJECTS) $(B)/obj/list
 
 $(STATIC): $(OBJECTS) $(B)/obj/list
 	@mkdir -p $(@D)
 	@echo "  AR    $@"
 	@rm -f $@ && $(AR) rcs $@ $(OBJECTS)
 
+# The public functions, one a line: nothing else leaves the shared library.
+PUBLIC_FUNCTIONS = sed -n 's/^SBV_API .*[ *]\(sbv_[a-z_]*\)(.*/\1/p' model/include/selfblindvsr.h
+
 $(HEADER): model/include/selfblindvsr.h
 	@mkdir -p $(@D)
 	@cp $< $@
 
 # $(1): the prefix written into the file. That of the build folder is relative to the file.
-pkgconfig = sed -e 's|@PREFIX@|$(1)|' -e 's|@VERSION@|$(VERSION)|' -e 's|@LIBS@|$(LIBS)|' build-aux/selfblindvsr.pc.in
+pkgconfig = sed -e 's|@PREFIX@|$(1)|' -e 's|@VERSION@|$(VERSION)|' -e 's|@LIBS@|$(PC_LIBS)|' build-aux/selfblindvsr.pc.in
 
 $(PKGCONFIG): build-aux/selfblindvsr.pc.in model/include/selfblindvsr.h Makefile
 	@mkdir -p $(@D)
@@ -158,31 +155,34 @@ FFMPEG_INPUTS := vf_selfblindvsr.c $(wildcard patches/*.patch) build-aux/ffmpeg-
 export CC MAKE
 export SERIES_SRC := $(FFMPEG_SRC)
 
-$(B)/ffmpeg-$(FFMPEG_SERIES)/ffmpeg: $(FFMPEG_INPUTS) $(HEADER) config.mak | library
+export SBV_TARGET := $(TARGET)
+
+$(B)/ffmpeg-$(FFMPEG_SERIES)/ffmpeg$(EXE): $(FFMPEG_INPUTS) $(HEADER) $(FFMPEG_NEEDS) config.mak | library
 	+@build-aux/ffmpeg-build.sh full $(FFMPEG_SERIES)
 
-$(B)/bin/ffmpeg: $(B)/ffmpeg-$(FFMPEG_SERIES)/ffmpeg
+$(PROGRAMS)/ffmpeg$(EXE): $(B)/ffmpeg-$(FFMPEG_SERIES)/ffmpeg$(EXE)
 	@mkdir -p $(@D)
-	@for program in ffprobe ffmpeg; do \
-	    cp $(<D)/$$program $(@D)/$$program.new && mv -f $(@D)/$$program.new $(@D)/$$program || exit 1; done
+	@for program in ffprobe$(EXE) ffmpeg$(EXE); do \
+	    cp $(<D)/$$program $(@D)/$$program.new && $(STRIP) $(@D)/$$program.new && mv -f $(@D)/$$program.new $(@D)/$$program || exit 1; done
 	@echo "  $@ is ready$(if $(wildcard model/default.bin),, (there is no model/default.bin: give the filter a model=FILE))"
-$(B)/bin/ffprobe: $(B)/bin/ffmpeg
+$(PROGRAMS)/ffprobe$(EXE): $(PROGRAMS)/ffmpeg$(EXE)
 
-$(B)/lean-%/ffmpeg: $(FFMPEG_INPUTS) $(HEADER) | library
+$(B)/lean-%/ffmpeg$(EXE): $(FFMPEG_INPUTS) $(HEADER) | library
 	+@build-aux/ffmpeg-build.sh lean $*
-.PRECIOUS: $(B)/lean-%/ffmpeg
-lean-%: $(B)/lean-%/ffmpeg
+.PRECIOUS: $(B)/lean-%/ffmpeg$(EXE)
+lean-%: $(B)/lean-%/ffmpeg$(EXE)
 	@:
 compile-%: $(HEADER) | library
 	+@build-aux/ffmpeg-build.sh compile $*
 
+ifeq ($(TARGET),native)
 # ---- Installation ----
 
 install: library
 	@install -d $(DESTDIR)$(PREFIX)/lib/pkgconfig $(DESTDIR)$(PREFIX)/include $(DESTDIR)$(PREFIX)/share/selfblindvsr
-	@install -m 755 $(LIBRARY).$(SOVERSION) $(DESTDIR)$(PREFIX)/lib/libselfblindvsr.so.$(VERSION)
-	@ln -sf libselfblindvsr.so.$(VERSION) $(DESTDIR)$(PREFIX)/lib/libselfblindvsr.so.$(SOVERSION)
-	@ln -sf libselfblindvsr.so.$(SOVERSION) $(DESTDIR)$(PREFIX)/lib/libselfblindvsr.so
+	@install -m 755 $(LIBRARY_BUILT) $(DESTDIR)$(PREFIX)/lib/$(LIBRARY_RELEASE)
+	@ln -sf $(LIBRARY_RELEASE) $(DESTDIR)$(PREFIX)/lib/$(LIBRARY_FILE)
+	@ln -sf $(LIBRARY_FILE) $(DESTDIR)$(PREFIX)/lib/$(notdir $(LIBRARY))
 	@install -m 644 $(STATIC) $(DESTDIR)$(PREFIX)/lib
 	@install -m 644 $(HEADER) $(DESTDIR)$(PREFIX)/include
 	@$(call pkgconfig,$(PREFIX)) > $(DESTDIR)$(PREFIX)/lib/pkgconfig/selfblindvsr.pc
@@ -196,12 +196,13 @@ install-ffmpeg: install $(B)/bin/ffmpeg
 	@echo "ffmpeg and ffprobe are installed under $(DESTDIR)$(PREFIX)/bin"
 
 uninstall:
-	@rm -f $(addprefix $(DESTDIR)$(PREFIX)/,lib/libselfblindvsr.so.$(VERSION) lib/libselfblindvsr.so.$(SOVERSION) \
-	    lib/libselfblindvsr.so lib/libselfblindvsr.a lib/pkgconfig/selfblindvsr.pc include/selfblindvsr.h \
+	@rm -f $(addprefix $(DESTDIR)$(PREFIX)/,lib/$(LIBRARY_RELEASE) lib/$(LIBRARY_FILE) \
+	    lib/$(notdir $(LIBRARY)) lib/libselfblindvsr.a lib/pkgconfig/selfblindvsr.pc include/selfblindvsr.h \
 	    share/selfblindvsr/default.bin)
 	@rmdir $(DESTDIR)$(PREFIX)/share/selfblindvsr 2>/dev/null || :
 .PHONY: install install-ffmpeg uninstall
 
+endif
 # ---- Demo ----
 
 # Names as they were given: neither make nor the shell looks for quotes and dollars in them.
@@ -221,9 +222,10 @@ include tests/cuda/emu/ops.mak
 include build-aux/gpu.mak
 include tests/bench/bench.mak
 
+clean: B := build
 clean:
 	rm -rf $(B)/obj $(B)/lib $(B)/include $(B)/share $(B)/bin $(B)/tests $(B)/sanitize $(B)/tsan $(B)/fuzz $(B)/neon $(B)/check $(B)/ffmpeg-* $(B)/lean-* \
-	    $(B)/demo* $(B)/emu*
+	    $(B)/demo* $(B)/emu* build/windows build/mingw build/selfblindvsr-*.zip
 distclean: clean
-	rm -rf $(B) config.mak
+	rm -rf build config.mak
 .PHONY: clean distclean

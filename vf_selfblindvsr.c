@@ -35,6 +35,9 @@
 #include "libavutil/pixdesc.h"
 #include "libavutil/thread.h"
 #include "libavutil/version.h"
+#if defined(_WIN32)
+#include "libavutil/wchar_filename.h"
+#endif
 #if CONFIG_CUDA
 #include "libavutil/hwcontext_cuda_internal.h"
 #include "libavutil/cuda_check.h"
@@ -317,6 +320,18 @@ static sbv_config make_config(AVFilterContext *ctx, enum sbv_backend_choice back
     return config;
 }
 
+static int file_exists(const char *path)
+{
+#if defined(_WIN32)
+    wchar_t *name = NULL;
+    const int found = !utf8towchar(path, &name) && name && !_waccess(name, F_OK);
+    av_free(name);
+    return found;
+#else
+    return !access(path, F_OK);
+#endif
+}
+
 /* On what device to work is known when the frames are: until then a session on the CPU checks the model and the other
  * options. */
 static av_cold int init(AVFilterContext *ctx)
@@ -327,7 +342,7 @@ static av_cold int init(AVFilterContext *ctx)
     /* A file of such a name is ./bicubic. */
     if (s->kernel && sbv_scaler_kernel(s->kernel, 4, 0, s->blur, &s->blur_side) >= 0)
         s->blur_scaler = s->kernel;
-    else if (s->kernel && !strpbrk(s->kernel, "./") && access(s->kernel, F_OK) < 0) {
+    else if (s->kernel && !strpbrk(s->kernel, "./") && !file_exists(s->kernel)) {
         av_log(ctx, AV_LOG_ERROR, "kernel '%s': there is no such file, and scalers are " SBV_SCALERS "\n", s->kernel);
         return AVERROR(EINVAL);
     } else if (s->kernel && sbv_read_kernel(s->kernel, s->blur, &s->blur_side, log_message, ctx) < 0)

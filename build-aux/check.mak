@@ -21,7 +21,7 @@ $(foreach isa,$(INSTRUCTION_SETS),$(foreach source,$(ISA_SOURCES),$(eval $(call 
 
 # What each part has run and skipped: TAP in LOGS/PART/NAME.log or NAME.VARIANT.log, and what pytest writes, in XML.
 LOGS := $(B)/check
-CHECK_PARTS := format unit sanitize threads neon compile cuda python
+CHECK_PARTS := format unit sanitize threads neon windows compile cuda python
 
 # One after the other, so that the first failure is the last thing on the screen but for what was skipped.
 check: library
@@ -32,6 +32,7 @@ check: library
 	+@$(MAKE) check-threads
 	+@$(MAKE) check-fuzz
 	+@$(MAKE) check-neon
+	+@$(MAKE) check-windows
 	+@$(MAKE) check-compile
 	+@$(MAKE) check-cuda
 	+@$(MAKE) check-python
@@ -107,7 +108,7 @@ $(B)/sanitize/%: %.c $(TEST_HELPERS) $(B)/sanitize/libselfblindvsr.a $(TEST_HEAD
 CROSS_CC     := aarch64-linux-gnu-gcc
 CROSS_RUN    := qemu-aarch64
 CROSS_TESTS  := $(filter test_ops% test_colour test_blur_ops,$(UNIT_TESTS))
-CROSS_OBJECTS = $(filter $(B)/obj/kernels/reference/% $(B)/obj/kernels/cpu/%,$(OBJECTS))
+CROSS_OBJECTS = $(filter $(B)/obj/kernels/reference/% $(B)/obj/kernels/cpu/% $(B)/obj/model/runtime/os_% %/cgroup.o,$(OBJECTS))
 
 check-neon:
 	@echo "Operations for NEON, on an emulated processor"
@@ -134,6 +135,23 @@ $(B)/tests/cross/%: %.c tests/support/guarded.c tests/cross/cmocka.h $(CROSS_OBJ
 	@echo "  TEST  $< ($(FAMILY))"
 	@$(CC) $(TEST_CFLAGS) -O1 -Itests/cross $< tests/support/guarded.c $(CROSS_OBJECTS) -static -lm -o $@
 
+# The build for Windows, under Wine: build-aux/windows.mak.
+WINDOWS_CC := x86_64-w64-mingw32-gcc
+ZLIB_WINDOWS := /usr/x86_64-w64-mingw32/lib/libz.a
+
+check-windows:
+	@echo "The build for Windows, under Wine"
+	@rm -rf $(LOGS)/windows && mkdir -p $(LOGS)/windows
+	+@missing=; command -v $(WINDOWS_CC) >/dev/null || missing="$$missing $(WINDOWS_CC)"; \
+	[ -e $(ZLIB_WINDOWS) ] || missing="$$missing $(ZLIB_WINDOWS)"; \
+	build-aux/windows/wine.sh --where >/dev/null 2>&1 || missing="$$missing wine64"; \
+	if [ -n "$$missing" ]; then \
+	    echo "1..0 # SKIP not there:$$missing (./configure --target=windows --install-deps)" | tee $(LOGS)/windows/windows.log; \
+	else \
+	    $(MAKE) lean-$(lastword $(SERIES)) && \
+	    $(MAKE) CONFIG_TARGET=windows CC=$(WINDOWS_CC) LOGS=$(LOGS) check-wine; \
+	fi
+
 # A series that the archive has dropped is no failure, but it is said, here and to the Python tests.
 # $(1): target prefix, $(2): list of series.
 define for_series
@@ -158,7 +176,7 @@ check-lean: library
 
 check-python: check-lean $(TEST_TOOLS) fake-cuda $(B)/sanitize/libselfblindvsr.so.$(SOVERSION)
 	@echo "Python tests"
-	@$(PYTHON) -m pytest -q -rs -p no:cacheprovider --junitxml=$(LOGS)/python/python.xml tests
+	@$(PYTHON) -m pytest -q -rs -p no:cacheprovider --junitxml=$(LOGS)/python/python.xml --ignore=tests/windows tests
 
 # What needs a GPU runs on an emulated one: the emulator and its driver first, then the kernels. check-python has the rest.
 check-cuda:
@@ -172,4 +190,4 @@ check-cuda:
 	+@$(MAKE) check-cuda-ops-tsan
 	+@$(MAKE) check-ptx
 
-.PHONY: check check-unit check-sanitize check-threads check-neon check-cross check-compile check-cuda check-lean check-python
+.PHONY: check check-unit check-sanitize check-threads check-neon check-cross check-windows check-compile check-cuda check-lean check-python

@@ -11,7 +11,8 @@ usage() {
 Usage: build-aux/codec-headers.sh SERIES
 
 Prints a folder to put into PKG_CONFIG_PATH, or nothing where the system's own headers will do for FFmpeg SERIES.
-Fails, with one line that says why, where there are no headers.
+Fails, with one line that says why, where there are no headers. SBV_TARGET=windows in the environment: those of the system
+are not for it.
 EOT
 }
 
@@ -39,7 +40,7 @@ case $1 in
     5.1) least=9.1.23.1 newest=11.1 ;;
     *) least=12.1.14.0 newest=12.1 ;;
 esac
-pkg-config --exists "ffnvcodec >= $least" 2>/dev/null && exit
+[ "${SBV_TARGET:-native}" != native ] || ! pkg-config --exists "ffnvcodec >= $least" 2>/dev/null || exit 0
 
 headers=$build/nv-codec-headers-$newest
 mkdir -p "$build"

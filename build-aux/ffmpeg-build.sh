@@ -1,6 +1,7 @@
 #!/bin/sh
 # Configures and builds an FFmpeg with the filter, out of its source tree. Called by make, with the settings of config.mak
-# in the environment: CC, MAKE and SERIES_SRC (the user's source directory, for the series "custom").
+# in the environment: CC, MAKE, SBV_TARGET (native or windows) and SERIES_SRC (the user's source directory, for the series
+# "custom").
 #
 # A configuration is kept until its options or the patch change; make inside FFmpeg then rebuilds what is out of date,
 # which after a change of the filter is one object and two links.
@@ -17,7 +18,7 @@ KIND    full     the FFmpeg for users, in build/ffmpeg-SERIES: everything native
         compile  configure as lean and compile the filter alone, in build/lean-SERIES
 SERIES  5.1, 7.1, 8.1, 9.0 or custom
 
-Environment: SBV_FFMPEG_OPTIONS, more options for FFmpeg's configure.
+Environment: SBV_FFMPEG_OPTIONS, more options for FFmpeg's configure; SBV_TARGET=windows, for Windows: in build/mingw.
 EOT
 }
 
@@ -39,9 +40,14 @@ series=$2
 top=$(cd "$(dirname "$0")/.." && pwd)
 build=$top/build
 source=$build/src/ffmpeg-$series
+target=${SBV_TARGET:-native}
+case $target in
+    windows) trees=$build/mingw exe=.exe ;;
+    *) trees=$build exe='' ;;
+esac
 case $kind in
-    full) tree=$build/ffmpeg-$series ;;
-    *) tree=$build/lean-$series ;;
+    full) tree=$trees/ffmpeg-$series ;;
+    *) tree=$trees/lean-$series ;;
 esac
 log=$tree.log
 : "${CC:=cc}" "${MAKE:=make}"
@@ -92,9 +98,30 @@ EOT
 EOT
             ;;
     esac
-    [ "$kind" != full ] || text_options
+    "options_$target"
     [ "$nvidia" = no ] || nvidia_options
     [ -z "${SBV_FFMPEG_OPTIONS:-}" ] || echo "$SBV_FFMPEG_OPTIONS" | tr ' ' '\n'
+}
+
+options_native() {
+    [ "$kind" = full ] || return 0
+    echo --enable-gnutls
+    text_options
+}
+
+# One file that needs no other: everything is linked statically. TLS, encoders and decoders are those of Windows.
+options_windows() {
+    cross=${CC##* }
+    cat <<EOT
+--arch=x86_64
+--target-os=mingw64
+--enable-cross-compile
+--cross-prefix=${cross%gcc}
+--pkg-config=pkg-config
+--pkg-config-flags=--static
+--extra-ldflags=-static
+EOT
+    [ "$kind" != full ] || printf '%s\n' --enable-schannel --enable-mediafoundation --enable-d3d11va --enable-dxva2
 }
 
 # The filter drawtext, which writes what other filters have measured onto the picture; from FFmpeg 7 on it needs HarfBuzz.
@@ -180,17 +207,17 @@ build_programs() {
         full) cost=12 ;;
         *) cost=2 ;;
     esac
-    processors=$(nproc)
-    [ -e "$tree/ffmpeg" ] || echo "Building FFmpeg $version ($kind), about $((cost / processors + 1)) minutes; log: ${log#"$top"/}" >&2
-    LD_RUN_PATH=$origin_lib "$MAKE" -C "$tree" ffmpeg ffprobe >"$log" 2>&1 || failed built
-    "$tree/ffmpeg" -hide_banner -filters 2>/dev/null | grep -q ' selfblindvsr ' ||
+    processors=$(nproc 2>/dev/null || sysctl -n hw.ncpu)
+    [ -e "$tree/ffmpeg$exe" ] || echo "Building FFmpeg $version ($kind), about $((cost / processors + 1)) minutes; log: ${log#"$top"/}" >&2
+    LD_RUN_PATH=$origin_lib "$MAKE" -C "$tree" "ffmpeg$exe" "ffprobe$exe" >"$log" 2>&1 || failed built
+    [ "$target" = windows ] || "$tree/ffmpeg" -hide_banner -filters 2>/dev/null | grep -q ' selfblindvsr ' ||
         die "the FFmpeg $version just built has no filter selfblindvsr"
-    touch "$tree/ffmpeg" "$tree/ffprobe"
+    touch "$tree/ffmpeg$exe" "$tree/ffprobe$exe"
 }
 
 main() {
     # Two makes at once take turns.
-    mkdir -p "$build"
+    mkdir -p "$trees"
     exec 8>"$tree.lock"
     flock 8
 
@@ -201,7 +228,14 @@ main() {
         "$top/build-aux/ffmpeg-source.sh" "$series" || exit $?
     fi
     version=$(cat "$source/RELEASE" 2>/dev/null || echo "$series")
-    PKG_CONFIG_PATH=$build/lib/pkgconfig:${PKG_CONFIG_PATH:-}
+    case $target in
+        windows)
+            PKG_CONFIG_PATH=''
+            PKG_CONFIG_LIBDIR=$build/windows/lib/pkgconfig:$trees/deps/lib/pkgconfig:/usr/x86_64-w64-mingw32/lib/pkgconfig
+            export PKG_CONFIG_LIBDIR
+            ;;
+        *) PKG_CONFIG_PATH=$build/lib/pkgconfig:${PKG_CONFIG_PATH:-} ;;
+    esac
     export PKG_CONFIG_PATH
     look_for_nvidia
     configure

@@ -10,6 +10,9 @@
 #
 # This file is part of Self-Blind-VSR for FFmpeg. SPDX-License-Identifier: LGPL-2.1-or-later
 
+# The same for every system that the library is built for.
+GPU_CODE := $(if $(filter windows,$(TARGET)),build,$(B))/obj
+
 KERNELS := $(sort $(patsubst kernels/cuda/%.cu,%,$(wildcard kernels/cuda/*.cu)))
 # The code of sm_80 runs on 8.6 and 8.9, but not as fast as code of their own.
 ARCHITECTURES := 75 80 86 89 90 100 120
@@ -25,9 +28,9 @@ virtual = $(if $(filter 75 90a,$(1)),$(1),80)
 # The PTX of a file that is embedded: none of what only one GPU can run.
 embedded_ptx = $(if $(filter conv_wgmma,$(1)),,80)
 # $(1): an image, which is a file's name, or that with _blackwell; what it is packed from.
-cubins = $(patsubst %,$(B)/obj/cubin/$(1).%.cubin,$(2))
+cubins = $(patsubst %,$(GPU_CODE)/cubin/$(1).%.cubin,$(2))
 pieces = $(call cubins,$(1),$(filter-out $(BLACKWELL),$(call architectures,$(1)))) \
-    $(patsubst %,$(B)/obj/ptx/$(1).%.ptx,$(call embedded_ptx,$(1)))
+    $(patsubst %,$(GPU_CODE)/ptx/$(1).%.ptx,$(call embedded_ptx,$(1)))
 pieces_blackwell = $(call cubins,$(1),$(filter $(BLACKWELL),$(call architectures,$(1))))
 
 # A compiler that cannot make a file at all (nvcc 11.8, conv_wgmma) leaves it out.
@@ -36,10 +39,10 @@ ifeq ($(CONFIG_CUDA)$(if $(CUDA_COMPILER),,none),yes)
 IMAGES := $(call with_pieces,pieces)
 IMAGES_BLACKWELL := $(call with_pieces,pieces_blackwell)
 endif
-FATBINS := $(IMAGES:%=$(B)/obj/images/%.fatbin) $(IMAGES_BLACKWELL:%=$(B)/obj/images/%_blackwell.fatbin)
+FATBINS := $(IMAGES:%=$(GPU_CODE)/images/%.fatbin) $(IMAGES_BLACKWELL:%=$(GPU_CODE)/images/%_blackwell.fatbin)
 
 # Nothing is compiled anew where configure chooses the same again.
-CUDA_SETTINGS := $(B)/obj/ptx/settings
+CUDA_SETTINGS := $(GPU_CODE)/ptx/settings
 $(CUDA_SETTINGS): FORCE
 	@mkdir -p $(@D)
 	@echo '$(CUDA_COMPILER) $(PTXAS) $(PTXAS_BLACKWELL)' | cmp -s - $@ || \
@@ -48,19 +51,19 @@ $(CUDA_SETTINGS): FORCE
 # PTX that comes out as it was keeps its time, so that a change of a comment assembles nothing anew.
 # $(1): architecture.
 define ptx_rule
-$(B)/obj/ptx/%.$(1).stamp: kernels/cuda/%.cu build-aux/cuda/ptx.py $$(CUDA_SETTINGS)
+$(GPU_CODE)/ptx/%.$(1).stamp: kernels/cuda/%.cu build-aux/cuda/ptx.py $$(CUDA_SETTINGS)
 	@mkdir -p $$(@D)
 	@echo "  PTX   $$< ($(1))"
 	@$$(PYTHON) build-aux/cuda/ptx.py $$(CUDA_COMPILER) --arch $(1) --depend $$(@:.stamp=.d) --target $$@ $$< $$(@:.stamp=.ptx)
 	@touch $$@
-$(B)/obj/ptx/%.$(1).ptx: $(B)/obj/ptx/%.$(1).stamp
+$(GPU_CODE)/ptx/%.$(1).ptx: $(GPU_CODE)/ptx/%.$(1).stamp
 	@:
 endef
 $(foreach a,75 80 90a,$(eval $(call ptx_rule,$(a))))
--include $(wildcard $(B)/obj/ptx/*.d)
+-include $(wildcard $(GPU_CODE)/ptx/*.d)
 
 define cubin_rule
-$(B)/obj/cubin/%.$(1).cubin: $(B)/obj/ptx/%.$(call virtual,$(1)).ptx
+$(GPU_CODE)/cubin/%.$(1).cubin: $(GPU_CODE)/ptx/%.$(call virtual,$(1)).ptx
 	@mkdir -p $$(@D)
 	@$(if $(filter $(BLACKWELL),$(1)),$$(PTXAS_BLACKWELL),$$(PTXAS)) -arch=sm_$(1) $$< -o $$@
 endef
@@ -68,7 +71,7 @@ $(foreach a,75 80 86 89 90 90a 100 120,$(eval $(call cubin_rule,$(a))))
 
 # $(1): image, $(2): its pieces.
 define fatbin_rule
-$(B)/obj/images/$(1).fatbin: $(2) build-aux/cuda/fatbin.py
+$(GPU_CODE)/images/$(1).fatbin: $(2) build-aux/cuda/fatbin.py
 	@mkdir -p $$(@D)
 	@echo "  GPU   $$@"
 	@$$(PYTHON) build-aux/cuda/fatbin.py $$@ $(2)
@@ -77,20 +80,20 @@ $(foreach k,$(IMAGES),$(eval $(call fatbin_rule,$(k),$(call pieces,$(k)))))
 $(foreach k,$(IMAGES_BLACKWELL),$(eval $(call fatbin_rule,$(k)_blackwell,$(call pieces_blackwell,$(k)))))
 
 # The list that kernels/cuda/images.c embeds, a line IMAGE(name) for each.
-FATBIN_LIST := $(B)/obj/images/list.h
+FATBIN_LIST := $(GPU_CODE)/images/list.h
 IMAGE_LINES := $(foreach k,$(IMAGES),'$(if $(filter $(k),$(IMAGES_BLACKWELL)),IMAGE_AND_BLACKWELL,IMAGE)($(k))')
 $(FATBIN_LIST): FORCE
 	@mkdir -p $(@D)
 	@printf '%s\n' $(IMAGE_LINES) | cmp -s - $@ || printf '%s\n' $(IMAGE_LINES) > $@
 
 # What the tests look at: the PTX of 80 and 90a.
-ptx: $(foreach k,$(KERNELS),$(B)/obj/ptx/$(k).$(if $(filter conv_wgmma,$(k)),90a,80).ptx)
+ptx: $(foreach k,$(KERNELS),$(GPU_CODE)/ptx/$(k).$(if $(filter conv_wgmma,$(k)),90a,80).ptx)
 .PHONY: ptx
 .SECONDARY:
 
 ifneq ($(IMAGES),)
 IMAGE_OBJECTS := $(foreach build,obj sanitize/obj,$(B)/$(build)/kernels/cuda/images.o)
 $(IMAGE_OBJECTS): $(FATBINS) $(FATBIN_LIST)
-$(IMAGE_OBJECTS): BASE_CFLAGS += -DSBV_IMAGES='"$(B)/obj/images"' -DSBV_IMAGE_LIST='"$(FATBIN_LIST)"' \
+$(IMAGE_OBJECTS): BASE_CFLAGS += -DSBV_IMAGES='"$(GPU_CODE)/images"' -DSBV_IMAGE_LIST='"$(FATBIN_LIST)"' \
     -DSBV_IMAGE_DRIVER=$(CUDA_DRIVER)
 endif

@@ -12,6 +12,7 @@
 #include "kernels/cuda/driver.h"
 #include "kernels/cuda/images.h"
 #include "kernels/cuda/kernels.h"
+#include "model/runtime/os.h"
 
 /* A recorded list of launches. */
 typedef struct sbv_recording {
@@ -56,7 +57,7 @@ void sbv_cuda_launch(sbv_cuda *c, enum sbv_kernel_id kernel, unsigned grid_x, un
 int sbv_cuda_has(const sbv_cuda *c, enum sbv_kernel_id kernel);
 
 /* Records the first error; later ones are dropped. `status` is DEVICE or MEMORY. */
-void sbv_cuda_fail(sbv_cuda *c, int status, const char *format, ...) __attribute__((format(printf, 3, 4)));
+void sbv_cuda_fail(sbv_cuda *c, int status, const char *format, ...) SBV_PRINTF(3, 4);
 
 /* Records a driver call that failed, with its text, as DEVICE, or MEMORY where it was out of memory. Returns nonzero
  * if `result` is an error: if (SBV_CUDA_CHECK(c, c->cu->cuMemAlloc(...))) goto error; */

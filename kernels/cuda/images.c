@@ -9,13 +9,25 @@
 #include <stddef.h>
 
 #if defined(SBV_IMAGES)
+/* Constant data and the way back from it, in the words of each object format; the name of a symbol of C. */
+#if defined(_WIN32)
+#define CONSTANTS ".section .rdata,\"dr\"\n"
+#define BACK      ".text\n"
+#elif defined(__APPLE__)
+#define CONSTANTS ".const_data\n"
+#define BACK      ".text\n"
+#else
+#define CONSTANTS ".pushsection .rodata\n"
+#define BACK      ".popsection\n"
+#endif
+#define STRING(text)  #text
+#define EXPAND(text)  STRING(text)
+#define SYMBOL_PREFIX EXPAND(__USER_LABEL_PREFIX__)
+
 #define EMBED(name)                                                                                                    \
-    __asm__(".pushsection .rodata\n"                                                                                   \
-            ".balign 64\n"                                                                                             \
-            "sbv_image_" #name ":\n"                                                                                   \
-            ".incbin \"" SBV_IMAGES "/" #name ".fatbin\"\n"                                                            \
-            ".byte 0\n"                                                                                                \
-            ".popsection\n");                                                                                          \
+    __asm__(CONSTANTS ".balign 64\n" SYMBOL_PREFIX "sbv_image_" #name ":\n"                                            \
+                      ".incbin \"" SBV_IMAGES "/" #name ".fatbin\"\n"                                                  \
+                      ".byte 0\n" BACK);                                                                               \
     extern const char sbv_image_##name[] __attribute__((visibility("hidden")));
 #define IMAGE(name)               EMBED(name)
 #define IMAGE_AND_BLACKWELL(name) EMBED(name) EMBED(name##_blackwell)

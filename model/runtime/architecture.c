@@ -4,6 +4,7 @@
  * This file is part of Self-Blind-VSR for FFmpeg. SPDX-License-Identifier: LGPL-2.1-or-later
  */
 #include "model/runtime/architecture.h"
+#include "model/runtime/os.h"
 
 #include <stdarg.h>
 #include <stdlib.h>
@@ -25,7 +26,7 @@ typedef struct walk {
     int ret; /* sticky: after the first error nothing more is reported */
 } walk;
 
-__attribute__((format(printf, 2, 3))) static int exists(const walk *w, const char *format, ...)
+SBV_PRINTF(2, 3) static int exists(const walk *w, const char *format, ...)
 {
     char name[NAME_MAX_LENGTH];
     va_list args;
@@ -95,8 +96,7 @@ static int add(walk *w, sbv_layer *layer, enum sbv_layer_kind kind, int in, int 
     return layer->out;
 }
 
-__attribute__((format(printf, 6, 7))) static int conv(walk *w, sbv_layer *layer, int in, int out, int ksize,
-                                                      const char *format, ...)
+SBV_PRINTF(6, 7) static int conv(walk *w, sbv_layer *layer, int in, int out, int ksize, const char *format, ...)
 {
     char name[NAME_MAX_LENGTH];
     va_list args;

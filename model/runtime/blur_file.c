@@ -32,7 +32,7 @@ struct reader {
     sbv_report *report;
 };
 
-__attribute__((format(printf, 2, 3))) static int refuse(const struct reader *r, const char *format, ...)
+SBV_PRINTF(2, 3) static int refuse(const struct reader *r, const char *format, ...)
 {
     char what[512];
     va_list args;

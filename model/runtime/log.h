@@ -7,6 +7,7 @@
 #define SBV_RUNTIME_LOG_H
 
 #include "model/include/selfblindvsr.h"
+#include "model/runtime/os.h"
 
 typedef struct sbv_report {
     sbv_log_fn *log; /* may be NULL */
@@ -19,11 +20,10 @@ typedef struct sbv_report {
 } sbv_report;
 
 /* Reports an error and returns `code`, so that callers can write: return sbv_fail(...). */
-__attribute__((format(printf, 3, 4))) int sbv_fail(sbv_report *report, int code, const char *format, ...);
+SBV_PRINTF(3, 4) int sbv_fail(sbv_report *report, int code, const char *format, ...);
 
 /* Reports anything that is not an error. */
-__attribute__((format(printf, 3, 4))) void sbv_say(sbv_report *report, enum sbv_log_level level, const char *format,
-                                                   ...);
+SBV_PRINTF(3, 4) void sbv_say(sbv_report *report, enum sbv_log_level level, const char *format, ...);
 
 /* A tensor name or a path may hold anything; what is said of it stays one line, and does nothing to a terminal: control
  * characters become question marks. */

@@ -13,6 +13,14 @@
 #include <stdint.h>
 #include <stdio.h>
 
+/* For the compiler: parameter format_at is a format of printf, its arguments begin at `first`. Windows has other
+ * formats of its own, which this project does not use. */
+#if defined(_WIN32)
+#define SBV_PRINTF(format_at, first) __attribute__((format(gnu_printf, format_at, first)))
+#else
+#define SBV_PRINTF(format_at, first) __attribute__((format(printf, format_at, first)))
+#endif
+
 /* ---- Files ---- */
 
 enum { SBV_OS_IRREGULAR = 1 };

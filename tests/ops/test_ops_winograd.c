@@ -23,6 +23,7 @@
 #include "instruction_sets.h"
 #include "kernels/cpu/cpu.h"
 #include "kernels/cpu/scratch.h"
+#include "model/runtime/os.h"
 
 static sbv_ops ops;
 static int side, shift; /* of the tiles */
@@ -308,7 +309,7 @@ int main(void)
     int failed = 0, run = 0;
     for (int isa = SBV_ISA_C; (isa = next_isa(&ops, isa, SBV_ISA_AMX)) >= 0;) {
         scratch.size = ops.conv_scratch;
-        scratch.memory = aligned_alloc(64, scratch.size);
+        scratch.memory = sbv_os_allocate(64, scratch.size);
         for (int way = 0; way < 3; way++) {
             char name[32];
             side = way ? 4 : 2;
@@ -316,7 +317,7 @@ int main(void)
             snprintf(name, sizeof(name), "%s, tiles of %d, less %d", sbv_isa_name(isa), side, shift);
             failed += cmocka_run_group_tests_name(name, tests, NULL, NULL);
         }
-        free(scratch.memory);
+        sbv_os_free(scratch.memory);
         run++;
     }
     if (!run)

@@ -7,6 +7,10 @@
  */
 #include <stdio.h>
 #include <stdlib.h>
+#if defined(_WIN32)
+#include <fcntl.h>
+#include <io.h>
+#endif
 
 #include <selfblindvsr.h>
 
@@ -54,6 +58,10 @@ int main(int argc, char **argv)
         fprintf(stderr, "usage: example MODEL WIDTH HEIGHT < small.rgb > large.rgb\n");
         return 2;
     }
+#if defined(_WIN32)
+    _setmode(_fileno(stdin), _O_BINARY);
+    _setmode(_fileno(stdout), _O_BINARY);
+#endif
     sbv_config_default(&config);
     config.model_path = argv[1];
     config.log = print_message;

@@ -217,6 +217,10 @@ static void test_not_a_text(void **state)
 static void test_read_error(void **state)
 {
     (void)state;
+#if defined(_WIN32)
+    print_message("Windows has no such file\n");
+    skip();
+#endif
     messages = 0;
     assert_int_equal(sbv_read_kernel("/proc/self/mem", blur, &side, keep_message, NULL), SBV_ERROR_FILE);
     assert_int_equal(messages, 1);
@@ -330,26 +334,38 @@ static void test_appended(void **state)
     assert_int_equal(sbv_kernel_writer_append(&writer, "/tmp/no/such", 2, keep_message, NULL), SBV_ERROR_FILE);
 }
 
-/* Numbers of text have points where the program's locale has commas. */
-static void test_locale(void **state)
+/* Sets a locale with a decimal comma. Windows has one; elsewhere it is made. */
+static int set_german(void)
 {
+#if defined(_WIN32)
+    setlocale(LC_ALL, "German");
+#else
     char folder[] = "/tmp/sbv-locale-XXXXXX", command[128];
-    static const char text[] = "0.0 0.125 0.0\n0.125,0.5,0.125\n0.0 1.25e-1 0.0\n";
-    (void)state;
     assert_non_null(mkdtemp(folder));
     snprintf(command, sizeof(command), "localedef -i de_DE -f UTF-8 %s/de_DE.UTF-8 2>/dev/null", folder);
     const int made = system(command);
     setenv("LOCPATH", folder, 1);
-    const int comma = setlocale(LC_ALL, "de_DE.UTF-8") && *localeconv()->decimal_point == ',';
+    if (!setlocale(LC_ALL, "de_DE.UTF-8"))
+        print_message("localedef ended with %d\n", made);
+    unsetenv("LOCPATH");
+    snprintf(command, sizeof(command), "rm -r %s", folder);
+    assert_int_equal(system(command), 0);
+#endif
+    return *localeconv()->decimal_point == ',';
+}
+
+/* Numbers of text have points where the program's locale has commas. */
+static void test_locale(void **state)
+{
+    static const char text[] = "0.0 0.125 0.0\n0.125,0.5,0.125\n0.0 1.25e-1 0.0\n";
+    (void)state;
+    const int comma = set_german();
     put(text, sizeof(text) - 1);
     const int ret = comma ? get() : SBV_OK;
     const int kept = !comma || *localeconv()->decimal_point == ',';
     setlocale(LC_ALL, "C");
-    unsetenv("LOCPATH");
-    snprintf(command, sizeof(command), "rm -r %s", folder);
-    assert_int_equal(system(command), 0);
     if (!comma) {
-        print_message("no locale with a decimal comma: localedef ended with %d\n", made);
+        print_message("no locale with a decimal comma\n");
         skip();
     }
     assert_int_equal(ret, SBV_OK);

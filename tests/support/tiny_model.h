@@ -14,6 +14,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "model/runtime/os.h"
+
 struct tiny {
     int features, sequence, extra, recons, scale, levels, width; /* width: channels all through the flow network */
     int blur_side;                                               /* side of the blur kernel; 0: no kernel_net */
@@ -51,8 +53,8 @@ static void tiny_tensor(struct tiny_file *f, const char *name, const char *suffi
 
 /* A layer of out x in (x k x k, for k > 0), transposed convolutions as in x out; gain relative to what keeps variance.
  */
-__attribute__((format(printf, 6, 7))) static void tiny_layer(struct tiny_file *f, int out, int in, int k, float gain,
-                                                             const char *format, ...)
+SBV_PRINTF(6, 7)
+static void tiny_layer(struct tiny_file *f, int out, int in, int k, float gain, const char *format, ...)
 {
     char name[128], shape[64];
     int first = k == 4 ? in : out, second = k == 4 ? out : in, area = k ? k * k : 1;
