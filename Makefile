@@ -76,9 +76,8 @@ AMX_SOURCES := $(if $(AMX_CFLAGS),kernels/cpu/conv_amx.c kernels/cpu/block_amx.c
 BASE_CFLAGS += $(if $(AMX_CFLAGS),-DSBV_AMX)
 $(foreach build,obj sanitize/obj,$(AMX_SOURCES:%.c=$(B)/$(build)/%.o)): BASE_CFLAGS += $(AMX_CFLAGS)
 
-# What the system does differently is behind model/runtime/os.h, in one file for each.
-RUNTIME := $(filter-out model/runtime/os_%.c,$(wildcard model/runtime/*.c)) model/runtime/os_$(SYSTEM).c
-SOURCES := $(sort $(RUNTIME) $(wildcard kernels/reference/*.c) kernels/cpu/cpu.c $(AMX_SOURCES) $(CUDA_SOURCES))
+# What the system does differently is behind kernels/os.h, in one file for each.
+SOURCES := $(sort $(wildcard model/runtime/*.c kernels/reference/*.c) kernels/os_$(SYSTEM).c kernels/cgroup.c kernels/cpu/cpu.c $(AMX_SOURCES) $(CUDA_SOURCES))
 
 # What is compiled once for each instruction set of the processor family; there products may be fused with sums, but in
 # conversions of colour, whose results are the same everywhere.

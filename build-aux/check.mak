@@ -108,7 +108,7 @@ $(B)/sanitize/%: %.c $(TEST_HELPERS) $(B)/sanitize/libselfblindvsr.a $(TEST_HEAD
 CROSS_CC     := aarch64-linux-gnu-gcc
 CROSS_RUN    := qemu-aarch64
 CROSS_TESTS  := $(filter test_ops% test_colour test_blur_ops,$(UNIT_TESTS))
-CROSS_OBJECTS = $(filter $(B)/obj/kernels/reference/% $(B)/obj/kernels/cpu/% $(B)/obj/model/runtime/os_% %/cgroup.o,$(OBJECTS))
+CROSS_OBJECTS = $(filter $(B)/obj/kernels/reference/% $(B)/obj/kernels/cpu/% $(B)/obj/kernels/os_% %/cgroup.o,$(OBJECTS))
 
 check-neon:
 	@echo "Operations for NEON, on an emulated processor"

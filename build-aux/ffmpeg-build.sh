@@ -76,11 +76,9 @@ options() {
 --disable-ffplay
 --enable-libselfblindvsr
 --enable-zlib
---enable-gpl
---enable-libx264
 EOT
     case $kind in
-        full) echo --enable-gnutls ;;
+        full) ;;
         *)
             cat <<EOT
 --optflags=-O1
@@ -104,6 +102,7 @@ EOT
 }
 
 options_native() {
+    printf '%s\n' --enable-gpl --enable-libx264
     [ "$kind" = full ] || return 0
     echo --enable-gnutls
     text_options
@@ -112,6 +111,7 @@ options_native() {
 # One file that needs no other: everything is linked statically. TLS, encoders and decoders are those of Windows.
 options_windows() {
     cross=${CC##* }
+    [ "$kind" != full ] || printf '%s\n' --enable-gpl --enable-libx264
     cat <<EOT
 --arch=x86_64
 --target-os=mingw64

@@ -12,7 +12,7 @@ static const char *const names[SBV_ISA_COUNT] = {"c", "sse2", "avx2", "avx512", 
 #if defined(SBV_AMX)
 #include <cpuid.h>
 
-#include "model/runtime/os.h"
+#include "kernels/os.h"
 
 const char *sbv_amx_missing(void)
 {

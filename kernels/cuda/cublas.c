@@ -8,7 +8,7 @@
 
 #include "kernels/cuda/loader.h"
 #include "model/include/selfblindvsr.h"
-#include "model/runtime/os.h"
+#include "kernels/os.h"
 
 static const sbv_symbol symbols[] = {
 #define SYMBOL(name, symbol, parameters) {symbol, offsetof(sbv_cublas, name), 0},

@@ -12,7 +12,7 @@
 #include "kernels/cuda/driver.h"
 #include "kernels/cuda/images.h"
 #include "kernels/cuda/kernels.h"
-#include "model/runtime/os.h"
+#include "kernels/os.h"
 
 /* A recorded list of launches. */
 typedef struct sbv_recording {

@@ -8,7 +8,7 @@
 
 #include "kernels/cuda/loader.h"
 #include "model/include/selfblindvsr.h"
-#include "model/runtime/os.h"
+#include "kernels/os.h"
 
 static const sbv_symbol symbols[] = {
 #define NEEDED(name, symbol, parameters)   {symbol, offsetof(sbv_cuda_driver, name), 0},

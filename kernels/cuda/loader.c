@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-#include "model/runtime/os.h"
+#include "kernels/os.h"
 
 const char *sbv_load_symbols(void *library, const sbv_symbol *symbols, size_t count, void *table)
 {

@@ -4,7 +4,7 @@
  * This file is part of Self-Blind-VSR for FFmpeg. SPDX-License-Identifier: LGPL-2.1-or-later
  */
 #include "model/runtime/architecture.h"
-#include "model/runtime/os.h"
+#include "kernels/os.h"
 
 #include <stdarg.h>
 #include <stdlib.h>

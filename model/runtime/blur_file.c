@@ -15,7 +15,7 @@
 #include <string.h>
 
 #include "model/runtime/log.h"
-#include "model/runtime/os.h"
+#include "kernels/os.h"
 
 #define MAGIC       "\x93NUMPY"
 #define MAGIC_SIZE  6

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "model/runtime/os.h"
+#include "kernels/os.h"
 
 static char *join(const char *folder, const char *name)
 {

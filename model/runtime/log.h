@@ -7,7 +7,7 @@
 #define SBV_RUNTIME_LOG_H
 
 #include "model/include/selfblindvsr.h"
-#include "model/runtime/os.h"
+#include "kernels/os.h"
 
 typedef struct sbv_report {
     sbv_log_fn *log; /* may be NULL */

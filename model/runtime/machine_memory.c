@@ -5,7 +5,7 @@
  */
 #include "model/runtime/machine_memory.h"
 
-#include "model/runtime/os.h"
+#include "kernels/os.h"
 
 size_t sbv_machine_memory(const char **whose)
 {

@@ -8,7 +8,7 @@
 
 #include <string.h>
 
-#include "model/runtime/os.h"
+#include "kernels/os.h"
 
 /* Maps spread over pages of 4 KiB: finding those takes a quarter of the time of a warp. */
 #define HUGE_PAGE (2 << 20)

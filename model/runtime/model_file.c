@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "model/runtime/os.h"
+#include "kernels/os.h"
 
 static const struct {
     const char *name;

@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "model/runtime/os.h"
+#include "kernels/os.h"
 
 /* Ranges per thread: more than one, so that a thread that is late does not hold up the others for long; but each range
  * of a convolution reads all of its weights, and rows around its own, so that it should have some of its own. */

@@ -23,7 +23,7 @@
 #include "instruction_sets.h"
 #include "kernels/cpu/cpu.h"
 #include "kernels/cpu/scratch.h"
-#include "model/runtime/os.h"
+#include "kernels/os.h"
 
 static sbv_ops ops;
 static int side, shift; /* of the tiles */

@@ -19,7 +19,7 @@
 #include <cmocka.h>
 
 #include "kernels/cpu/cpu.h"
-#include "model/runtime/cgroup.h"
+#include "kernels/cgroup.h"
 #include "model/runtime/machine_memory.h"
 #include "model/runtime/session.h"
 #include "tiny_model.h"

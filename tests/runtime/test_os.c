@@ -17,7 +17,7 @@
 
 #include <cmocka.h>
 
-#include "model/runtime/os.h"
+#include "kernels/os.h"
 
 #define NAME   "Модель 影像 é.bin"
 #define BEYOND ((uint64_t)5 << 30)

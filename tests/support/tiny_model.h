@@ -14,7 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "model/runtime/os.h"
+#include "kernels/os.h"
 
 struct tiny {
     int features, sequence, extra, recons, scale, levels, width; /* width: channels all through the flow network */

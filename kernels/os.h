@@ -1,13 +1,12 @@
 /*
  * The operating system: everything that Linux, macOS and Windows do differently, but for threads, which are POSIX
- * threads on all of them. os_posix.c and os_windows.c define it; a port to another system replaces that one file. This
- * header includes nothing of the project, so that the kernels may include it too.
+ * threads on all of them. os_posix.c and os_windows.c define it; a port to another system replaces that one file.
  *
  * Paths are UTF-8 on Windows and bytes elsewhere, with either slash on Windows. What fails sets errno unless it says
  * otherwise.
  */
-#ifndef SBV_RUNTIME_OS_H
-#define SBV_RUNTIME_OS_H
+#ifndef SBV_KERNELS_OS_H
+#define SBV_KERNELS_OS_H
 
 #include <stddef.h>
 #include <stdint.h>
@@ -98,4 +97,4 @@ const char *sbv_os_refuses_amx(void);
 /* As strtof, with a point in every locale. */
 float sbv_os_strtof(const char *text, char **end);
 
-#endif /* SBV_RUNTIME_OS_H */
+#endif /* SBV_KERNELS_OS_H */

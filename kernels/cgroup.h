@@ -3,8 +3,8 @@
  *
  * This file is part of Self-Blind-VSR for FFmpeg. SPDX-License-Identifier: LGPL-2.1-or-later
  */
-#ifndef SBV_RUNTIME_CGROUP_H
-#define SBV_RUNTIME_CGROUP_H
+#ifndef SBV_KERNELS_CGROUP_H
+#define SBV_KERNELS_CGROUP_H
 
 #include <stddef.h>
 
@@ -12,4 +12,4 @@
  * where there is no limit. root: what to read /proc and /sys/fs/cgroup under, "" but in tests. */
 size_t sbv_cgroup_memory(const char *root);
 
-#endif /* SBV_RUNTIME_CGROUP_H */
+#endif /* SBV_KERNELS_CGROUP_H */

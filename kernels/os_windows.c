@@ -5,7 +5,7 @@
  */
 #define WIN32_LEAN_AND_MEAN
 #define _WIN32_WINNT 0x0602 /* LOAD_LIBRARY_SEARCH_SYSTEM32 */
-#include "model/runtime/os.h"
+#include "kernels/os.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -3,7 +3,7 @@
  *
  * This file is part of Self-Blind-VSR for FFmpeg. SPDX-License-Identifier: LGPL-2.1-or-later
  */
-#include "model/runtime/cgroup.h"
+#include "kernels/cgroup.h"
 
 #include <inttypes.h>
 #include <stdio.h>

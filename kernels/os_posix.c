@@ -9,7 +9,7 @@
 #define _GNU_SOURCE /* dladdr, madvise, uselocale */
 #endif
 #define _FILE_OFFSET_BITS 64
-#include "model/runtime/os.h"
+#include "kernels/os.h"
 
 #include <dlfcn.h>
 #include <errno.h>
@@ -28,7 +28,7 @@
 #include <sys/syscall.h>
 #endif
 
-#include "model/runtime/cgroup.h"
+#include "kernels/cgroup.h"
 
 /* ---- Files ---- */
 
