@@ -22,8 +22,8 @@ from pathlib import Path
 from typing import Any, Sequence
 
 from . import encode, plan, probe, report, vf
-from .common import FarmError, die_with_parent, read_json, run, write_json, write_text
-from .prepare import prepare
+from .common import FarmError, Killed, die_with_parent, read_json, run, write_json, write_text
+from .prepare import is_prepared, prepare
 from .progress import Progress
 from .work import Work
 
@@ -31,7 +31,8 @@ FARM = Path(__file__).resolve().parent.parent
 TOP = FARM.parent
 PROFILES = FARM / "profiles"
 ATTEMPTS = 3
-ROUNDS = 3  # of the workflow, where chunks turn out to be damaged when they are joined
+ROUNDS = 5  # of the workflow, where it is killed, or chunks turn out to be damaged when they are joined
+LITTLE = 1 << 18  # bytes with which nothing can be done
 
 
 def say(text: str) -> None:
@@ -69,6 +70,9 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
                         help="processors of a worker (default: those of this machine divided by the workers; with a cluster 1)")
     parser.add_argument("--gpu", action=argparse.BooleanOptionalAction,
                         help="a chunk asks for a GPU (default: if this machine has one, or --vf says backend=cuda)")
+    parser.add_argument("--index", choices=("frames", "packets"), default="frames",
+                        help="frames: the film is decoded once beforehand, and every chunk compared with that; packets: faster, "
+                        "timestamps alone are compared (default: %(default)s)")
     parser.add_argument("--leave-out", type=numbers, default=[], metavar="N,N", help="streams of the source not to copy")
     parser.add_argument("--report", type=Path, metavar="FILE", help="write an HTML page with a timeline of the workers")
     parser.add_argument("--work", type=Path, metavar="FOLDER", help="where chunks are kept (default: beside the output)")
@@ -168,7 +172,8 @@ def make_job(arguments: argparse.Namespace, source: Path, output: Path, profile:
     shared = max(1, (os.cpu_count() or 1) // workers) if local and workers > 1 else 0
     return {
         "source": str(source), "output": str(output), "vf": chain.text, "encode": encode.parse(arguments.encode),
-        "container": encode.container_of(output), "chunk": arguments.chunk, "leave_out": arguments.leave_out,
+        "container": encode.container_of(output), "chunk": arguments.chunk, "index": arguments.index,
+        "leave_out": arguments.leave_out,
         "ffmpeg": ffmpeg, "ffprobe": ffprobe, "version": version, "directory": os.getcwd(), "gpu": gpu, "workers": workers,
         "slots": (devices[:workers] if gpu else [None] * workers) if local else None,
         "cpus": 1 if local else arguments.threads or 1, "threads": arguments.threads or shared, "attempts": ATTEMPTS,
@@ -198,7 +203,7 @@ def end_child(child: subprocess.Popen[bytes], local: bool) -> None:
 
 
 def run_workflow(work: Work, command: list[str], progress: Progress | None) -> bool:
-    """Whether the workflow reached its target."""
+    """Whether the workflow reached its target. Errors: Killed."""
     local = work.job["slots"] is not None
     with open(work.folder / "snakemake.log", "ab") as log:
         child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
@@ -211,13 +216,23 @@ def run_workflow(work: Work, command: list[str], progress: Progress | None) -> b
         finally:
             if child.returncode is None:
                 end_child(child, local)
+    if child.returncode < 0:
+        raise Killed(f"Snakemake was killed by signal {-child.returncode}")
     return child.returncode == 0
 
 
 def prepare_all(work: Work, profile: Path, more: Sequence[str]) -> None:
-    """Makes index and plan, here or on the cluster."""
+    """Makes index and plan, here or on the cluster, unless those of the run before still hold."""
+    if is_prepared(work):
+        return
     if work.job["slots"] is not None:
-        prepare(work)
+        for attempt in range(ATTEMPTS):
+            try:
+                prepare(work)
+                break
+            except Killed:
+                if attempt + 1 == ATTEMPTS:
+                    raise
     else:
         (work.folder / "prepared.json").unlink(missing_ok=True)
         if not run_workflow(work, snakemake_command(work, profile, more, "prepared.json"), None):
@@ -249,6 +264,8 @@ def keep_what_is_done(work: Work) -> None:
         if path.name not in names:
             path.unlink(missing_ok=True)
     shutil.rmtree(work.folder / "failures", ignore_errors=True)
+    # Records appear whole. Snakemake, were it killed, would take the last of them for incomplete.
+    shutil.rmtree(work.folder / ".snakemake/incomplete", ignore_errors=True)
     if lost:
         say(f"chunks {', '.join(map(str, lost[:10]))}{' and more' if len(lost) > 10 else ''} are damaged: they are made again")
     if stale:
@@ -264,6 +281,9 @@ def tell_failures(work: Work) -> FarmError:
         attempts = [read_json(path) or {} for path in work.failure_files(chunk.name)]
         say(f"chunk {chunk.number}, frames {chunk.first} to {chunk.last - 1}, failed {len(attempts)} times: "
             f"{attempts[-1].get('message', 'no message')}")
+    if (free := shutil.disk_usage(work.folder).free) < LITTLE:
+        return FarmError(f"no space left on device: {free >> 10} KiB are free in {work.folder}; make room, and the same command "
+                         "goes on")
     if failed:
         return FarmError(f"{len(failed)} of {len(work.list)} chunks failed; what is done is kept in {work.folder}, and the same "
                          "command goes on")
@@ -275,9 +295,15 @@ def tell_failures(work: Work) -> FarmError:
 def restore_all(work: Work, profile: Path, more: Sequence[str]) -> None:
     """Runs the workflow to its end, again where chunks turn out to be damaged. Errors: FarmError."""
     progress = Progress(work)
+    done = False
     for _ in range(ROUNDS):
         shutil.rmtree(work.folder / "failures" / "damaged", ignore_errors=True)
-        done = run_workflow(work, snakemake_command(work, profile, more, "verified.json"), progress)
+        try:
+            done = run_workflow(work, snakemake_command(work, profile, more, "verified.json"), progress)
+        except Killed as error:
+            say(f"{error}: it is started again")
+            keep_what_is_done(work)
+            continue
         if done or not work.failure_files("damaged"):
             break
         say("chunks are damaged: they are made again")

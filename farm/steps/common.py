@@ -24,6 +24,10 @@ class FarmError(Exception):
     """What the user is told, in one line."""
 
 
+class Killed(FarmError):
+    """A program was ended from outside: that says nothing about the film."""
+
+
 class Packet(NamedTuple):
     """A line of FFmpeg's framecrc muxer: a frame, or a packet, in ticks of the stream's time base."""
     stream: int
@@ -42,9 +46,12 @@ def die_with_parent(how: int = signal.SIGKILL) -> Callable[[], None]:
 
 
 def run(command: Sequence[str | Path], **more: Any) -> subprocess.CompletedProcess[str]:
-    """A program that reads nothing; its output as text, whatever bytes are in it."""
-    return subprocess.run([str(word) for word in command], stdin=subprocess.DEVNULL, capture_output=True, text=True,
+    """A program that reads nothing; its output as text, whatever bytes are in it. Errors: Killed."""
+    done = subprocess.run([str(word) for word in command], stdin=subprocess.DEVNULL, capture_output=True, text=True,
                           errors="replace", check=False, preexec_fn=die_with_parent(), **more)
+    if done.returncode < 0:
+        raise Killed(f"{os.path.basename(command[0])} was killed by signal {-done.returncode}")
+    return done
 
 
 def write_text(path: Path, text: str) -> None:

@@ -50,13 +50,14 @@ def mux_command(job: dict[str, Any], facts: dict[str, Any], streams: Sequence[di
         if video and encoder:
             words += [f"-metadata:s:{place}", f"encoder={encoder}"]
         if video:  # of two adjacent chunks' decoding times, which nothing but their order matters
-            words += [f"-bsf:{place}", "setts=dts=max(DTS\\,PREV_OUTDTS+1)"]
+            words += [f"-bsf:{place}", "setts=pts=PTS:dts=max(DTS\\,PREV_OUTDTS+1)"]
     return [*words, "-map_metadata", "1", "-map_chapters", "1", "-c", "copy", "-f", job["container"], probe.url(out)]
 
 
-def check_chunks(work: Work) -> None:
-    """Discards chunks that are not as they were recorded. Errors: FarmError, where there are any."""
-    damaged = [chunk for chunk in work.list if not work.is_done(chunk, whole=True)]
+def check_chunks(work: Work, *, whole: bool) -> None:
+    """Discards chunks that are not as they were recorded; whole: by their checksums, else by their sizes. Errors: FarmError,
+    where there are any."""
+    damaged = [chunk for chunk in work.list if not work.is_done(chunk, whole=whole)]
     for chunk in damaged:
         work.discard(chunk)
     if damaged:
@@ -83,9 +84,9 @@ def check_space(work: Work) -> None:
 
 
 def join(work: Work) -> None:
-    """Writes the whole film into the work folder."""
+    """Writes the whole film into the work folder. The packets of chunks are compared once they are in it."""
     work.check_source()
-    check_chunks(work)
+    check_chunks(work, whole=False)
     check_space(work)
     encoder = check_encoders(work)
     starts, facts = starts_of(work), work.plan["source"]
@@ -96,4 +97,5 @@ def join(work: Work) -> None:
     done = run(words, cwd=work.folder)
     if done.returncode or "No space left on device" in done.stderr:
         work.joined.unlink(missing_ok=True)
+        check_chunks(work, whole=True)
         raise FarmError(f"joining the chunks: {what_ffmpeg_said(done.stderr)}")

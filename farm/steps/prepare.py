@@ -21,19 +21,22 @@ TRIAL_FRAMES = 9  # more than a window
 
 def is_indexed(work: Work, identity: dict[str, Any]) -> bool:
     known = read_json(work.folder / "source.json")
-    return bool(known) and known["identity"] == identity and known["ffmpeg"] == work.job["version"] and work.index_file.exists()
+    return bool(known) and work.index_file.exists() and [known["identity"], known["ffmpeg"], known["index"]] == [
+        identity, work.job["version"], work.job["index"]]
 
 
 def make_index(work: Work, facts: dict[str, Any], identity: dict[str, Any]) -> dict[str, Any]:
     """Index and keyframes of the source; those of the run before where it is still the same."""
     source, ffprobe = Path(work.job["source"]), work.job["ffprobe"]
     if not is_indexed(work, identity):
-        text, _, complaints = probe.make_index(work.job["ffmpeg"], source, facts)
+        times, keys = probe.packet_times(ffprobe, source, facts)
+        text, complaints = (probe.index_of_frames(work.job["ffmpeg"], source, facts) if work.job["index"] == "frames" else
+                            (probe.index_of_packets(times, source, facts), ""))
         if probe.identity(source) != identity:
             raise FarmError(f"{source}: the source changes while it is read")
         write_text(work.index_file, text)
         write_json(work.folder / "source.json", {
-            "identity": identity, "ffmpeg": work.job["version"], "keyframes": probe.keyframes(ffprobe, source, facts),
+            "identity": identity, "ffmpeg": work.job["version"], "index": work.job["index"], "keyframes": keys,
             "complaints": what_ffmpeg_said(complaints) if complaints.strip() else ""})
     return read_json(work.folder / "source.json")
 
@@ -91,9 +94,22 @@ def try_streams(work: Work, facts: dict[str, Any], film: Path) -> list[int]:
     return left_out
 
 
-def prepare(work: Work) -> dict[str, Any]:
-    """Writes index.txt and plan.json. The plan is returned; a file that says the same is not written again."""
-    job, chain, path = work.job, vf.parse(work.job["vf"]), Path(work.job["source"])
+def signature(work: Work) -> str:
+    """Of all that the plan is made from."""
+    job = work.job
+    asked = {name: job[name] for name in ("source", "vf", "encode", "container", "version", "chunk", "index", "leave_out")}
+    return digest_of([asked, probe.identity(Path(job["source"])), model_digest(vf.parse(job["vf"]), job)])
+
+
+def is_prepared(work: Work) -> bool:
+    """Whether the plan of the run before still holds."""
+    known = read_json(work.folder / "plan.json")
+    return bool(known) and work.index_file.exists() and known.get("made_for") == signature(work)
+
+
+def prepare(work: Work) -> None:
+    """Writes index.txt and plan.json."""
+    job, chain, path, made_for = work.job, vf.parse(work.job["vf"]), Path(work.job["source"]), signature(work)
     identity, facts = probe.identity(path), probe.probe(job["ffprobe"], path)
     film = work.folder / f"trial{work.suffix}"
     try:
@@ -107,12 +123,9 @@ def prepare(work: Work) -> dict[str, Any]:
     chunks = plan.make_chunks(times, source["keyframes"], base, size=job["chunk"], radius=radius, interval=chain.interval,
                               drops_borders=chain.drops_borders)
     made_by = {name: job[name] for name in ("vf", "encode", "container", "version")}
-    made = {
+    write_json(work.folder / "plan.json", {
         "source": facts, "identity": identity, "complaints": source["complaints"], "frames": len(times),
         "radius": radius, "interval": chain.interval, "encoder_time_base": f"{encoder.numerator}/{encoder.denominator}",
-        "left_out": left_out, "chunks": plan.as_json(chunks),
+        "left_out": left_out, "chunks": plan.as_json(chunks), "made_for": made_for,
         "key": digest_of([identity, made_by, model_digest(chain, job), radius]),
-    }
-    if read_json(work.folder / "plan.json") != made:
-        write_json(work.folder / "plan.json", made)
-    return made
+    })

@@ -1,8 +1,8 @@
 """What the source is: its streams, and an index of its frames.
 
 The index is made by decoding the film once, from its beginning, the way one ffmpeg would: a timestamp and a checksum of
-every frame. It is what chunks are held against, which get to their frames by seeking. Packets would not do: there may be
-more or fewer of them than frames, and keyframes that are none.
+every frame. It is what chunks are held against, which get to their frames by seeking. Packets are read faster than frames
+are decoded, but there may be more or fewer of them, and keyframes that are none; an index of packets is made on request.
 
 Timestamps are those that ffmpeg works with: of the container, less the start of its first stream.
 
@@ -20,6 +20,7 @@ from typing import Any
 from .common import BLOCK, FarmError, Packet, read_framecrc, rescale, run, seconds, what_ffmpeg_said
 
 MICROSECOND = Fraction(1, 1000000)
+UNKNOWN = "-"  # in the place of a checksum, where frames were not decoded for the index
 # Containers in which ffmpeg corrects the start to that of the streams it uses. It does not if the offset is not exactly
 # the one it would have chosen: a microsecond is less than half a tick of them.
 DISCONTINUOUS = {"mpegts", "mpeg", "hls", "dash"}
@@ -110,15 +111,16 @@ def count_packets(ffprobe: str, source: Path, facts: dict[str, Any]) -> int:
     return int(done.stdout.split(",")[0].split()[0]) if done.stdout.strip() else 0
 
 
-def keyframes(ffprobe: str, source: Path, facts: dict[str, Any]) -> list[int]:
-    """Timestamps of the packets marked as keyframes, in ticks, in order."""
+def packet_times(ffprobe: str, source: Path, facts: dict[str, Any]) -> tuple[list[int], list[int]]:
+    """Timestamps of the packets that are shown, and of those marked as keyframes, in ticks, in order."""
     done = run([ffprobe, "-v", "error", "-select_streams", facts["video"], "-show_entries", "packet=pts,dts,flags", "-of",
                 "json", url(source)])
     base = Fraction(facts["time_base"])
     shift = rescale(-facts["start_us"], MICROSECOND, base)
-    packets = json.loads(done.stdout or "{}").get("packets", [])
-    times = [packet.get("pts", packet.get("dts")) for packet in packets if packet.get("flags", "").startswith("K")]
-    return sorted(time + shift for time in times if time is not None)
+    packets = [(packet.get("pts", packet.get("dts")), packet.get("flags", "")) for packet in
+               json.loads(done.stdout or "{}").get("packets", [])]
+    timed = sorted((time + shift, flags) for time, flags in packets if time is not None)
+    return [time for time, flags in timed if "D" not in flags], [time for time, flags in timed if flags.startswith("K")]
 
 
 def check_index(frames: list[Packet], source: Path) -> None:
@@ -132,11 +134,18 @@ def check_index(frames: list[Packet], source: Path) -> None:
             raise FarmError(f"{source}: the size of the pictures changes at frame {number}; split the film there first")
 
 
-def make_index(ffmpeg: str, source: Path, facts: dict[str, Any]) -> tuple[str, list[Packet], str]:
-    """Decodes the film: the index as text and as frames, and what the decoder complained about."""
+def index_of_packets(times: list[int], source: Path, facts: dict[str, Any]) -> str:
+    """An index without checksums, in the format of the other one."""
+    frames = [Packet(0, time, 0, UNKNOWN) for time in times]
+    check_index(frames, source)
+    return f"#tb 0: {facts['time_base']}\n" + "".join(f"0, {f.pts}, {f.pts}, 0, {f.size}, {f.checksum}\n" for f in frames)
+
+
+def index_of_frames(ffmpeg: str, source: Path, facts: dict[str, Any]) -> tuple[str, str]:
+    """Decodes the film: the index, and what the decoder complained about."""
     done = run([ffmpeg, "-nostdin", "-hide_banner", "-v", "error", *input_options(facts, source), *checksums(facts), "-"])
     if done.returncode:
         raise FarmError(f"{source}: it cannot be decoded: {what_ffmpeg_said(done.stderr)}")
     frames, _ = read_framecrc(done.stdout)
     check_index(frames, source)
-    return done.stdout, frames, done.stderr
+    return done.stdout, done.stderr

@@ -21,17 +21,13 @@ from pathlib import Path
 from typing import Any
 
 from . import probe
-from .common import FarmError, Packet, die_with_parent, read_framecrc, rescale, run, sha256, what_ffmpeg_said, write_json
+from .common import FarmError, Killed, Packet, die_with_parent, read_framecrc, rescale, run, sha256, what_ffmpeg_said, write_json
 from .plan import Chunk, chunk_time_base
 from .work import Work, Worker
 
 
 ALIKE = ("codec_name", "profile", "width", "height", "pix_fmt", "sample_aspect_ratio", "color_range", "color_space",
          "color_transfer", "color_primaries", "extradata_hash")
-
-
-class Killed(FarmError):
-    """A program was ended from outside: that says nothing about the chunk."""
 
 
 def window(chunk: Chunk, times: list[int]) -> str:
@@ -89,9 +85,10 @@ def computed_on(said: str) -> str:
 
 
 def check_frames(seen: Path, chunk: Chunk, index: list[Packet]) -> bool:
-    """Whether the decoded frames are those of the index."""
-    found, _ = read_framecrc(seen.read_text(encoding="utf-8"))
-    return [f[1:] for f in found] == [f[1:] for f in index[chunk.begin:chunk.end]]
+    """Whether the decoded frames are those of the index, of which timestamps alone may be known."""
+    found, wanted = read_framecrc(seen.read_text(encoding="utf-8"))[0], index[chunk.begin:chunk.end]
+    return [f.pts for f in found] == [f.pts for f in wanted] and all(
+        want.checksum in (probe.UNKNOWN, have.checksum) and want.size in (0, have.size) for have, want in zip(found, wanted))
 
 
 def expected_times(times: list[int], source: Fraction, encoder: Fraction, container: str) -> list[int]:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from .common import FarmError, Packet, read_framecrc, read_json, rescale, run, what_ffmpeg_said, write_json
 from . import probe
+from .join import check_chunks
 from .plan import chunk_time_base
 from .restore import expected_times, packets_of
 from .work import Work
@@ -87,6 +88,7 @@ def verify(work: Work) -> None:
         warnings = check_others(work)
     except FarmError:
         work.joined.unlink(missing_ok=True)
+        check_chunks(work, whole=True)  # the reason may be a damaged one, which is then made again
         raise
     machines = sorted({read_json(work.record(chunk))["computed"] for chunk in work.list})
     if len(machines) > 1:

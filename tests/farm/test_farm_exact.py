@@ -18,14 +18,15 @@ from conftest import TOP, FFmpeg, Models
 
 sys.path.insert(0, str(TOP / "farm"))
 from steps import cli, join, prepare, restore, verify  # noqa: E402
-from steps.common import write_json  # noqa: E402
+from steps.common import FarmError, write_json  # noqa: E402
 from steps.work import Work  # noqa: E402
 
 
-def run_steps(ffmpeg: FFmpeg, source: Path, output: Path, chain: str, chunk: int) -> Work:
+def run_steps(ffmpeg: FFmpeg, source: Path, output: Path, chain: str, chunk: int, *more: str, encode: str = "") -> Work:
     """All steps, in one process."""
-    arguments = cli.parse([str(source), str(output), "--vf", chain, "--encode", " ".join(films.LOSSLESS[output.suffix]), "--chunk",
-                           str(chunk), "--ffmpeg", str(ffmpeg.folder / "ffmpeg")])
+    encode = encode or " ".join(films.LOSSLESS[output.suffix])
+    arguments = cli.parse([str(source), str(output), "--vf", chain, "--encode", encode, "--chunk",
+                           str(chunk), "--ffmpeg", str(ffmpeg.folder / "ffmpeg"), *more])
     folder = output.with_suffix(".farm")
     folder.mkdir()
     write_json(folder / "job.json", cli.make_job(arguments, *cli.check_files(arguments), cli.find_profile("local")))
@@ -73,6 +74,58 @@ def test_chunks_are_one_run(ffmpeg: FFmpeg, models: Models, tmp_path: Path, make
     assert len(work.list) == 1 if chunk == 100 else len(work.list) > 1
     if make in (films.open_gop, films.refreshed) and chunk == 13:
         assert work.list[-1].seek, "the last chunk must seek, or nothing is shown"
+
+
+@pytest.mark.parametrize("ending", [".mkv", ".mp4"])
+@pytest.mark.parametrize("make", [films.open_gop, films.irregular], ids=lambda make: make.__name__)
+def test_frames_encoded_out_of_order(ffmpeg: FFmpeg, models: Models, tmp_path: Path, make: Callable[[FFmpeg, Path], Path],
+                                     ending: str) -> None:
+    """Lossy, with B-frames: every chunk begins with a keyframe, times and order are those of the source, and so is the sound."""
+    source, output = make(ffmpeg, tmp_path), tmp_path / f"many{ending}"
+    work = run_steps(ffmpeg, source, output, f"selfblindvsr=model={models.plain}", 8,
+                     encode="-c:v libx264 -crf 20 -bf 3 -b_strategy 0")
+    before, after = films.frames(ffmpeg, source), films.frames(ffmpeg, output)
+    start = before[0][0] - after[0][0]
+    assert (start == 0) == (make is films.open_gop)  # what begins later than 0 is moved there, with all streams
+    assert [time - start for time, _, _ in before] == pytest.approx([time for time, _, _ in after], abs=0.00051)
+    shown = json.loads(ffmpeg.run("-select_streams", "v", "-show_entries", "packet=pts,flags", "-of", "json", output,
+                                  program="ffprobe").stdout)["packets"]
+    keys = {number for number, packet in enumerate(shown) if packet["flags"].startswith("K")}
+    assert {chunk.first for chunk in work.list} <= keys
+    order = [packet["pts"] for packet in shown]
+    assert order != sorted(order)
+    if make is films.open_gop:
+        sound = [ffmpeg.packets("-copyts", "-i", film, "-map", "0:a", "-c", "copy") for film in (source, output)]
+        assert [packet.checksum for packet in sound[0]] == [packet.checksum for packet in sound[1]]
+
+
+@pytest.mark.parametrize("make", [films.open_gop, films.irregular, films.broadcast, films.cut_out, films.refreshed],
+                         ids=lambda make: make.__name__)
+def test_index_of_packets(ffmpeg: FFmpeg, models: Models, tmp_path: Path, make: Callable[[FFmpeg, Path], Path]) -> None:
+    """Where a chunk begins at the right frame, its pictures are right too: there is a keyframe more between."""
+    source, chain = make(ffmpeg, tmp_path), f"selfblindvsr=model={models.random}"
+    expected = films.one_run(ffmpeg, source, tmp_path / "one.mkv", chain)
+    run_steps(ffmpeg, source, tmp_path / "many.mkv", chain, 13, "--index", "packets")
+    assert films.frames(ffmpeg, tmp_path / "many.mkv") == expected
+
+
+def test_a_chunk_is_damaged_before_it_is_joined(ffmpeg: FFmpeg, models: Models, tmp_path: Path) -> None:
+    """Cut short, or changed without a trace: it is noticed, discarded, and can be made again."""
+    source = films.open_gop(ffmpeg, tmp_path)
+    work = run_steps(ffmpeg, source, tmp_path / "many.mkv", f"selfblindvsr=model={models.plain}", 20)
+    damaged = work.list[1]
+    whole = work.film(damaged).read_bytes()
+    for contents in (whole[:-7], whole[:len(whole) // 2] + bytes(64) + whole[len(whole) // 2 + 64:]):
+        work.film(damaged).write_bytes(contents)
+        record = work.record(damaged).read_text()
+        with pytest.raises(FarmError, match="1 chunks are damaged: 1"):
+            join.join(work)
+            verify.verify(work)
+        assert not work.record(damaged).exists() and not work.film(damaged).exists() and not work.joined.exists()
+        work.film(damaged).write_bytes(whole)
+        work.record(damaged).write_text(record)
+    join.join(work)
+    verify.verify(work)
 
 
 def test_detection_and_estimates_matter(ffmpeg: FFmpeg, models: Models, tmp_path: Path) -> None:
