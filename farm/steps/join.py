@@ -71,8 +71,8 @@ def check_encoders(work: Work) -> str | None:
     for number, other in enumerate(others, 1):
         for name, value in first.items():
             if other.get(name) != value:
-                raise FarmError(f"chunk {number} was encoded with {name} {other.get(name)}, chunk 0 with {value}: the machines "
-                                "have different encoders")
+                raise FarmError(f"chunk {number} was encoded with {name} {other.get(name)}, chunk 0 with {value}, and cannot be "
+                                "joined to it: machines have different encoders, or the film changes there")
     return first["encoder"]
 
 

@@ -31,8 +31,7 @@ class Chunk:
     last: int
     begin: int
     end: int
-    seek: str | None    # seconds; None: from the beginning
-    skip: int           # frames that come out of the filter before the first
+    seek: str | None  # seconds; None: from the beginning
 
     @property
     def name(self) -> str:
@@ -77,8 +76,7 @@ def make_chunks(times: Sequence[int], keys: Sequence[int], base: Fraction, *, si
     chunks = []
     for number, (first, last) in enumerate(zip(starts, [*starts[1:], stop])):
         begin = context_begin(first, radius, interval)
-        chunks.append(Chunk(number, first, last, begin, min(count, last + radius), seek_to(keys, times[begin], base),
-                            first - begin - dropped))
+        chunks.append(Chunk(number, first, last, begin, min(count, last + radius), seek_to(keys, times[begin], base)))
     return chunks
 
 

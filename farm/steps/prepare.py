@@ -14,6 +14,7 @@ from typing import Any
 
 from . import join, plan, probe, vf
 from .common import FarmError, digest_of, read_json, run, sha256, what_ffmpeg_said, write_json, write_text
+from .restore import ALONE
 from .work import Work
 
 TRIAL_FRAMES = 9  # more than a window
@@ -56,8 +57,8 @@ def try_film(work: Work, facts: dict[str, Any], film: Path) -> int:
         done = run([job["ffmpeg"], "-nostdin", "-hide_banner", "-y", "-v", "level+verbose", "-nostats",
                     *probe.input_options(facts, job["source"]), "-map", f"0:{facts['video']}",
                     "-vf", f"trim=end_frame={TRIAL_FRAMES},{job['vf']}", "-fps_mode", "passthrough", "-enc_time_base",
-                    f"{base.numerator}:{base.denominator}", *job["encode"], "-frames:v", "1", "-map_chapters", "-1",
-                    "-f", job["container"], probe.url(film)], cwd=job["directory"], env=work.environment(worker))
+                    f"{base.numerator}:{base.denominator}", *job["encode"], "-frames:v", "1", *ALONE, "-f", job["container"],
+                    probe.url(film)], cwd=job["directory"], env=work.environment(worker))
     if done.returncode:
         raise FarmError(f"the first frame: {what_ffmpeg_said(done.stderr)}")
     sequence = re.search(r"window of (\d+) frames", done.stderr)

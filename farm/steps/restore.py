@@ -26,26 +26,29 @@ from .plan import Chunk, chunk_time_base
 from .work import Work, Worker
 
 
-ALIKE = ("codec_name", "profile", "width", "height", "pix_fmt", "sample_aspect_ratio", "color_range", "color_space",
-         "color_transfer", "color_primaries", "extradata_hash")
+ALIKE = ("codec_name", "profile", "width", "height", "pix_fmt", "sample_aspect_ratio", "extradata_hash")
+# A chunk has no metadata: a timecode would become a stream beside the video.
+ALONE = ("-map_metadata", "-1", "-map_chapters", "-1")
+# The filter counts frames anew after this.
+BEGINS_ANEW = ("Colour properties change at frame", "Reconfiguring filter graph")
 
 
-def window(chunk: Chunk, times: list[int]) -> str:
-    """A filter that lets the frames of a chunk and its context through."""
-    end = f":end_pts={times[chunk.end - 1] + 1}" if chunk.end < len(times) else ""
-    return f"trim=start_pts={times[chunk.begin]}{end}"
+def between(times: list[int], first: int, last: int) -> str:
+    """A filter that lets frames first..last-1 through. It goes by timestamps, not by counts, which begin anew where ffmpeg
+    makes its filters anew."""
+    end = f":end_pts={times[last - 1] + 1}" if last < len(times) else ""
+    return f"trim=start_pts={times[first]}{end}"
 
 
 def command(work: Work, chunk: Chunk, times: list[int], *, seek: str | None, film: Path, seen: Path) -> list[str]:
     job, facts = work.job, work.plan["source"]
-    own = f"trim=start_frame={chunk.skip}:end_frame={chunk.skip + chunk.frames}"
-    inside = window(chunk, times)
+    inside, own = between(times, chunk.begin, chunk.end), between(times, chunk.first, chunk.last)
     return [job["ffmpeg"], "-nostdin", "-hide_banner", "-y", "-v", "level+verbose", "-nostats", "-progress", "pipe:1",
             *(["-filter_threads", str(job["threads"])] if job["threads"] else []),
             *probe.input_options(facts, job["source"], seek),
             "-map", f"0:{facts['video']}", "-vf", f"{inside},{job['vf']},{own}", "-fps_mode", "passthrough",
-            "-enc_time_base", work.plan["encoder_time_base"].replace("/", ":"), *job["encode"], "-map_chapters", "-1", "-f",
-            job["container"], probe.url(film),
+            "-enc_time_base", work.plan["encoder_time_base"].replace("/", ":"), *job["encode"], *ALONE, "-f", job["container"],
+            probe.url(film),
             "-vf", inside, *probe.checksums(facts), probe.url(seen)]
 
 
@@ -161,8 +164,8 @@ def attempt(work: Work, chunk: Chunk, worker: Worker) -> dict[str, Any]:
         else:
             work.check_source()
             raise FarmError("the decoded frames are not those of the index: this machine decodes the film differently")
-        if work.plan["interval"] > 1 and "Colour properties change at frame" in said:
-            raise FarmError("colour properties change within the film: chunks are not exact with kernel_interval above 1")
+        if work.plan["interval"] > 1 and any(mark in said for mark in BEGINS_ANEW):
+            raise FarmError("the colour properties of the film change: chunks are not exact with kernel_interval above 1")
         packets = check_film(work, chunk, times, film)
         record = {"chunk": chunk.number, "key": work.key(chunk), "bytes": film.stat().st_size, "sha256": sha256(film),
                   "packets": [[p.size, p.checksum] for p in packets], "stream": stream_of(job["ffprobe"], film),

@@ -59,9 +59,11 @@ DEFAULT, ESTIMATES = "", ":kernel_interval=5:refine=1"
     (films.broadcast, 13, DEFAULT, ".mp4"),
     (films.cut_out, 9, ":border=none", ".mkv"),
     (films.cut_out, 8, ":border=reflect", ".mp4"),
+    (films.timecoded, 20, DEFAULT, ".mp4"),
     (films.bare, 16, DEFAULT, ".mkv"),
     (films.refreshed, 13, DEFAULT, ".mkv"),
     (films.ten_bit, 5, DEFAULT, ".mkv"),
+    (films.recoloured, 7, DEFAULT, ".mkv"),
 ], ids=lambda value: getattr(value, "__name__", value))
 def test_chunks_are_one_run(ffmpeg: FFmpeg, models: Models, tmp_path: Path, make: Callable[[FFmpeg, Path], Path], chunk: int,
                             options: str, ending: str) -> None:
@@ -136,6 +138,13 @@ def test_detection_and_estimates_matter(ffmpeg: FFmpeg, models: Models, tmp_path
     results = [films.one_run(ffmpeg, source, tmp_path / "one.mkv", f"selfblindvsr=model={each}") for each in settings]
     assert results[0][12:16] != results[1][12:16] and results[2] != results[3]
     assert results[0][2:11] == results[1][2:11]
+
+
+def test_estimates_do_not_survive_a_change_of_colours(ffmpeg: FFmpeg, models: Models, tmp_path: Path) -> None:
+    """The filter counts anew from there; chunks behind it would not know. It is an error, not another picture."""
+    with pytest.raises(FarmError, match="chunk 1, frames 10 to 19: the colour properties of the film change"):
+        run_steps(ffmpeg, films.recoloured(ffmpeg, tmp_path), tmp_path / "many.mkv",
+                  f"selfblindvsr=model={models.kernel}{ESTIMATES}", 10)
 
 
 @pytest.mark.parametrize("count, chunk", [(1, 1), (1, 500), (3, 1), (4, 2)])

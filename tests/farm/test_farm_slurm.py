@@ -19,10 +19,10 @@ HASTE = "--slurm-init-seconds-before-status-checks 6 --seconds-between-status-ch
 
 
 def busy_node(work: Path) -> str | None:
-    """A node that a chunk is being restored on."""
+    """A node that a chunk is being restored on; workers are called n1/gpu0."""
     for path in (work / "chunks").glob("*.progress"):
         try:
-            return json.loads(path.read_text())["worker"]
+            return json.loads(path.read_text())["worker"].split("/")[0]
         except (OSError, ValueError):
             pass
     return None
@@ -31,12 +31,12 @@ def busy_node(work: Path) -> str | None:
 def test_a_node_is_lost(ffmpegs: list[FFmpeg], models: Models, tmp_path: Path) -> None:
     films.need_snakemake()
     ffmpeg, work = ffmpegs[0], tmp_path / "many.mkv.farm"
-    source, chain = films.open_gop(ffmpeg, tmp_path), f"selfblindvsr=model={models.random}"
+    source, chain = films.open_gop(ffmpeg, tmp_path), f"selfblindvsr=model={models.random}:backend=cpu"
     expected = films.one_run(ffmpeg, source, tmp_path / "one.mkv", chain)
     # Sockets have short paths.
     with tempfile.TemporaryDirectory(prefix="slurm", ignore_cleanup_errors=True) as folder, slurm.running(Path(folder)) as cluster:
         child = films.start(ffmpeg, tmp_path, source, "many.mkv", "--vf", chain, "--encode", "-c:v ffv1", "--chunk", "12",
-                            "--workers", "3", "--profile", "slurm", "--snakemake", HASTE, "--keep",
+                            "--workers", "3", "--profile", "slurm", "--gpu", "--snakemake", HASTE, "--keep",
                             program=films.stub(tmp_path, ffmpeg, "slow", SLOW))
         end = time.time() + films.RUN_TIMEOUT
         while not (lost := busy_node(work)) and child.poll() is None and time.time() < end:
@@ -47,5 +47,5 @@ def test_a_node_is_lost(ffmpegs: list[FFmpeg], models: Models, tmp_path: Path) -
         assert child.returncode == 0, said
         assert cluster.states()[lost].startswith("down")
     records = [json.loads(path.read_text()) for path in sorted((work / "chunks").glob("[0-9]*.json"))]
-    assert len(records) == 4 and {record["worker"] for record in records} <= set(slurm.NODES) - {lost}
+    assert len(records) == 4 and {record["worker"] for record in records} <= {f"{node}/gpu0" for node in slurm.NODES if node != lost}
     assert films.frames(ffmpeg, tmp_path / "many.mkv") == expected

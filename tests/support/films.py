@@ -62,9 +62,23 @@ def cut_out(ffmpeg: FFmpeg, folder: Path) -> Path:
     return write(ffmpeg, folder / "cut.mp4", "-ss", "0.5", "-i", open_gop(ffmpeg, folder), "-map", "0:v", "-c", "copy")
 
 
+def timecoded(ffmpeg: FFmpeg, folder: Path) -> Path:
+    """With a timecode, hence a stream of data, and sound before the picture."""
+    return write(ffmpeg, folder / "timecoded.mp4", "-i", open_gop(ffmpeg, folder), "-c", "copy", "-timecode", "01:00:00:00")
+
+
 def bare(ffmpeg: FFmpeg, folder: Path) -> Path:
     """H.264 without a container, hence without timestamps."""
     return write(ffmpeg, folder / "bare.h264", "-i", open_gop(ffmpeg, folder), "-map", "0:v", "-c", "copy")
+
+
+def recoloured(ffmpeg: FFmpeg, folder: Path) -> Path:
+    """Another colour matrix from frame 16 on."""
+    parts = [write(ffmpeg, folder / f"{matrix}.h264", *moving(16, more=more), "-pix_fmt", "yuv420p", "-colorspace", matrix, "-c:v",
+                   "libx264", "-x264-params", f"colormatrix={matrix}:bframes=0")
+             for matrix, more in (("bt709", ""), ("smpte170m", ",hflip"))]
+    (folder / "both.h264").write_bytes(b"".join(part.read_bytes() for part in parts))
+    return write(ffmpeg, folder / "recoloured.mkv", "-i", folder / "both.h264", "-c", "copy")
 
 
 def refreshed(ffmpeg: FFmpeg, folder: Path) -> Path:

@@ -21,6 +21,7 @@ from conftest import TOP
 
 CONFIGURATION = Path("/etc/slurm/slurm.conf")  # jobs call Slurm's programs again, which look for it there
 PATH = f"{os.environ.get('PATH', '')}:/usr/sbin"
+GPUS = CONFIGURATION.with_name("gres.conf")
 NODES = ("n1", "n2", "n3")
 START_TIMEOUT = 30  # seconds
 
@@ -108,8 +109,9 @@ def running(folder: Path) -> Iterator[Slurm]:
         program(name)
     if os.getuid():
         pytest.skip("a Slurm for the tests is started by root alone")
-    if CONFIGURATION.exists():
-        pytest.skip(f"this machine has a Slurm of its own: {CONFIGURATION}")
+    for path in (CONFIGURATION, GPUS):
+        if path.exists():
+            pytest.skip(f"this machine has a Slurm of its own: {path}")
     text = (TOP / "tests/farm/slurm.conf.in").read_text()
     values = {"HOST": socket.gethostname().split(".")[0], "DIR": str(folder),
               **{f"PORT{number}": str(port) for number, port in enumerate(free_ports(4))}}
@@ -117,6 +119,8 @@ def running(folder: Path) -> Iterator[Slurm]:
         (folder / name).mkdir()
     CONFIGURATION.parent.mkdir(exist_ok=True)
     CONFIGURATION.write_text(re.sub("@([A-Z0-9]+)@", lambda match: values[match[1]], text))
+    # A GPU on each node, as far as Slurm is concerned.
+    GPUS.write_text("".join(f"NodeName={node} Name=gpu File=/dev/null\n" for node in NODES))
     slurm = Slurm(folder)
     try:
         launch(folder)
@@ -127,4 +131,5 @@ def running(folder: Path) -> Iterator[Slurm]:
         yield slurm
     finally:
         slurm.stop()
-        CONFIGURATION.unlink(missing_ok=True)
+        for path in (CONFIGURATION, GPUS):
+            path.unlink(missing_ok=True)
