@@ -52,7 +52,18 @@ def numbers(text: str) -> list[int]:
         raise argparse.ArgumentTypeError(f"'{text}': must be numbers of streams with commas between them") from None
 
 
-def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+def with_values(words: Sequence[str]) -> list[str]:
+    """--encode -an as --encode=-an: argparse would take a value that begins with - for an option."""
+    joined: list[str] = []
+    for word in words:
+        if joined and joined[-1] in ("--vf", "--encode", "--snakemake"):
+            joined[-1] += f"={word}"
+        else:
+            joined.append(word)
+    return joined
+
+
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="upscale", description="Restores a film by many workers, with the bits of one. Run again, it goes on where it "
         "was interrupted. Sound, subtitles, chapters, attachments and metadata are copied.")
@@ -82,7 +93,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
                         "build/bin/ffmpeg, or ffmpeg)")
     parser.add_argument("--snakemake", default="", metavar="OPTIONS", help="more options for Snakemake")
     parser.add_argument("--dry-run", action="store_true", help="say what would be done, write nothing")
-    return parser.parse_args(arguments)
+    return parser.parse_args(with_values(arguments))
 
 
 # ---- What was asked for ----
@@ -205,7 +216,7 @@ def end_child(child: subprocess.Popen[bytes], local: bool) -> None:
 def run_workflow(work: Work, command: list[str], progress: Progress | None) -> bool:
     """Whether the workflow reached its target. Errors: Killed."""
     local = work.job["slots"] is not None
-    with open(work.folder / "snakemake.log", "ab") as log:
+    with open(work.folder / "snakemake.log", "wb") as log:
         child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
                                  preexec_fn=die_with_parent(signal.SIGKILL if local else signal.SIGTERM))
         try:
@@ -239,10 +250,16 @@ def prepare_all(work: Work, profile: Path, more: Sequence[str]) -> None:
             raise FarmError(message_of(work, "prepare"))
 
 
+def workflow_error(work: Work) -> str:
+    """Of Snakemake itself: the last line of its log that is about an error."""
+    log = work.folder / "snakemake.log"
+    said = [line.strip() for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if "rror" in line]
+    return f"the workflow failed{f': {said[-1]}' if said else ''}; its log is {log}"
+
+
 def message_of(work: Work, step: str) -> str:
     files = work.failure_files(step)
-    said = (read_json(files[-1]) or {}).get("message") if files else None
-    return said or f"the step {step} failed; the log is {work.folder / 'snakemake.log'}"
+    return (read_json(files[-1]) or {}).get("message") or workflow_error(work) if files else workflow_error(work)
 
 
 def keep_what_is_done(work: Work) -> None:
@@ -289,7 +306,7 @@ def tell_failures(work: Work) -> FarmError:
                          "command goes on")
     if work.failure_files("join"):
         return FarmError(message_of(work, "join"))
-    return FarmError(f"the workflow failed; its log is {work.folder / 'snakemake.log'}")
+    return FarmError(workflow_error(work))
 
 
 def restore_all(work: Work, profile: Path, more: Sequence[str]) -> None:
@@ -341,7 +358,7 @@ def finish(work: Work, output: Path, overwrite: bool) -> None:
     """Gives the film its name."""
     verified = read_json(work.folder / "verified.json")
     if not verified or verified["key"] != work.plan["key"]:
-        raise FarmError(f"the workflow ended without a verified film; its log is {work.folder / 'snakemake.log'}")
+        raise FarmError(workflow_error(work))
     for warning in verified["warnings"]:
         say(f"warning: {warning}")
     if output.exists() and not overwrite:
@@ -399,7 +416,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         raise KeyboardInterrupt
     signal.signal(signal.SIGTERM, interrupt)
     try:
-        upscale(parse(arguments))
+        upscale(parse(sys.argv[1:] if arguments is None else arguments))
     except FarmError as error:
         say(f"error: {error}")
         return 1

@@ -163,7 +163,9 @@ def attempt(work: Work, chunk: Chunk, worker: Worker) -> dict[str, Any]:
                 break
         else:
             work.check_source()
-            raise FarmError("the decoded frames are not those of the index: this machine decodes the film differently")
+            raise FarmError("the decoded frames are not those of the index: " + (
+                "this machine decodes the film differently" if job["index"] == "frames" else "packets are not frames here; use "
+                "--index frames"))
         if work.plan["interval"] > 1 and any(mark in said for mark in BEGINS_ANEW):
             raise FarmError("the colour properties of the film change: chunks are not exact with kernel_interval above 1")
         packets = check_film(work, chunk, times, film)

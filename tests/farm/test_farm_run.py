@@ -212,6 +212,7 @@ def test_two_at_once_do_not_meet(oldest: FFmpeg, film: Film, tmp_path: Path) -> 
     ("film.mkv", "out.mkv", ("--vf", "selfblindvsr=scene=7"), "out of range [0 - 1]"),
     ("film.mkv", "out.mkv", ("--vf", "selfblindvsr=model=none.bin"), "cannot open model file 'none.bin'"),
     ("film.mkv", "out.mkv", ("--encode", "-c:v moon"), "moon"),
+    ("film.mkv", "out.mkv", ("--encode", "-an"), "-an cannot be used"),
     ("film.mkv", "out.mp4", ("--encode", "-c:v mpeg4"), "stream 1 (audio, pcm_s16le) cannot be copied into mp4"),
 ])
 def test_mistakes(ffmpegs: list[FFmpeg], models: Models, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str, output: str,
@@ -234,6 +235,11 @@ def test_mistakes(ffmpegs: list[FFmpeg], models: Models, tmp_path: Path, monkeyp
     assert status in (1, 2) and message in said.splitlines()[-1], said
     assert len(said.splitlines()) == 1 or status == 2, said
     assert sorted(tmp_path.iterdir()) == before
+
+
+def test_snakemake_refuses_an_option(oldest: FFmpeg, film: Film, tmp_path: Path) -> None:
+    status, said = upscale(oldest, tmp_path, film.source, "many.mkv", *film.options, "--snakemake", "--no-such-option")
+    assert status == 1 and re.search(r"the workflow failed: .*no-such-option", said.splitlines()[-1]), said
 
 
 def test_snakemake_is_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -47,5 +47,6 @@ def test_a_node_is_lost(ffmpegs: list[FFmpeg], models: Models, tmp_path: Path) -
         assert child.returncode == 0, said
         assert cluster.states()[lost].startswith("down")
     records = [json.loads(path.read_text()) for path in sorted((work / "chunks").glob("[0-9]*.json"))]
-    assert len(records) == 4 and {record["worker"] for record in records} <= {f"{node}/gpu0" for node in slurm.NODES if node != lost}
+    left = {f"{node}/gpu0" for node in slurm.NODES if node != lost}
+    assert len(records) == 4 and {record["worker"] for record in records} <= left
     assert films.frames(ffmpeg, tmp_path / "many.mkv") == expected
