@@ -3,7 +3,8 @@
 # This file is part of Self-Blind-VSR for FFmpeg. SPDX-License-Identifier: LGPL-2.1-or-later
 
 VERSION   := $(shell awk '/define SBV_VERSION_(MAJOR|MINOR|PATCH)/ { printf "%s%s", dot, $$3; dot = "." }' model/include/selfblindvsr.h)
-SOVERSION := $(word 1,$(subst ., ,$(VERSION)))
+# Before version 1 the minor version counts as the major one.
+SOVERSION := $(if $(filter 0.%,$(VERSION)),$(basename $(VERSION)),$(firstword $(subst ., ,$(VERSION))))
 
 .DEFAULT_GOAL := all
 

@@ -20,6 +20,9 @@ sys.path[:0] = [str(TOP / folder) for folder in ("model/tools", "model/training"
 from lib import model_file  # noqa: E402
 
 ALL_SERIES = subprocess.run([TOP / "build-aux/series.sh"], capture_output=True, text=True, check=True).stdout.split()
+VERSION = re.findall(r"define SBV_VERSION_(?:MAJOR|MINOR|PATCH) (\d+)",
+                     (TOP / "model/include/selfblindvsr.h").read_text())
+SONAME = "libselfblindvsr.so." + (".".join(VERSION[:2]) if VERSION[0] == "0" else VERSION[0])
 SERIES = (ALL_SERIES[0], ALL_SERIES[-1])  # the oldest and the newest run the filter
 TIMEOUT = 60  # seconds for one ffmpeg
 TINT = (0.12, -0.08, 0.04)  # R, G, B

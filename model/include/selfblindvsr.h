@@ -27,8 +27,9 @@
  * After an error a session can be closed, and used on where the function says so; after DEVICE, and after MEMORY in
  * sbv_send or sbv_receive, it can only be closed.
  *
- * Programs go on working with every library of the same SONAME, which is the major version: structures grow into their
- * reserved members alone, so set up each with sbv_config_default or = {0}. Before version 1 the minor version counts.
+ * Programs go on working with every library of the same SONAME, libselfblindvsr.so.MAJOR, before version 1 .so.0.MINOR:
+ * structures grow into their reserved members alone, so set up each with sbv_config_default or = {0}. What the library
+ * gives out, sbv_model_info, may grow at its end; sbv_component and sbv_moments stay as they are.
  *
  * SBV_CPU in the environment names the instruction set to compute by: c, sse2, avx2, avx512, amx, neon. It is for
  * tests.
@@ -196,7 +197,7 @@ typedef struct sbv_config {
     char *error; /* where sbv_open and sbv_check write their error, one line of at most error_size bytes with
                     its final zero; NULL (default): nowhere */
     size_t error_size;
-    int64_t reserved[16]; /* zero */
+    int64_t reserved[16]; /* zero, or it is an ARGUMENT error */
 } sbv_config;
 
 #define SBV_STEP_MAX 64
@@ -223,6 +224,7 @@ typedef struct sbv_stream {
     enum sbv_matrix matrix;
     int full_range; /* nonzero: 0..2^depth-1, else 16..235 (luma) and 16..240 (chroma) at 8 bits, scaled */
     enum sbv_chroma_site chroma_site; /* used where chroma is subsampled */
+    int64_t reserved[8];              /* zero, or it is an ARGUMENT error */
 } sbv_stream;
 
 /* A picture in the caller's memory. It is read or written during the call only. What it says of itself is compared with

@@ -9,6 +9,16 @@
 
 #include "kernels/frame.h"
 
+/* Members that there are not yet: a program that sets them wants what this library does not know. */
+static int check_reserved(sbv_engine *e, const int64_t *reserved, size_t count, const char *what, const char *hint)
+{
+    for (size_t i = 0; i < count; i++)
+        if (reserved[i])
+            return sbv_fail(&e->report, SBV_ERROR_ARGUMENT, "reserved[%zu] of %s is %lld, not 0: %s", i, what,
+                            (long long)reserved[i], hint);
+    return SBV_OK;
+}
+
 int sbv_check_config(sbv_engine *e)
 {
     const sbv_config *c = &e->config;
@@ -30,12 +40,8 @@ int sbv_check_config(sbv_engine *e)
     if (c->kernel_interval < 0 || c->kernel_interval > SBV_KERNEL_INTERVAL_MAX)
         return sbv_fail(&e->report, SBV_ERROR_ARGUMENT, "kernel_interval %d: out of range 0 to %d", c->kernel_interval,
                         SBV_KERNEL_INTERVAL_MAX);
-    for (size_t i = 0; i < sizeof(c->reserved) / sizeof(*c->reserved); i++)
-        if (c->reserved[i])
-            return sbv_fail(&e->report, SBV_ERROR_ARGUMENT,
-                            "reserved[%zu] of the configuration is %lld, not 0: see sbv_config_default", i,
-                            (long long)c->reserved[i]);
-    return SBV_OK;
+    return check_reserved(e, c->reserved, sizeof(c->reserved) / sizeof(*c->reserved), "the configuration",
+                          "see sbv_config_default");
 }
 
 static int check_components(sbv_engine *e, const sbv_stream *stream)
@@ -102,5 +108,8 @@ int sbv_check_stream(sbv_engine *e, const sbv_stream *stream)
     if (stream->alpha && stream->memory != SBV_MEMORY_HOST)
         return sbv_fail(&e->report, SBV_ERROR_ARGUMENT,
                         "alpha in CUDA memory: only that of frames in host memory is known");
+    if (check_reserved(e, stream->reserved, sizeof(stream->reserved) / sizeof(*stream->reserved), "the stream",
+                       "initialise all of it") < 0)
+        return SBV_ERROR_ARGUMENT;
     return check_components(e, stream);
 }

@@ -13,9 +13,9 @@ import subprocess
 from dataclasses import replace
 
 import pytest
-from conftest import TOP, FFmpeg, Models
+from conftest import SONAME, TOP, FFmpeg, Models
 
-LIBRARY = TOP / "build/sanitize/libselfblindvsr.so.0"
+LIBRARY = TOP / "build/sanitize" / SONAME
 GRAPHS = 100
 BATCH = 10    # of them in one process
 FRAMES = 6

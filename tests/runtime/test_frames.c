@@ -281,6 +281,10 @@ static void test_descriptions(void **unused)
         sbv_stream stream = {.width = 4, .height = 4, .components = 1, .component = {wrong[i]}};
         assert_int_equal(sbv_describe(s, &stream), SBV_ERROR_ARGUMENT);
     }
+    sbv_stream later = make_stream(&layouts[0], WIDTH, HEIGHT);
+    later.reserved[7] = 5;
+    assert_int_equal(sbv_describe(s, &later), SBV_ERROR_ARGUMENT);
+    assert_string_equal(sbv_last_error(s), "reserved[7] of the stream is 5, not 0: initialise all of it");
     sbv_close(&s);
 }
 
