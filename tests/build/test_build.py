@@ -87,6 +87,19 @@ def test_install_deps_runs_apt_get(tmp_path: Path, user: str) -> None:
             "clang", "libfreetype-dev", "libfontconfig-dev"} <= set(calls[1].split())
 
 
+def test_make_help_names_every_target() -> None:
+    """But for the parts of those that are named."""
+    makefiles = [TOP / "Makefile", *TOP.glob("build-aux/**/*.mak"), *TOP.glob("tests/**/*.mak")]
+    targets = {word for path in makefiles for line in re.findall(r"^\.PHONY:(.*)", path.read_text(), re.MULTILINE)
+               for word in line.split()}
+    parts = r"all|help|ptx|FORCE|emu-\w+|fake-cuda.*|\w+-programs|check-cross|check-lean|check-cuda-abi|.*-asan|.*-tsan"
+    text = succeed("make", "help")
+    missing = [target for target in sorted(targets) if not re.search(rf"\b{target}\b", text)
+               and not re.fullmatch(parts, target)]
+    assert len(targets) > 20 and not missing
+    assert all(f"check-{part}" in text for part in ("fuzz", "threads", "format", "python"))
+
+
 def test_configure_help_names_every_option() -> None:
     text = succeed("./configure", "--help")
     for option in re.findall(r"^ {8}(--[a-z-]+)[=)]", (TOP / "configure").read_text(), re.M):
