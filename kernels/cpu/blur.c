@@ -12,6 +12,7 @@
  */
 #include "kernels/cpu/cpu.h"
 #include "kernels/cpu/vec.h"
+#include "kernels/numbers.h"
 
 #define COLOURS    3
 #define SIDE_MAX   31
@@ -29,11 +30,6 @@ static int is_dense(const sbv_map *map)
     return map->c == COLOURS && map->pixel == COLOURS;
 }
 
-static int clamped(int at, int size)
-{
-    return at < 0 ? 0 : at < size ? at : size - 1;
-}
-
 /* ---- Down ---- */
 
 /* What PIXELS neighbouring outputs are made of. */
@@ -48,10 +44,11 @@ static void open_windows(const sbv_blur_down_args *a, int x, int y, struct windo
     const int left = a->factor * x - a->side / 2, span = a->factor * (PIXELS - 1) + a->side;
     const int inside = left >= 0 && (left + span) * COLOURS + SBV_LANES <= a->in.w * COLOURS;
     for (int i = 0; i < a->side; i++) {
-        const float *row = sbv_at(&a->in, 0, clamped(a->factor * y + i - a->side / 2, a->in.h));
+        const float *row = sbv_at(&a->in, 0, sbv_clamp(a->factor * y + i - a->side / 2, 0, a->in.h - 1));
         w->row[i] = inside ? row + left * COLOURS : w->copy[i];
         for (int j = 0; j < span && !inside; j++)
-            memcpy(w->copy[i] + j * COLOURS, row + clamped(left + j, a->in.w) * COLOURS, COLOURS * sizeof(float));
+            memcpy(w->copy[i] + j * COLOURS, row + sbv_clamp(left + j, 0, a->in.w - 1) * COLOURS,
+                   COLOURS * sizeof(float));
         if (!inside)
             memset(w->copy[i] + span * COLOURS, 0, SBV_LANES * sizeof(float));
     }
@@ -140,7 +137,8 @@ static void make_blocks(const sbv_blur_up_args *a, int x, int y, int reach, floa
 {
     float piece[PIECE], weights[SIDE_MAX];
     memset(out, 0, sizeof(float) * FACTOR_MAX * VALUES);
-    for (int v = clamped(y / a->factor - reach, a->in.h); v <= clamped(y / a->factor + reach, a->in.h); v++) {
+    for (int v = sbv_clamp(y / a->factor - reach, 0, a->in.h - 1);
+         v <= sbv_clamp(y / a->factor + reach, 0, a->in.h - 1); v++) {
         if (!weights_of(a, y, v, weights))
             continue;
         cut(a, v, x - reach, SAMPLES + 2 * reach, piece);
@@ -172,7 +170,7 @@ void SBV_CPU_NAME(blur_up)(const sbv_blur_up_args *a, int begin, int end)
             make_blocks(a, x, y, reach, blocks);
             for (int i = 0; i < SAMPLES * a->factor; i++) {
                 const int at = a->factor * x + i, edge = at <= 0 || at >= a->out.w - 1;
-                float *out = row + clamped(at, a->out.w) * COLOURS;
+                float *out = row + sbv_clamp(at, 0, a->out.w - 1) * COLOURS;
                 const float *in = blocks[i % a->factor] + i / a->factor * COLOURS;
                 for (int c = 0; c < COLOURS; c++)
                     out[c] = edge ? out[c] + in[c] : in[c];

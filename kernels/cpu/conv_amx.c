@@ -24,12 +24,8 @@
 #include <immintrin.h>
 
 #include "kernels/cpu/scratch.h"
+#include "kernels/numbers.h"
 #include "kernels/samples.h"
-
-static int smaller(int a, int b)
-{
-    return a < b ? a : b;
-}
 
 static int tiles_of(int out)
 {
@@ -64,7 +60,7 @@ size_t sbv_conv_bytes_amx(int out, int in, int ksize, enum sbv_split split)
 /* Groups of the chunk that begins with group `first`. */
 static int chunk_groups(const struct division *d, int first)
 {
-    return smaller(d->groups - first, d->chunk);
+    return sbv_min(d->groups - first, d->chunk);
 }
 
 /* Where the weights of the chunk that begins with group `first` begin for a pair of output tiles:
@@ -87,7 +83,7 @@ static void put_weight(const struct layer *l, uint16_t *packed, int o, int chann
     const int group = channel / STEP, first = group / d->chunk * d->chunk, tiles = tiles_of(l->out), pair = o / BLOCK;
     uint16_t *tile = packed + weights_at(d, l->taps, tiles, first, pair);
     const int step = (t * chunk_groups(d, first) + group - first) * d->weights + half;
-    tile += (step * smaller(tiles - 2 * pair, 2) + o % BLOCK / TILE) * TILE_SIZE;
+    tile += (step * sbv_min(tiles - 2 * pair, 2) + o % BLOCK / TILE) * TILE_SIZE;
     tile[channel % STEP / 2 * 2 * TILE + o % TILE * 2 + channel % 2] = value;
 }
 
@@ -193,8 +189,8 @@ static void pack_row(const struct conv *c, uint16_t *to, int iy, int ix, int chu
 {
     const sbv_conv_args *a = c->a;
     const int first = chunk * c->channels.chunk, groups = chunk_groups(&c->channels, first);
-    const int left = iy < 0 || iy >= a->in.h ? c->extent : smaller(ix < 0 ? -ix : 0, c->extent);
-    const int right = smaller(a->in.w - ix, c->extent); /* where the image ends */
+    const int left = iy < 0 || iy >= a->in.h ? c->extent : sbv_min(ix < 0 ? -ix : 0, c->extent);
+    const int right = sbv_min(a->in.w - ix, c->extent); /* where the image ends */
     const ptrdiff_t from = iy * a->in.row + (ix + left) * a->in.pixel;
     memset(to, 0, (size_t)(left * c->pixel) * sizeof(*to));
     if (right < c->extent && left < c->extent) {
@@ -246,9 +242,9 @@ void sbv_amx_begin(void)
 /* Bias, activation and residual of the next `count` pixels of the finished block, stored. */
 static inline __attribute__((always_inline)) void store_pixels(const sbv_conv_args *a, struct block *b, int count)
 {
-    const int first = b->first, end = smaller(b->next + count, b->pixels), channels = a->out.c - first;
-    const __mmask16 masks[2] = {(__mmask16)channel_mask(smaller(channels, TILE)),
-                                (__mmask16)channel_mask(smaller(channels - TILE, TILE))};
+    const int first = b->first, end = sbv_min(b->next + count, b->pixels), channels = a->out.c - first;
+    const __mmask16 masks[2] = {(__mmask16)channel_mask(sbv_min(channels, TILE)),
+                                (__mmask16)channel_mask(sbv_min(channels - TILE, TILE))};
     const __m512 slope = _mm512_set1_ps(a->slope), zero = _mm512_setzero_ps();
     const __m512 bias[2] = {_mm512_maskz_loadu_ps(masks[0], a->bias + first),
                             _mm512_maskz_loadu_ps(masks[1], a->bias + first + TILE)};
@@ -285,7 +281,7 @@ static inline void fetch_pixels(struct ahead *ahead, int count)
 /* Brings nearer the residual of `count` pixels of a block, which may be what the output replaces. */
 static inline void fetch_residual(const sbv_conv_args *a, const struct block *b, int begin, int count)
 {
-    const int end = a->residual.data ? smaller(begin + count, b->pixels) : 0;
+    const int end = a->residual.data ? sbv_min(begin + count, b->pixels) : 0;
     for (int i = begin; i < end; i++) {
         const float *residual = sbv_at(&a->residual, b->x + i, b->y) + b->first;
         __builtin_prefetch(residual);
@@ -408,10 +404,10 @@ static void look_ahead(struct conv *c, int x, int y, int chunk)
     const sbv_conv_args *a = c->a;
     const sbv_map *in = &a->in;
     const int iy = (y + 1) * a->stride - a->padding + (a->ksize - 1) * a->dilation;
-    const int ix = x * a->stride - a->padding, begin = ix > 0 ? ix : 0, end = smaller(in->w, ix + c->extent);
+    const int ix = x * a->stride - a->padding, begin = ix > 0 ? ix : 0, end = sbv_min(in->w, ix + c->extent);
     const ptrdiff_t size = (ptrdiff_t)sbv_sample_size(in->type);
     const int most = c->channels.chunk * STEP, first = chunk * most;
-    c->ahead = (struct ahead){.bytes = smaller(in->c - first, most) * size, .pixel_bytes = in->pixel * size};
+    c->ahead = (struct ahead){.bytes = sbv_min(in->c - first, most) * size, .pixel_bytes = in->pixel * size};
     if (iy < 0 || iy >= in->h || begin >= end)
         return;
     c->ahead.at = (const char *)sbv_pixel(in, begin, iy) + first * size;
@@ -431,20 +427,20 @@ void sbv_amx_row(struct conv *c, int x, int y, int count, int chunk)
         look_ahead(c, x, y, chunk);
     __asm__ volatile("" ::: "memory"); /* tile loads do not say what they read */
     for (int at = 0; at < count; at += BLOCK)
-        compute_block(c, at, x + at, y, smaller(count - at, BLOCK), chunk);
+        compute_block(c, at, x + at, y, sbv_min(count - at, BLOCK), chunk);
 }
 
 /* Rows of sums that wait between chunks are few, so that they stay in the cache as the weights of a chunk do. */
 static void compute_columns(struct conv *c, int x, int begin, int end)
 {
-    const int count = smaller(c->a->x1 - x, c->columns);
+    const int count = sbv_min(c->a->x1 - x, c->columns);
     sbv_amx_forget(c);
     for (int y = begin; y < end; y += c->rows)
         for (int chunk = 0; chunk < c->chunks; chunk++) {
             if (c->chunks > 1)
                 sbv_amx_forget(c);
             c->row_sums = c->sums;
-            for (int i = y; i < smaller(end, y + c->rows); i++) {
+            for (int i = y; i < sbv_min(end, y + c->rows); i++) {
                 sbv_amx_row(c, x, i, count, chunk);
                 c->row_sums += c->sums_row;
             }
@@ -474,8 +470,8 @@ void sbv_amx_plan(struct conv *c, const sbv_conv_args *a, int rows)
     c->share = (BLOCK + a->ksize * a->ksize - 1) / (a->ksize * a->ksize);
     most = SUMS_BYTES / (pairs * BLOCK_SUMS * (int)sizeof(float)); /* blocks of pixels with room for their sums */
     if (c->chunks > 1) {
-        c->rows = smaller(rows, most);
-        blocks = smaller(blocks, most / c->rows);
+        c->rows = sbv_min(rows, most);
+        blocks = sbv_min(blocks, most / c->rows);
     }
     while (sbv_amx_lay_out(c, blocks * BLOCK) > SBV_AMX_SCRATCH - SUMS_BYTES)
         blocks--;

@@ -20,6 +20,7 @@
  */
 #include "kernels/cpu/cpu.h"
 #include "kernels/cpu/scratch.h"
+#include "kernels/numbers.h"
 
 #define SIDE      (OUT + 2) /* input pixels of a tile along one axis */
 #define POSITIONS (SIDE * SIDE)
@@ -63,11 +64,6 @@ struct winograd {
     const void *ahead[CHUNK / 4];     /* what multiply() fetches on the way */
 };
 
-static inline int smaller(int a, int b)
-{
-    return a < b ? a : b;
-}
-
 static inline int panels_of(int out)
 {
     return (out + PANEL - 1) / PANEL;
@@ -97,7 +93,7 @@ size_t WINOGRAD_BYTES(int out, int in)
 
 static ptrdiff_t weights_at(int out, int in, int chunk, int panel)
 {
-    const ptrdiff_t channels = smaller(in - chunk * CHUNK, CHUNK);
+    const ptrdiff_t channels = sbv_min(in - chunk * CHUNK, CHUNK);
     return ((ptrdiff_t)chunk * CHUNK * panels_of(out) + panel * channels) * POSITIONS * PANEL;
 }
 
@@ -119,7 +115,7 @@ void PACK_WINOGRAD(const float *raw, int out, int in, void *packed)
     memset(packed, 0, WINOGRAD_BYTES(out, in));
     for (int o = 0; o < out; o++)
         for (int i = 0; i < in; i++) {
-            const ptrdiff_t channels = smaller(in - i / CHUNK * CHUNK, CHUNK);
+            const ptrdiff_t channels = sbv_min(in - i / CHUNK * CHUNK, CHUNK);
             float *to = (float *)packed + weights_at(out, in, i / CHUNK, o / PANEL);
             transform_weights(raw + ((ptrdiff_t)o * in + i) * 9, to + i % CHUNK * PANEL + o % PANEL, channels * PANEL);
         }
@@ -217,7 +213,7 @@ SBV_INLINE void multiply(const float *in, int row, const float *weights, int cha
 static void look_ahead(struct winograd *w, int panel, int position, int t)
 {
     const sbv_conv_args *a = w->a;
-    const void **ahead = w->ahead, *const *const full = w->ahead + smaller(a->in.c, CHUNK) / 4;
+    const void **ahead = w->ahead, *const *const full = w->ahead + sbv_min(a->in.c, CHUNK) / 4;
     const int begin = position * ROWS * PIXELS / POSITIONS, end = (position + 1) * ROWS * PIXELS / POSITIONS;
     for (int i = begin; i < end && t + i / PIXELS < w->count; i++) {
         const struct tile *tile = &w->tile[t + i / PIXELS];
@@ -249,7 +245,7 @@ static const float *next_pixels(struct winograd *w, int panels)
 static void multiply_panel(struct winograd *w, int chunk, int panel, float *sums)
 {
     const sbv_conv_args *a = w->a;
-    const int channels = smaller(a->in.c - chunk * CHUNK, CHUNK), last = chunk == w->chunks - 1;
+    const int channels = sbv_min(a->in.c - chunk * CHUNK, CHUNK), last = chunk == w->chunks - 1;
     const float *weights = (const float *)a->weights + weights_at(a->out.c, a->in.c, chunk, panel);
     for (int p = 0; p < POSITIONS; p++, weights += channels * PANEL)
         for (int t = 0; t < w->count; t += ROWS) {
@@ -272,7 +268,7 @@ static void multiply_panel(struct winograd *w, int chunk, int panel, float *sums
 /* What a sum becomes in channels `first` and on of a pixel; add: the residual's pixel, or NULL. */
 SBV_INLINE void store(const sbv_conv_args *a, vec sum, float *out, const float *add, int first)
 {
-    const int channels = smaller(a->out.c - first, SBV_LANES);
+    const int channels = sbv_min(a->out.c - first, SBV_LANES);
     vec value = vec_activate(sum + *(const vec *)(a->bias + first), a->slope);
     if (channels < SBV_LANES) {
         if (add)
@@ -334,7 +330,7 @@ static void compute_block(struct winograd *w)
         w->tile[t] = (struct tile){OUT * (w->left + (w->first + t) % w->across) - a->shift,
                                    OUT * (w->top + (w->first + t) / w->across) - a->shift};
     for (int chunk = 0; chunk < w->chunks; chunk++) {
-        const int from = chunk * CHUNK, channels = smaller(a->in.c - from, CHUNK);
+        const int from = chunk * CHUNK, channels = sbv_min(a->in.c - from, CHUNK);
         for (int t = 0; t < w->count; t++)
             read_tile(w, w->tile[t], from, channels, w->in + t * w->chunk);
         for (int panel = 0; panel < panels; panel++) {
@@ -357,7 +353,7 @@ static void plan(struct winograd *w, char *scratch)
     w->top = (w->begin + a->shift) / OUT;
     w->across = (a->x1 + a->shift + OUT - 1) / OUT - w->left;
     w->tiles = w->across * ((w->end + a->shift + OUT - 1) / OUT - w->top);
-    w->most = smaller(tiles_in(SNUG, a->out.c, a->in.c), MOST_TILES);
+    w->most = sbv_min(tiles_in(SNUG, a->out.c, a->in.c), MOST_TILES);
     if (w->most < ROWS)
         w->most = ROWS;
     blocks = (w->tiles + w->most - 1) / w->most;
@@ -379,7 +375,7 @@ void CONV_WINOGRAD(const sbv_conv_args *a, int begin, int end)
     scratch = sbv_scratch_take(a->scratch);
     plan(&w, scratch);
     for (; w.first < w.tiles; w.first += w.most) {
-        w.count = smaller(w.tiles - w.first, w.most);
+        w.count = sbv_min(w.tiles - w.first, w.most);
         compute_block(&w);
     }
     sbv_scratch_give(a->scratch, scratch);

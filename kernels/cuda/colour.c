@@ -18,11 +18,6 @@ _Static_assert(SBV_STAGING_BAND % SBV_COLOUR_TILE_H == 0, "bands are cut between
 /* Pointers and strides of a target whose groups are written at once are multiples of this many bytes. */
 #define TARGET_ALIGN 16
 
-static unsigned blocks(int n, int per_block)
-{
-    return (unsigned)((n + per_block - 1) / per_block);
-}
-
 /* ---- Into the network ---- */
 
 static void describe_sources(sbv_colour_in_params *p, const sbv_stream *s, const sbv_frame *frame)
@@ -85,7 +80,7 @@ void sbv_colour_in_cuda(sbv_backend *b, const sbv_colour_in_args *a, int jobs)
         return;
     sbv_colour_in_params p = in_params(a, frame, jobs);
     void *params[] = {&p};
-    sbv_cuda_launch(c, SBV_KERNEL_COLOUR_IN, blocks(p.w, SBV_COLOUR_THREADS), SBV_ROWS_Y(p.h), SBV_ROWS_Z(p.h),
+    sbv_cuda_launch(c, SBV_KERNEL_COLOUR_IN, sbv_blocks(p.w, SBV_COLOUR_THREADS), SBV_ROWS_Y(p.h), SBV_ROWS_Z(p.h),
                     SBV_COLOUR_THREADS, 0, params);
     if (host)
         sbv_staging_consumed(c->staging);
@@ -180,7 +175,7 @@ static void convert(sbv_cuda *c, enum sbv_kernel_id kernel, void *params, sbv_co
     void *list[] = {params};
     p->y_begin = begin;
     p->y_end = end;
-    sbv_cuda_launch(c, kernel, blocks(p->w, SBV_COLOUR_TILE_W), blocks(end - begin, SBV_COLOUR_TILE_H), 1,
+    sbv_cuda_launch(c, kernel, sbv_blocks(p->w, SBV_COLOUR_TILE_W), sbv_blocks(end - begin, SBV_COLOUR_TILE_H), 1,
                     SBV_COLOUR_THREADS, SBV_COLOUR_SHARED, list);
 }
 

@@ -8,6 +8,7 @@
 #include "kernels/cuda/conv_params.h"
 #include "kernels/cuda/conv_weights.h"
 #include "kernels/cuda/cublas.h"
+#include "kernels/numbers.h"
 
 /* What cuBLAS may use for itself. */
 #define WORKSPACE_BYTES ((size_t)16 << 20)
@@ -29,30 +30,20 @@ typedef struct tile {
     int in_channels, out_channels; /* rounded up to 8 */
 } tile;
 
-static size_t align(size_t bytes)
-{
-    return (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
-}
-
-static int round_up(int value, int to)
-{
-    return (value + to - 1) / to * to;
-}
-
 static tile make_tile(const sbv_conv_args *a, int w, int h)
 {
     tile t = {.w = w, .h = h, .span = (a->ksize - 1) * a->dilation + 1};
     t.padded_w = (w - 1) * a->stride + t.span;
     t.padded_h = (h - 1) * a->stride + t.span;
     t.pitch = a->stride == 1 ? t.padded_w : w;
-    t.in_channels = round_up(a->in.c, 8);
-    t.out_channels = round_up(a->out.c, 8);
+    t.in_channels = sbv_round_up(a->in.c, 8);
+    t.out_channels = sbv_round_up(a->out.c, 8);
     return t;
 }
 
 static size_t padded_bytes(const tile *t)
 {
-    return align((size_t)t->padded_w * (size_t)t->padded_h * (size_t)t->in_channels * 2);
+    return sbv_align((size_t)t->padded_w * (size_t)t->padded_h * (size_t)t->in_channels * 2, ALIGNMENT);
 }
 
 static size_t sums_bytes(const tile *t)

@@ -4,33 +4,7 @@
  * This file is part of Self-Blind-VSR for FFmpeg. SPDX-License-Identifier: LGPL-2.1-or-later
  */
 #include "kernels/cuda/conv_params.h"
-#include "kernels/cuda/gpu.h"
-
-/* Eight fp16 samples, one access. */
-union eight {
-    uint4 bits;
-    __half half[8];
-};
-
-static __device__ __forceinline__ float load_sample(const sbv_map &map, ptrdiff_t at)
-{
-    return map.type == SBV_MAP_F16 ? __half2float(static_cast<const __half *>(map.data)[at])
-                                   : static_cast<const float *>(map.data)[at];
-}
-
-static __device__ __forceinline__ void store_sample(const sbv_map &map, ptrdiff_t at, float value)
-{
-    if (map.type == SBV_MAP_F16)
-        static_cast<__half *>(map.data)[at] = __float2half(value);
-    else
-        static_cast<float *>(map.data)[at] = value;
-}
-
-/* Where channel c of pixel (x, y) lies. */
-static __device__ __forceinline__ ptrdiff_t sample_at(const sbv_map &map, int x, int y, int c)
-{
-    return y * map.row + x * map.pixel + c;
-}
+#include "kernels/cuda/samples.h"
 
 KERNEL(sbv_conv_pad, const sbv_conv_pad_args a)
 {
@@ -39,10 +13,10 @@ KERNEL(sbv_conv_pad, const sbv_conv_pad_args a)
         return;
     const int pixel = unit / units, c = unit % units * 8;
     const int x = a.x0 + pixel % a.w, y = a.y0 + pixel / a.w;
-    union eight value;
+    eight_halves value;
     value.bits = make_uint4(0, 0, 0, 0);
     if (x >= 0 && x < a.in.w && y >= 0 && y < a.in.h) {
-        const ptrdiff_t at = sample_at(a.in, x, y, c);
+        const ptrdiff_t at = sample_offset(a.in, x, y) + c;
         if (a.wide && c + 8 <= a.in.c) {
             value.bits = *reinterpret_cast<const uint4 *>(static_cast<const __half *>(a.in.data) + at);
         } else {
@@ -65,13 +39,13 @@ KERNEL(sbv_conv_finish, const sbv_conv_finish_args a)
     const float4 *sums = reinterpret_cast<const float4 *>(a.sums + ((ptrdiff_t)y * a.pitch + x) * a.channels + c);
     const float4 low = sums[0], high = sums[1];
     float value[8] = {low.x, low.y, low.z, low.w, high.x, high.y, high.z, high.w};
-    const ptrdiff_t at = sample_at(a.out, a.x0 + x, a.y0 + y, c);
-    const ptrdiff_t add = a.residual.data ? sample_at(a.residual, a.x0 + x, a.y0 + y, c) : 0;
+    const ptrdiff_t at = sample_offset(a.out, a.x0 + x, a.y0 + y) + c;
+    const ptrdiff_t add = a.residual.data ? sample_offset(a.residual, a.x0 + x, a.y0 + y) + c : 0;
     const int wide = a.wide && c + 8 <= a.out.c;
-    union eight residual;
+    eight_halves residual;
     if (wide && a.residual.data)
         residual.bits = *reinterpret_cast<const uint4 *>(static_cast<const __half *>(a.residual.data) + add);
-    union eight packed;
+    eight_halves packed;
 #pragma unroll
     for (int i = 0; i < 8; i++) {
         if (c + i < a.out.c) {

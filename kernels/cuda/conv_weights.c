@@ -4,22 +4,18 @@
  * This file is part of Self-Blind-VSR for FFmpeg. SPDX-License-Identifier: LGPL-2.1-or-later
  */
 #include "kernels/cuda/conv_weights.h"
+#include "kernels/numbers.h"
 
 #include <string.h>
 
-static int round_up(int value, int to)
-{
-    return (value + to - 1) / to * to;
-}
-
 int sbv_cuda_packed_inputs(int in)
 {
-    return round_up(in, in > 32 ? 64 : 16);
+    return sbv_round_up(in, in > 32 ? 64 : 16);
 }
 
 int sbv_cuda_packed_outputs(int out)
 {
-    return round_up(out, 64);
+    return sbv_round_up(out, 64);
 }
 
 /* Rounded to nearest, ties to even. */

@@ -1,5 +1,5 @@
 /*
- * Samples of maps of either type, one or eight channels at a time, for the kernels of flow.cu and image.cu.
+ * Samples of maps of either type, one or eight channels at a time.
  *
  * This file is part of Self-Blind-VSR for FFmpeg. SPDX-License-Identifier: LGPL-2.1-or-later
  */

@@ -8,6 +8,7 @@
 #include "kernels/frame.h"
 #include "kernels/cuda/colour_params.h"
 #include "kernels/cuda/staging.h"
+#include "kernels/numbers.h"
 
 /* Rows begin at multiples of it: kernels write whole vectors. */
 #define PITCH_ALIGN 256
@@ -52,7 +53,7 @@ static sbv_staging_layout layout_of(const sbv_stream *s, int w, int h)
         if (p->rows && sbv_colour_padded(s))
             p->bytes = used[i] = (size_t)w * 4;
         p->whole = used[i] == p->bytes;
-        p->pitch = (p->bytes + PITCH_ALIGN - 1) / PITCH_ALIGN * PITCH_ALIGN;
+        p->pitch = sbv_align(p->bytes, PITCH_ALIGN);
         p->offset = l.bytes;
         l.bytes += p->pitch * (size_t)p->rows;
     }

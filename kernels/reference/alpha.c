@@ -9,17 +9,13 @@
 #include <math.h>
 
 #include "kernels/alpha.h"
+#include "kernels/numbers.h"
 #include "kernels/reference/component.h"
 
 #define PIECE      256 /* pixels of a row that are put out at once: a multiple of every factor */
 #define MAX_FACTOR 4
 #define TAPS       4
 #define MARGIN     3 /* more than the samples of a pixel reach beyond its block */
-
-static int clamp_int(int v, int low, int high)
-{
-    return v < low ? low : v > high ? high : v;
-}
 
 void sbv_alpha_in_c(const sbv_alpha_in_args *a, int begin, int end)
 {
@@ -53,9 +49,9 @@ static void interpolate_vertically(float *line, const sbv_map *in, int first, in
     const float *from[TAPS];
 
     for (int i = 0; i < TAPS; i++)
-        from[i] = sbv_at(in, 0, clamp_int(row + t->left - 1 + i, 0, in->h - 1));
+        from[i] = sbv_at(in, 0, sbv_clamp(row + t->left - 1 + i, 0, in->h - 1));
     for (int i = 0; i < count; i++) {
-        const ptrdiff_t x = clamp_int(first + i, 0, in->w - 1) * in->pixel;
+        const ptrdiff_t x = sbv_clamp(first + i, 0, in->w - 1) * in->pixel;
         line[i] = 0.0f;
         for (int k = 0; k < TAPS; k++)
             line[i] += t->weight[k] * from[k][x];

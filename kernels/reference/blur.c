@@ -4,11 +4,7 @@
  * This file is part of Self-Blind-VSR for FFmpeg. SPDX-License-Identifier: LGPL-2.1-or-later
  */
 #include "kernels/ops.h"
-
-static int clamped(int at, int size)
-{
-    return at < 0 ? 0 : at < size ? at : size - 1;
-}
+#include "kernels/numbers.h"
 
 static float unit(float value)
 {
@@ -23,8 +19,8 @@ void sbv_blur_down_c(const sbv_blur_down_args *a, int begin, int end)
             float sum[SBV_BLUR_CHANNELS] = {0};
             for (int i = 0; i < a->side; i++)
                 for (int j = 0; j < a->side; j++) {
-                    const float *in = sbv_at(&a->in, clamped(a->factor * x + j - half, a->in.w),
-                                             clamped(a->factor * y + i - half, a->in.h));
+                    const float *in = sbv_at(&a->in, sbv_clamp(a->factor * x + j - half, 0, a->in.w - 1),
+                                             sbv_clamp(a->factor * y + i - half, 0, a->in.h - 1));
                     for (int c = 0; c < a->in.c; c++)
                         sum[c] += a->blur[i * a->side + j] * (a->clamp ? unit(in[c]) : in[c]);
                 }
@@ -49,10 +45,11 @@ void sbv_blur_up_c(const sbv_blur_up_args *a, int begin, int end)
         for (int x = 0; x < a->out.w; x++) {
             float sum[SBV_BLUR_CHANNELS] = {0};
             int top, bottom, left, right;
-            for (int v = clamped(y / a->factor - reach, a->in.h); v <= clamped(y / a->factor + reach, a->in.h); v++) {
+            for (int v = sbv_clamp(y / a->factor - reach, 0, a->in.h - 1);
+                 v <= sbv_clamp(y / a->factor + reach, 0, a->in.h - 1); v++) {
                 taps(a, y, a->out.h, v, &top, &bottom);
-                for (int u = clamped(x / a->factor - reach, a->in.w); u <= clamped(x / a->factor + reach, a->in.w);
-                     u++) {
+                for (int u = sbv_clamp(x / a->factor - reach, 0, a->in.w - 1);
+                     u <= sbv_clamp(x / a->factor + reach, 0, a->in.w - 1); u++) {
                     taps(a, x, a->out.w, u, &left, &right);
                     for (int i = top; i < bottom; i++)
                         for (int j = left; j < right; j++)

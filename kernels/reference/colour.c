@@ -19,6 +19,7 @@
 #include <string.h>
 
 #include "kernels/colour_codes.h"
+#include "kernels/numbers.h"
 #include "kernels/ops.h"
 #include "kernels/reference/component.h"
 
@@ -28,16 +29,6 @@
 
 /* Pixels in a piece of a row; even, so that a piece starts at a chroma sample. */
 #define PIECE 256
-
-static inline int min_int(int a, int b)
-{
-    return a < b ? a : b;
-}
-
-static inline int clamp_int(int v, int low, int high)
-{
-    return v < low ? low : v > high ? high : v;
-}
 
 /* Y' of a pixel, exactly v where R = G = B = v. */
 static inline float luma_of(sbv_luma_weights k, const float *rgb)
@@ -59,15 +50,15 @@ static void load_chroma(float *value, const sbv_stream *s, const sbv_frame *fram
     if (sub_h) {
         const float quarters = 0.25f * (float)sbv_site_y(s->chroma_site);
         row = y & 1 ? y / 2 : y / 2 - 1;
-        next = clamp_int(row + 1, 0, h - 1);
-        row = clamp_int(row, 0, h - 1);
+        next = sbv_clamp(row + 1, 0, h - 1);
+        row = sbv_clamp(row, 0, h - 1);
         next_weight = y & 1 ? 0.5f - quarters : 1.0f - quarters;
     }
 
     /* One sample more on either side where the samples have to be interpolated horizontally. */
     const int begin = sub_w ? x0 / 2 - 1 : x0;
     const int end = sub_w ? (x0 + count + 1) / 2 + 1 : x0 + count;
-    const int first = clamp_int(begin, 0, w - 1), last = clamp_int(end, 1, w);
+    const int first = sbv_clamp(begin, 0, w - 1), last = sbv_clamp(end, 1, w);
     float *const line = sub_w ? above : value;
 
     load(line + (first - begin), s, frame, component, row, first, last - first);
@@ -112,7 +103,7 @@ void SBV_COLOUR_NAME(colour_in)(const sbv_colour_in_args *a, int begin, int end)
 
     for (int y = begin; y < end; y++) {
         for (int x = 0; x < s->width; x += PIECE) {
-            const int count = min_int(PIECE, s->width - x);
+            const int count = sbv_min(PIECE, s->width - x);
             float *rgb[3] = {red, green, blue};
             if (s->components == 1) {
                 load(red, s, a->in, 0, y, x, count);
@@ -145,7 +136,7 @@ static void store_luma(const sbv_colour_out_args *a, sbv_luma_weights k, int y)
     float luma[PIECE];
 
     for (int x = 0; x < a->in.w; x += PIECE) {
-        const int count = min_int(PIECE, a->in.w - x);
+        const int count = sbv_min(PIECE, a->in.w - x);
         const float *pixel = sbv_at(&a->in, x, y);
         if (a->in.pixel == 3)
             luma_row(luma, pixel, 3, count, k);
@@ -161,7 +152,7 @@ static void store_rgb(const sbv_colour_out_args *a, int y)
 
     for (int c = 0; c < 3; c++)
         for (int x = 0; x < a->in.w; x += PIECE) {
-            const int count = min_int(PIECE, a->in.w - x);
+            const int count = sbv_min(PIECE, a->in.w - x);
             const float *pixel = sbv_at(&a->in, x, y);
             for (int i = 0; i < count; i++, pixel += a->in.pixel)
                 value[i] = pixel[c];
@@ -188,14 +179,14 @@ static void filter_vertically(const sbv_colour_out_args *a, sbv_luma_weights k, 
     const int sub_h = a->stream->chroma_h_log2;
     const float *filter = sub_h ? sbv_site_filter[sbv_site_y(a->stream->chroma_site)] : alone;
     const float cb_gain = 0.5f / (1.0f - k.b), cr_gain = 0.5f / (1.0f - k.r);
-    const int begin = clamp_int(first, 0, a->in.w - 1) - first, end = clamp_int(first + count, 1, a->in.w) - first;
+    const int begin = sbv_clamp(first, 0, a->in.w - 1) - first, end = sbv_clamp(first + count, 1, a->in.w) - first;
 
     memset(cb, 0, (size_t)count * sizeof(*cb));
     memset(cr, 0, (size_t)count * sizeof(*cr));
     for (int tap = 0; tap < 4; tap++) {
         if (filter[tap] == 0.0f)
             continue;
-        const int y = clamp_int((row << sub_h) - 1 + tap, 0, a->in.h - 1);
+        const int y = sbv_clamp((row << sub_h) - 1 + tap, 0, a->in.h - 1);
         const float *pixel = sbv_at(&a->in, (first + begin), y);
         if (a->in.pixel == 3)
             chroma_row(cb + begin, cr + begin, pixel, 3, end - begin, k, filter[tap] * cb_gain, filter[tap] * cr_gain);
@@ -230,7 +221,7 @@ static void store_chroma(const sbv_colour_out_args *a, sbv_luma_weights k, int r
     /* A piece of PIECE columns gives PIECE / 2 - 1 subsampled values: those at its ends need a column more. */
     const int piece = sub_w ? PIECE / 2 - 1 : PIECE;
     for (int x = 0; x < w; x += piece) {
-        const int count = min_int(piece, w - x);
+        const int count = sbv_min(piece, w - x);
         if (!sub_w) {
             filter_vertically(a, k, row, x, count, cb, cr);
         } else {
@@ -248,7 +239,7 @@ void SBV_COLOUR_NAME(colour_out)(const sbv_colour_out_args *a, int begin, int en
 {
     const sbv_stream *s = a->stream;
     const sbv_luma_weights k = sbv_luma_weights_of(s->matrix);
-    const int rows_end = min_int(2 * end, a->in.h);
+    const int rows_end = sbv_min(2 * end, a->in.h);
 
     for (int y = 2 * begin; y < rows_end; y++) {
         if (s->rgb) {

@@ -5,6 +5,7 @@
  * This file is part of Self-Blind-VSR for FFmpeg. SPDX-License-Identifier: LGPL-2.1-or-later
  */
 #include "model/runtime/stages.h"
+#include "kernels/numbers.h"
 
 #define SCRATCH_ALIGN 256 /* bytes */
 
@@ -32,7 +33,7 @@ struct pile {
 static void *take(struct pile *pile, size_t bytes)
 {
     void *start = pile->base ? pile->base + pile->used : NULL;
-    pile->used += (bytes + SCRATCH_ALIGN - 1) / SCRATCH_ALIGN * SCRATCH_ALIGN;
+    pile->used += sbv_align(bytes, SCRATCH_ALIGN);
     return start;
 }
 

@@ -8,6 +8,7 @@
 
 #include <string.h>
 
+#include "kernels/numbers.h"
 #include "kernels/os.h"
 
 /* Maps spread over pages of 4 KiB: finding those takes a quarter of the time of a warp. */
@@ -61,7 +62,7 @@ const char *sbv_backend_message(const sbv_exec *exec)
 static int pixel_stride(const sbv_exec *exec, int channels)
 {
     const int align = exec->backend ? exec->backend->channel_align : 1;
-    return (channels + align - 1) / align * align;
+    return sbv_round_up(channels, align);
 }
 
 static enum sbv_type feature_type(const sbv_exec *exec)
@@ -113,7 +114,7 @@ size_t sbv_conv_bytes(const sbv_exec *exec, int out, int in, int ksize, enum sbv
     if (exec->ops.conv_bytes)
         return exec->ops.conv_bytes(out, in, ksize, split);
     const size_t group = (size_t)exec->ops.conv_group;
-    return ((size_t)out + group - 1) / group * group * (size_t)in * (size_t)ksize * (size_t)ksize * sizeof(float);
+    return sbv_align((size_t)out, group) * (size_t)in * (size_t)ksize * (size_t)ksize * sizeof(float);
 }
 
 /* Into the layout of the CPU: see sbv_conv_args. */

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "kernels/numbers.h"
 #include "model/runtime/architecture.h"
 #include "model/runtime/tail_collapse.h"
 #include "model/runtime/weight_memory.h"
@@ -31,7 +32,7 @@ static size_t weight_bytes(const sbv_exec *exec, const sbv_layer *layer)
                    : layer->kind == SBV_LAYER_CONV
                        ? sbv_conv_bytes(exec, layer->out, layer->in, layer->ksize, layer->split)
                        : (size_t)layer->weight_tensor->count * sizeof(float);
-    return (bytes + SBV_WEIGHT_ALIGN - 1) / SBV_WEIGHT_ALIGN * SBV_WEIGHT_ALIGN;
+    return sbv_align(bytes, SBV_WEIGHT_ALIGN);
 }
 
 /* Packs the layer at `to`, of the host, which will be at `at` for the operations. */

@@ -22,6 +22,7 @@
 #include <string.h>
 
 #include "model/runtime/tail_collapse.h"
+#include "kernels/numbers.h"
 #include "model/runtime/weight_memory.h"
 
 #define TAIL_LAYERS 4
@@ -266,7 +267,7 @@ static size_t class_bytes(const struct collapse *c)
 {
     const int outputs = SBV_COLOURS * c->network->scale * c->network->scale;
     size_t bytes = sbv_conv_bytes(c->exec, outputs, c->network->features, c->network->tail_ksize, 0);
-    return (bytes + SBV_WEIGHT_ALIGN - 1) / SBV_WEIGHT_ALIGN * SBV_WEIGHT_ALIGN + sbv_bias_bytes(outputs);
+    return sbv_align(bytes, SBV_WEIGHT_ALIGN) + sbv_bias_bytes(outputs);
 }
 
 /* Packs the convolution of one class at `to`, of the host, which will be at `at` for the operations. */

@@ -4,12 +4,13 @@
  * This file is part of Self-Blind-VSR for FFmpeg. SPDX-License-Identifier: LGPL-2.1-or-later
  */
 #include "model/runtime/weight_memory.h"
+#include "kernels/numbers.h"
 
 #include <stdlib.h>
 
 size_t sbv_bias_bytes(int out)
 {
-    return ((size_t)out + SBV_BIAS_GROUP - 1) / SBV_BIAS_GROUP * SBV_BIAS_GROUP * sizeof(float);
+    return sbv_align((size_t)out, SBV_BIAS_GROUP) * sizeof(float);
 }
 
 int sbv_weights_memory(const sbv_exec *exec, size_t bytes, void **memory, char **host, sbv_report *report)

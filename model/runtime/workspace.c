@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "kernels/numbers.h"
 #include "model/runtime/machine_memory.h"
 
 #define SMALLEST_TILE 32 /* pixels; below, nearly all of the work would be halo */
@@ -61,16 +62,6 @@ static sbv_map take_float_map(arena *a, int w, int h, int c)
     return sbv_map_of(take_floats(a, w, h, c), w, h, c);
 }
 
-static int smaller(int a, int b)
-{
-    return a < b ? a : b;
-}
-
-static int larger(int a, int b)
-{
-    return a > b ? a : b;
-}
-
 /* At the cut edge of a part that begins and ends on the grid `reach` pixels differ from those of the whole frame; how
  * many do behind a layer. Of Winograd's larger tiles it is all of the tiles that read one of them. Their grids take
  * turns (architecture.c), so that they are two more for each layer, not four. */
@@ -111,7 +102,7 @@ static int widest(const sbv_network *n)
     int wide = 1;
     for (int l = 0; l < n->levels; l++)
         for (int i = 0; i < SBV_EXTRACTOR_CONVS; i++)
-            wide = larger(wide, n->extractor[l][i].out);
+            wide = sbv_max(wide, n->extractor[l][i].out);
     return wide;
 }
 
@@ -134,7 +125,7 @@ static void lay_out_flow(sbv_workspace *ws, const sbv_network *n, arena *a, sbv_
         scratch->flow[l - 1] = take_float_map(a, w >> l, h >> l, 2);
     }
     for (int i = 0; i < SBV_REFINER_CONVS; i++)
-        refined = larger(refined, n->refiner[i].out);
+        refined = sbv_max(refined, n->refiner[i].out);
     for (int i = 0; i < 2; i++)
         scratch->refined[i] = take_precise(a, w >> 2, h >> 2, refined);
 }
@@ -180,7 +171,7 @@ static void lay_out_stages(sbv_workspace *ws, const sbv_network *n, arena *a, in
 static void lay_out(sbv_workspace *ws, const sbv_network *n, arena *a)
 {
     const int extent = ws->tile + 2 * (sbv_halo(n) + SBV_GRID - 1); /* at most */
-    const int tile_w = smaller(extent, ws->width), tile_h = smaller(extent, ws->height);
+    const int tile_w = sbv_min(extent, ws->width), tile_h = sbv_min(extent, ws->height);
     lay_out_slots(ws, n, a);
     for (int i = 0; i < n->sequence; i++)
         if (i != n->sequence / 2)
@@ -221,7 +212,7 @@ static int shrink(sbv_workspace *ws, const sbv_network *n, const sbv_exec *exec,
     if (ws->flows > 1) {
         ws->flows = 1;
     } else if (!fixed_tile && ws->tile > SMALLEST_TILE) {
-        ws->tile = larger(ws->tile / 2, SMALLEST_TILE);
+        ws->tile = sbv_max(ws->tile / 2, SMALLEST_TILE);
         ws->flows = most_flows(n, exec);
     } else {
         return 0;
@@ -233,7 +224,7 @@ static int shrink(sbv_workspace *ws, const sbv_network *n, const sbv_exec *exec,
 /* The largest plan that stays within the limit; the smallest one if none does. */
 static void plan(sbv_workspace *ws, const sbv_network *n, const sbv_exec *exec, int fixed_tile, size_t limit)
 {
-    ws->tile = fixed_tile ? fixed_tile : larger(ws->width, ws->height);
+    ws->tile = fixed_tile ? fixed_tile : sbv_max(ws->width, ws->height);
     ws->flows = most_flows(n, exec);
     ws->bytes = measure(ws, n, exec);
     while (ws->bytes > limit && shrink(ws, n, exec, fixed_tile))
@@ -281,8 +272,8 @@ int sbv_workspace_open(sbv_workspace *workspace, const sbv_network *network, con
     workspace->extras = request->extras;
     workspace->width = request->width;
     workspace->height = request->height;
-    workspace->flow_width = (request->width + grid - 1) / grid * grid;
-    workspace->flow_height = (request->height + grid - 1) / grid * grid;
+    workspace->flow_width = sbv_round_up(request->width, grid);
+    workspace->flow_height = sbv_round_up(request->height, grid);
     plan(workspace, network, exec, tile, room);
     if (workspace->bytes > room) {
         ret = refuse(workspace, network, exec, request, limit, whose, report);
