@@ -20,6 +20,7 @@
 
 #include "model/include/selfblindvsr.h"
 #include "tests/fuzz/allocate.h"
+#include "clip.h"
 #include "temporary.h"
 #include "tiny_model.h"
 
@@ -47,49 +48,15 @@ static void count_errors(void *opaque, enum sbv_log_level level, const char *mes
     snprintf(o->message, sizeof(o->message), "%s", message);
 }
 
-static void draw(unsigned char *pixels, int n)
-{
-    for (int i = 0; i < WIDTH * HEIGHT * 3; i++)
-        pixels[i] = (unsigned char)(i * 7 + i / 3 % WIDTH * n * 5);
-}
-
-static int receive_all(sbv_session *s, struct outcome *o)
-{
-    int ret = SBV_OK;
-    while (ret == SBV_OK) {
-        unsigned char pixels[BYTES];
-        sbv_frame frame = {
-            .data = {pixels}, .linesize = {WIDTH * SCALE * 3}, .width = WIDTH * SCALE, .height = HEIGHT * SCALE};
-        if ((ret = sbv_receive(s, &frame)) == SBV_OK) {
-            assert_in_range(frame.tag, 0, FRAMES - 1);
-            memcpy(o->output[frame.tag], pixels, BYTES);
-        }
-    }
-    return ret == SBV_AGAIN || ret == SBV_END ? SBV_OK : ret;
-}
-
-static int restore(sbv_session *s, struct outcome *o)
-{
-    sbv_stream stream = {.width = WIDTH, .height = HEIGHT, .components = 3, .rgb = 1};
-    int ret;
-    for (int c = 0; c < 3; c++)
-        stream.component[c] = (sbv_component){.step = 3, .offset = c, .depth = 8};
-    ret = sbv_describe(s, &stream);
-    for (int n = 0; n < FRAMES && ret >= 0; n++) {
-        unsigned char pixels[WIDTH * HEIGHT * 3];
-        sbv_frame frame = {.data = {pixels}, .linesize = {WIDTH * 3}, .width = WIDTH, .height = HEIGHT, .tag = n};
-        draw(pixels, n);
-        if ((ret = sbv_send(s, &frame)) >= 0)
-            ret = receive_all(s, o);
-    }
-    return ret < 0 || (ret = sbv_send(s, NULL)) < 0 ? ret : receive_all(s, o);
-}
-
 static int whole_session(struct outcome *o)
 {
+    static unsigned char input[FRAMES][WIDTH * HEIGHT * 3];
     sbv_session *s;
     sbv_config config;
     int ret;
+    for (int n = 0; n < FRAMES; n++)
+        for (int i = 0; i < WIDTH * HEIGHT * 3; i++)
+            input[n][i] = (unsigned char)(i * 7 + i / 3 % WIDTH * n * 5);
     memset(o, 0, sizeof(*o));
     sbv_config_default(&config);
     config.model_path = model_path;
@@ -103,7 +70,7 @@ static int whole_session(struct outcome *o)
     config.log_opaque = o;
     if ((ret = sbv_open(&s, &config)) < 0)
         return ret;
-    ret = restore(s, o);
+    ret = restore_clip(s, WIDTH, HEIGHT, FRAMES, input[0], SCALE, o->output[0]);
     sbv_close(&s);
     return ret;
 }

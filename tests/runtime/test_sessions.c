@@ -19,6 +19,7 @@
 #include <cmocka.h>
 
 #include "model/include/selfblindvsr.h"
+#include "clip.h"
 #include "temporary.h"
 #include "tiny_model.h"
 
@@ -38,40 +39,10 @@ struct restored {
     unsigned char output[FRAMES][BYTES];
 };
 
-static int receive_all(sbv_session *s, struct restored *r)
-{
-    int ret;
-    do {
-        unsigned char pixels[BYTES];
-        sbv_frame frame = {
-            .data = {pixels}, .linesize = {WIDTH * SCALE * 3}, .width = WIDTH * SCALE, .height = HEIGHT * SCALE};
-        if ((ret = sbv_receive(s, &frame)) == SBV_OK)
-            memcpy(r->output[frame.tag], pixels, BYTES);
-    } while (ret == SBV_OK);
-    return ret == SBV_AGAIN || ret == SBV_END ? SBV_OK : ret;
-}
-
-static int restore(sbv_session *s, struct restored *r)
-{
-    sbv_stream stream = {.width = WIDTH, .height = HEIGHT, .components = 3, .rgb = 1};
-    int ret;
-    for (int c = 0; c < 3; c++)
-        stream.component[c] = (sbv_component){.step = 3, .offset = c, .depth = 8};
-    ret = sbv_describe(s, &stream);
-    for (int n = 0; n < FRAMES && ret >= 0; n++) {
-        unsigned char pixels[WIDTH * HEIGHT * 3];
-        sbv_frame frame = {.data = {pixels}, .linesize = {WIDTH * 3}, .width = WIDTH, .height = HEIGHT, .tag = n};
-        for (int i = 0; i < WIDTH * HEIGHT * 3; i++)
-            pixels[i] = (unsigned char)(i * 7 + (i / 3 % WIDTH + r->number) * n * 5);
-        if ((ret = sbv_send(s, &frame)) >= 0)
-            ret = receive_all(s, r);
-    }
-    return ret < 0 || (ret = sbv_send(s, NULL)) < 0 ? ret : receive_all(s, r);
-}
-
 static void *run_session(void *opaque)
 {
     struct restored *r = opaque;
+    unsigned char input[FRAMES][WIDTH * HEIGHT * 3];
     sbv_session *s;
     sbv_config config;
     sbv_config_default(&config);
@@ -81,8 +52,11 @@ static void *run_session(void *opaque)
     config.tile = r->number % 2 ? 16 : 0;
     config.kernel_interval = r->number % 2;
     config.refine = r->number == 2;
+    for (int n = 0; n < FRAMES; n++)
+        for (int i = 0; i < WIDTH * HEIGHT * 3; i++)
+            input[n][i] = (unsigned char)(i * 7 + (i / 3 % WIDTH + r->number) * n * 5);
     if ((r->status = sbv_open(&s, &config)) >= 0) {
-        r->status = restore(s, r);
+        r->status = restore_clip(s, WIDTH, HEIGHT, FRAMES, input[0], SCALE, r->output[0]);
         sbv_close(&s);
     }
     return NULL;
