@@ -20,6 +20,23 @@ static inline int sbv_sample_bytes(const sbv_component *c)
     return c->depth == 32 ? 4 : c->depth > 8 ? 2 : 1;
 }
 
+/* log2 of the subsampling of component i, horizontally and vertically. */
+static inline int sbv_w_log2(const sbv_stream *stream, int i)
+{
+    return i > 0 && i < 3 && !stream->rgb ? stream->chroma_w_log2 : 0;
+}
+
+static inline int sbv_h_log2(const sbv_stream *stream, int i)
+{
+    return i > 0 && i < 3 && !stream->rgb ? stream->chroma_h_log2 : 0;
+}
+
+/* Samples to so many pixels: rounded up. */
+static inline int sbv_subsampled(int pixels, int log2)
+{
+    return (pixels + (1 << log2) - 1) >> log2;
+}
+
 /* Bytes of a row, whole steps, and rows of a plane of a frame of width x height; zero rows where no component lies in
  * that plane. */
 static inline void sbv_plane_size(const sbv_stream *stream, int width, int height, int plane, size_t *row_bytes,
@@ -29,9 +46,8 @@ static inline void sbv_plane_size(const sbv_stream *stream, int width, int heigh
     *rows = 0;
     for (int i = 0; i < 4; i++) {
         const sbv_component *c = &stream->component[i];
-        const int chroma = i > 0 && i < 3 && !stream->rgb;
-        const int w = chroma ? (width + stream->chroma_w_log2) >> stream->chroma_w_log2 : width;
-        const int h = chroma ? (height + stream->chroma_h_log2) >> stream->chroma_h_log2 : height;
+        const int w = sbv_subsampled(width, sbv_w_log2(stream, i));
+        const int h = sbv_subsampled(height, sbv_h_log2(stream, i));
         const size_t bytes = (size_t)w * (size_t)c->step;
         if (c->plane != plane || !sbv_has_component(stream, i))
             continue;

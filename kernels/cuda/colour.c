@@ -56,8 +56,8 @@ static sbv_colour_in_params in_params(const sbv_colour_in_args *a, const sbv_fra
         .rgb = s->rgb,
         .sub_w = s->chroma_w_log2,
         .sub_h = s->chroma_h_log2,
-        .chroma_w = (s->width + s->chroma_w_log2) >> s->chroma_w_log2,
-        .chroma_h = (s->height + s->chroma_h_log2) >> s->chroma_h_log2,
+        .chroma_w = sbv_subsampled(s->width, s->chroma_w_log2),
+        .chroma_h = sbv_subsampled(s->height, s->chroma_h_log2),
         .r_cr = 2.0f * (1.0f - k.r),
         .b_cb = 2.0f * (1.0f - k.b),
     };

@@ -15,21 +15,10 @@
 
 /* ---- Layouts ---- */
 
-static int component_w(const sbv_stream *s, int c, int w)
-{
-    return !s->rgb && c ? (w + s->chroma_w_log2) >> s->chroma_w_log2 : w;
-}
-
-/* log2 of the luma rows to a row of component c. */
-static int rows_log2(const sbv_stream *s, int c)
-{
-    return !s->rgb && c ? s->chroma_h_log2 : 0;
-}
-
 /* Rows of a plane that belong to the first `rows` luma rows. */
 static int plane_rows(const sbv_staging_plane *p, int rows)
 {
-    return (rows + (1 << p->rows_log2) - 1) >> p->rows_log2;
+    return sbv_subsampled(rows, p->rows_log2);
 }
 
 static sbv_staging_layout layout_of(const sbv_stream *s, int w, int h)
@@ -40,10 +29,10 @@ static sbv_staging_layout layout_of(const sbv_stream *s, int w, int h)
     for (int c = 0; c < s->components; c++) {
         const sbv_component *k = &s->component[c];
         sbv_staging_plane *p = &l.plane[k->plane];
-        const size_t samples = (size_t)component_w(s, c, w);
+        const size_t samples = (size_t)sbv_subsampled(w, sbv_w_log2(s, c));
         const size_t end = (size_t)k->offset + (samples - 1) * (size_t)k->step + (size_t)sbv_sample_bytes(k);
-        if (!p->rows || rows_log2(s, c) < p->rows_log2)
-            p->rows_log2 = rows_log2(s, c);
+        if (!p->rows || sbv_h_log2(s, c) < p->rows_log2)
+            p->rows_log2 = sbv_h_log2(s, c);
         p->rows = plane_rows(p, h);
         p->bytes = end > p->bytes ? end : p->bytes;
         used[k->plane] += samples * (size_t)sbv_sample_bytes(k);
@@ -265,7 +254,7 @@ static void copy_samples(const sbv_staging *s, int plane, uint8_t *to, const uin
 {
     for (int c = 0; c < s->stream.components; c++) {
         const sbv_component *k = &s->stream.component[c];
-        const int w = component_w(&s->stream, c, s->out.width);
+        const int w = sbv_subsampled(s->out.width, sbv_w_log2(&s->stream, c));
         if (k->plane == plane)
             for (int x = 0; x < w; x++)
                 memcpy(to + k->offset + (ptrdiff_t)x * k->step, from + k->offset + (ptrdiff_t)x * k->step,

@@ -21,6 +21,7 @@
 #include "kernels/colour_codes.h"
 #include "kernels/numbers.h"
 #include "kernels/ops.h"
+#include "kernels/frame.h"
 #include "kernels/reference/component.h"
 
 #ifndef SBV_COLOUR_NAME
@@ -42,7 +43,7 @@ static void load_chroma(float *value, const sbv_stream *s, const sbv_frame *fram
                         int count)
 {
     const int sub_w = s->chroma_w_log2, sub_h = s->chroma_h_log2;
-    const int w = (s->width + sub_w) >> sub_w, h = (s->height + sub_h) >> sub_h;
+    const int w = sbv_subsampled(s->width, sub_w), h = sbv_subsampled(s->height, sub_h);
     float above[PIECE / 2 + 2], below[PIECE];
     int row = y, next = y;
     float next_weight = 0.0f;
@@ -214,7 +215,7 @@ static void halve(float *restrict out, const float *restrict value, const float 
 
 static void store_chroma(const sbv_colour_out_args *a, sbv_luma_weights k, int row)
 {
-    const int sub_w = a->stream->chroma_w_log2, w = (a->in.w + sub_w) >> sub_w;
+    const int sub_w = a->stream->chroma_w_log2, w = sbv_subsampled(a->in.w, sub_w);
     const float *filter = sbv_site_filter[sbv_site_x(a->stream->chroma_site)];
     float cb[PIECE], cr[PIECE], half_cb[PIECE / 2], half_cr[PIECE / 2];
 

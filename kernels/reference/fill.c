@@ -56,10 +56,9 @@ static int mean_around(float *mean, const sbv_fill_args *a, int component, const
 static void fill_component(const sbv_fill_args *a, int component)
 {
     const sbv_stream *s = a->stream;
-    const int chroma = component > 0 && !s->rgb;
-    const int w_log2 = chroma ? s->chroma_w_log2 : 0, h_log2 = chroma ? s->chroma_h_log2 : 0;
+    const int w_log2 = sbv_w_log2(s, component), h_log2 = sbv_h_log2(s, component);
     const plane p = {a->rings + (size_t)component * (size_t)s->width * (size_t)s->height,
-                     (s->width + (1 << w_log2) - 1) >> w_log2, (s->height + (1 << h_log2) - 1) >> h_log2};
+                     sbv_subsampled(s->width, w_log2), sbv_subsampled(s->height, h_log2)};
     float mean;
 
     for (int y = 0; y < p.h; y++)

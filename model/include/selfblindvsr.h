@@ -224,7 +224,7 @@ typedef struct sbv_stream {
     enum sbv_matrix matrix;
     int full_range; /* nonzero: 0..2^depth-1, else 16..235 (luma) and 16..240 (chroma) at 8 bits, scaled */
     enum sbv_chroma_site chroma_site; /* used where chroma is subsampled */
-    int64_t reserved[8];              /* zero, or it is an ARGUMENT error */
+    int reserved[17];                 /* zero, or it is an ARGUMENT error */
 } sbv_stream;
 
 /* A picture in the caller's memory. It is read or written during the call only. What it says of itself is compared with

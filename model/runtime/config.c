@@ -9,14 +9,11 @@
 
 #include "kernels/frame.h"
 
-/* Members that there are not yet: a program that sets them wants what this library does not know. */
-static int check_reserved(sbv_engine *e, const int64_t *reserved, size_t count, const char *what, const char *hint)
+/* A member that there is not yet: a program that sets it wants what this library does not know. */
+static int refuse_reserved(sbv_engine *e, size_t index, int64_t value, const char *of)
 {
-    for (size_t i = 0; i < count; i++)
-        if (reserved[i])
-            return sbv_fail(&e->report, SBV_ERROR_ARGUMENT, "reserved[%zu] of %s is %lld, not 0: %s", i, what,
-                            (long long)reserved[i], hint);
-    return SBV_OK;
+    return sbv_fail(&e->report, SBV_ERROR_ARGUMENT, "reserved[%zu] of the %s is %lld, not 0: initialise all of it",
+                    index, of, (long long)value);
 }
 
 int sbv_check_config(sbv_engine *e)
@@ -40,8 +37,10 @@ int sbv_check_config(sbv_engine *e)
     if (c->kernel_interval < 0 || c->kernel_interval > SBV_KERNEL_INTERVAL_MAX)
         return sbv_fail(&e->report, SBV_ERROR_ARGUMENT, "kernel_interval %d: out of range 0 to %d", c->kernel_interval,
                         SBV_KERNEL_INTERVAL_MAX);
-    return check_reserved(e, c->reserved, sizeof(c->reserved) / sizeof(*c->reserved), "the configuration",
-                          "see sbv_config_default");
+    for (size_t i = 0; i < sizeof(c->reserved) / sizeof(*c->reserved); i++)
+        if (c->reserved[i])
+            return refuse_reserved(e, i, c->reserved[i], "configuration");
+    return SBV_OK;
 }
 
 static int check_components(sbv_engine *e, const sbv_stream *stream)
@@ -108,8 +107,8 @@ int sbv_check_stream(sbv_engine *e, const sbv_stream *stream)
     if (stream->alpha && stream->memory != SBV_MEMORY_HOST)
         return sbv_fail(&e->report, SBV_ERROR_ARGUMENT,
                         "alpha in CUDA memory: only that of frames in host memory is known");
-    if (check_reserved(e, stream->reserved, sizeof(stream->reserved) / sizeof(*stream->reserved), "the stream",
-                       "initialise all of it") < 0)
-        return SBV_ERROR_ARGUMENT;
+    for (size_t i = 0; i < sizeof(stream->reserved) / sizeof(*stream->reserved); i++)
+        if (stream->reserved[i])
+            return refuse_reserved(e, i, stream->reserved[i], "stream");
     return check_components(e, stream);
 }

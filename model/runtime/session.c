@@ -66,6 +66,7 @@ static int begin(sbv_session **session, const sbv_config *config, int threads)
     if (!s)
         return sbv_fail(&report, SBV_ERROR_MEMORY, "out of memory: session");
     s->engine.config = *config;
+    s->engine.config.error = NULL; /* the report has it while the session is opened */
     s->engine.report = report;
     if ((ret = sbv_check_config(&s->engine)) < 0 || (ret = find_model(&s->engine)) < 0)
         return ret;
