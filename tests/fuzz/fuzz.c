@@ -84,7 +84,7 @@ int fuzz_session(const char *model, const float *blur, int side, unsigned choice
                                .precision = choice & 1 ? SBV_PRECISION_FP32 : SBV_PRECISION_AUTO,
                                .phase = choice & 2 ? SBV_PHASE_MODEL : SBV_PHASE_AUTO,
                                .tile = choice & 4 ? SBV_TILE_MIN : 0,
-                               .blur = blur,
+                               .kernel = blur,
                                .kernel_side = side,
                                .refine = blur ? 2 : 0,
                                .cycle = blur != NULL,
