@@ -4,7 +4,8 @@
  * The filter hands pixels to the library and gives back pictures `scale` times as wide and high, one for one and with
  * the timestamps and properties of the frames they were restored from. The network, its window of frames and its
  * caches live in the library, which copies the pixels it needs on arrival: of the frames in flight the filter keeps
- * the properties alone. Output lags behind input by the look-ahead of the model, two frames for a window of five.
+ * the properties alone. Output lags behind input by the look-ahead of the model, two frames for a window of five, and
+ * one more on a GPU where frames are in ordinary memory.
  *
  * Frames in the memory of an NVIDIA GPU stay there: the session works in their own CUDA context and stream.
  *

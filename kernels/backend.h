@@ -22,10 +22,12 @@ typedef struct sbv_picture_args {
     sbv_map rgb;     /* the center frame, floats */
     const sbv_frame *out;
     int factor;
+    int buffer; /* as in sbv_colour_out_args */
 } sbv_picture_args;
 
 #define SBV_RECORD_KEY     32
-#define SBV_MAX_RECORDINGS 1024
+#define SBV_MAX_RECORDINGS 1088
+#define SBV_OUTPUT_BUFFERS 2
 
 struct sbv_backend {
     const char *name;    /* "cuda" */
@@ -73,6 +75,16 @@ struct sbv_backend {
     /* Prepares for frames of this description, enlarged by scale; frees what the one before needed.
      * Errors: DEVICE, MEMORY. */
     int (*describe)(sbv_backend *b, const sbv_stream *stream, int scale);
+
+    /* A copy to the host in two steps: begin_download queues it, end_download waits for it, and not for what was queued
+     * behind it. One at a time. Errors: MEMORY, DEVICE. */
+    int (*begin_download)(sbv_backend *b, const void *from, size_t bytes);
+    int (*end_download)(sbv_backend *b, void *to, size_t bytes);
+
+    /* Frames in the memory of the host are made in two steps, too: colour_out and picture queue one, in one of
+     * SBV_OUTPUT_BUFFERS buffers; fetch waits for it and copies it to the caller. A frame that is not fetched is lost
+     * when its buffer is used again. Errors: DEVICE. */
+    int (*fetch)(sbv_backend *b, int buffer, const sbv_frame *out);
 
     /* Waits until everything queued has been done. Errors: DEVICE. */
     int (*wait)(sbv_backend *b);

@@ -241,7 +241,8 @@ typedef struct sbv_colour_in_args {
 typedef struct sbv_colour_out_args {
     const sbv_stream *stream; /* its width and height are those of the input frames, not used here */
     sbv_map in;
-    const sbv_frame *out;
+    const sbv_frame *out; /* not used by a device where frames are in the memory of the host: */
+    int buffer;           /* the one of its buffers that the frame is put into (sbv_backend.fetch) */
 } sbv_colour_out_args;
 
 /* Operations that come in batches: up to SBV_MAX_BATCH of them at once, which differ in where their maps lie and, of

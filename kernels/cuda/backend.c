@@ -5,6 +5,7 @@
  */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "kernels/cuda/conv_blas.h"
 #include "kernels/cuda/conv_weights.h"
@@ -77,6 +78,49 @@ static int cuda_download(sbv_backend *b, void *to, const void *from, size_t byte
     return cuda_wait(b);
 }
 
+/* Pinned memory for a download. */
+static int need_host_memory(sbv_cuda *c, size_t bytes)
+{
+    const unsigned flags = CU_EVENT_DISABLE_TIMING | CU_EVENT_BLOCKING_SYNC;
+    if (!c->download.done && SBV_CUDA_CHECK(c, c->cu->cuEventCreate(&c->download.done, flags)))
+        return c->status;
+    if (bytes <= c->download.bytes)
+        return SBV_OK;
+    if (c->download.host)
+        SBV_CUDA_CHECK(c, c->cu->cuMemFreeHost(c->download.host));
+    c->download.host = NULL;
+    c->download.bytes = 0;
+    if (!SBV_CUDA_CHECK(c, c->cu->cuMemHostAlloc(&c->download.host, bytes, 0)))
+        c->download.bytes = bytes;
+    return c->status;
+}
+
+static int cuda_begin_download(sbv_backend *b, const void *from, size_t bytes)
+{
+    sbv_cuda *c = (sbv_cuda *)b;
+    const CUstream stream = (CUstream)c->options.stream;
+    if (c->status >= 0 && need_host_memory(c, bytes) >= 0 &&
+        !SBV_CUDA_CHECK(c, c->cu->cuMemcpyDtoHAsync(c->download.host, (CUdeviceptr)(uintptr_t)from, bytes, stream)))
+        SBV_CUDA_CHECK(c, c->cu->cuEventRecord(c->download.done, stream));
+    return c->status;
+}
+
+static int cuda_end_download(sbv_backend *b, void *to, size_t bytes)
+{
+    sbv_cuda *c = (sbv_cuda *)b;
+    if (c->status >= 0 && !SBV_CUDA_CHECK(c, c->cu->cuEventSynchronize(c->download.done)))
+        memcpy(to, c->download.host, bytes);
+    return c->status;
+}
+
+static void close_download(sbv_cuda *c)
+{
+    if (c->download.done)
+        c->cu->cuEventDestroy(c->download.done);
+    if (c->download.host)
+        c->cu->cuMemFreeHost(c->download.host);
+}
+
 static size_t cuda_conv_bytes(const sbv_backend *b, int out, int in, int ksize)
 {
     return sbv_cuda_conv_bytes(b->type, out, in, ksize);
@@ -104,6 +148,7 @@ static void cuda_close(sbv_backend *b)
     if (c->context && sbv_cuda_push(c)) {
         sbv_cuda_forget(b);
         sbv_staging_close(c->staging);
+        close_download(c);
         sbv_cuda_blas_close(c);
         sbv_cuda_close_device(c);
     }
@@ -124,6 +169,9 @@ static const sbv_backend cuda_backend = {
     .release = cuda_release,
     .upload = cuda_upload,
     .download = cuda_download,
+    .begin_download = cuda_begin_download,
+    .end_download = cuda_end_download,
+    .fetch = sbv_fetch_cuda,
     .conv_bytes = cuda_conv_bytes,
     .pack_conv = cuda_pack_conv,
     .begin = sbv_cuda_begin,

@@ -182,23 +182,31 @@ static void convert(sbv_cuda *c, enum sbv_kernel_id kernel, void *params, sbv_co
 /* Runs a kernel over the rows [0, rows) of a frame; `p` is a part of `params`. Frames in host memory are converted band
  * by band, so that the copy of one band overlaps the conversion of the next. */
 static void convert_frame(sbv_cuda *c, const sbv_stream *s, const sbv_frame *frame, enum sbv_kernel_id kernel,
-                          void *params, sbv_colour_out_params *p, int w, int h, int rows)
+                          void *params, sbv_colour_out_params *p, int buffer, int w, int h, int rows)
 {
     if (s->memory == SBV_MEMORY_CUDA) {
         *p = out_params(s, frame, w, h);
         convert(c, kernel, params, p, 0, rows);
         return;
     }
-    const sbv_frame *device = sbv_staging_output(c->staging, c, w, h);
+    const sbv_frame *device = sbv_staging_begin(c->staging, c, buffer, w, h);
     if (!device)
         return;
     *p = out_params(s, device, w, h);
     for (int begin = 0, end; begin < rows; begin = end) {
         end = sbv_staging_band_end(c->staging, begin, rows);
         convert(c, kernel, params, p, begin, end);
-        sbv_staging_download(c->staging, begin, end);
+        sbv_staging_download(c->staging, buffer, begin, end);
     }
-    sbv_staging_finish(c->staging, frame);
+}
+
+int sbv_fetch_cuda(sbv_backend *b, int buffer, const sbv_frame *out)
+{
+    sbv_cuda *c = (sbv_cuda *)b;
+
+    if (c->status >= 0)
+        sbv_staging_finish(c->staging, buffer, out);
+    return c->status;
 }
 
 void sbv_colour_out_cuda(sbv_backend *b, const sbv_colour_out_args *a, int jobs)
@@ -206,7 +214,8 @@ void sbv_colour_out_cuda(sbv_backend *b, const sbv_colour_out_args *a, int jobs)
     sbv_colour_map_params p = {.in = a->in};
     const int rows = 2 * jobs < a->in.h ? 2 * jobs : a->in.h;
 
-    convert_frame((sbv_cuda *)b, a->stream, a->out, SBV_KERNEL_COLOUR_OUT, &p, &p.colour, a->in.w, a->in.h, rows);
+    convert_frame((sbv_cuda *)b, a->stream, a->out, SBV_KERNEL_COLOUR_OUT, &p, &p.colour, a->buffer, a->in.w, a->in.h,
+                  rows);
 }
 
 static int in_vectors(const sbv_map *map)
@@ -224,6 +233,6 @@ void sbv_picture_cuda(sbv_backend *b, const sbv_picture_args *a)
         sbv_cuda_fail(c, SBV_ERROR_DEVICE, "pictures are 2 or 4 times as wide and high, not %d", a->factor);
         return;
     }
-    convert_frame(c, a->stream, a->out, a->factor == 2 ? SBV_KERNEL_PICTURE_2 : SBV_KERNEL_PICTURE_4, &p, &p.colour, w,
-                  h, h);
+    convert_frame(c, a->stream, a->out, a->factor == 2 ? SBV_KERNEL_PICTURE_2 : SBV_KERNEL_PICTURE_4, &p, &p.colour,
+                  a->buffer, w, h, h);
 }

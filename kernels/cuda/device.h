@@ -43,6 +43,11 @@ typedef struct sbv_cuda {
     int recordings, recorded; /* in use; index of the one being made, or -1 */
     int said_recording;       /* something has been said of recordings */
     int entered;
+    struct {
+        void *host; /* pinned */
+        size_t bytes;
+        CUevent done;
+    } download;                  /* see begin_download */
     struct sbv_staging *staging; /* of the backend, for as long as it is open */
     struct sbv_cuda_blas *blas;
     int status; /* the first error, SBV_OK so far */
@@ -87,5 +92,6 @@ SBV_SINGLE_OPS(SBV_CUDA_OP)
 #undef SBV_CUDA_OP
 #undef SBV_CUDA_BATCH_OP
 void sbv_picture_cuda(sbv_backend *b, const sbv_picture_args *a);
+int sbv_fetch_cuda(sbv_backend *b, int buffer, const sbv_frame *out);
 
 #endif /* SBV_KERNELS_CUDA_DEVICE_H */

@@ -94,6 +94,28 @@ static int open_stream(sbv_staging *s, CUstream *stream)
                                                                                                 : SBV_OK;
 }
 
+static int open_output(sbv_staging *s, sbv_staging_output *output)
+{
+    int ret;
+
+    for (int i = 0; i < SBV_STAGING_BANDS; i++)
+        if ((ret = open_event(s, &output->band[i].converted)) < 0 ||
+            (ret = open_event(s, &output->band[i].downloaded)) < 0)
+            return ret;
+    return open_pair(s, &output->buffer, &s->out);
+}
+
+static void close_output(sbv_staging *s, sbv_staging_output *output)
+{
+    close_pair(s, &output->buffer);
+    for (int i = 0; i < SBV_STAGING_BANDS; i++) {
+        if (output->band[i].converted)
+            s->cuda->cu->cuEventDestroy(output->band[i].converted);
+        if (output->band[i].downloaded)
+            s->cuda->cu->cuEventDestroy(output->band[i].downloaded);
+    }
+}
+
 static int open_all(sbv_staging *s)
 {
     int ret;
@@ -106,11 +128,9 @@ static int open_all(sbv_staging *s)
             (ret = open_pair(s, &input->buffer, &s->in)) < 0)
             return ret;
     }
-    for (int i = 0; i < SBV_STAGING_BANDS; i++)
-        if ((ret = open_event(s, &s->band[i].converted)) < 0 || (ret = open_event(s, &s->band[i].downloaded)) < 0)
+    for (int i = 0; i < SBV_OUTPUT_BUFFERS; i++)
+        if ((ret = open_output(s, &s->output[i])) < 0)
             return ret;
-    if ((ret = open_pair(s, &s->output, &s->out)) < 0)
-        return ret;
     /* Fresh memory is being cleared in the backend's stream, for which the stream of the uploads does not wait. */
     return s->cuda->base.wait(&s->cuda->base);
 }
@@ -148,13 +168,8 @@ void sbv_staging_close(sbv_staging *s)
         if (s->input[i].consumed)
             c->cu->cuEventDestroy(s->input[i].consumed);
     }
-    close_pair(s, &s->output);
-    for (int i = 0; i < SBV_STAGING_BANDS; i++) {
-        if (s->band[i].converted)
-            c->cu->cuEventDestroy(s->band[i].converted);
-        if (s->band[i].downloaded)
-            c->cu->cuEventDestroy(s->band[i].downloaded);
-    }
+    for (int i = 0; i < SBV_OUTPUT_BUFFERS; i++)
+        close_output(s, &s->output[i]);
     if (s->upload)
         c->cu->cuStreamDestroy(s->upload);
     if (s->download)
@@ -212,9 +227,16 @@ void sbv_staging_consumed(sbv_staging *s)
 
 /* ---- Output ---- */
 
-const sbv_frame *sbv_staging_output(sbv_staging *s, sbv_cuda *c, int w, int h)
+const sbv_frame *sbv_staging_begin(sbv_staging *s, sbv_cuda *c, int buffer, int w, int h)
 {
-    return described(s, c, &s->out, w, h) ? &s->output.frame : NULL;
+    sbv_staging_output *output = &s->output[buffer];
+
+    if (!described(s, c, &s->out, w, h) ||
+        (output->bands &&
+         SBV_CUDA_CHECK(c, c->cu->cuStreamWaitEvent(c->stream, output->band[output->bands - 1].downloaded, 0))))
+        return NULL;
+    output->bands = 0;
+    return &output->buffer.frame;
 }
 
 int sbv_staging_band_end(const sbv_staging *s, int begin, int rows)
@@ -224,10 +246,11 @@ int sbv_staging_band_end(const sbv_staging *s, int begin, int rows)
     return end < rows ? end : rows;
 }
 
-void sbv_staging_download(sbv_staging *s, int begin, int end)
+void sbv_staging_download(sbv_staging *s, int buffer, int begin, int end)
 {
     sbv_cuda *c = s->cuda;
-    sbv_staging_band *band = &s->band[s->bands];
+    sbv_staging_output *output = &s->output[buffer];
+    sbv_staging_band *band = &output->band[output->bands];
 
     if (c->status < 0 || SBV_CUDA_CHECK(c, c->cu->cuEventRecord(band->converted, c->stream)) ||
         SBV_CUDA_CHECK(c, c->cu->cuStreamWaitEvent(s->download, band->converted, 0)))
@@ -236,17 +259,17 @@ void sbv_staging_download(sbv_staging *s, int begin, int end)
         const sbv_staging_plane *p = &s->out.plane[i];
         const int first = plane_rows(p, begin), rows = plane_rows(p, end) - first;
         const size_t offset = p->offset + (size_t)first * p->pitch;
-        if (p->rows &&
-            SBV_CUDA_CHECK(c, c->cu->cuMemcpyDtoHAsync(s->output.host + offset,
-                                                       (CUdeviceptr)(uintptr_t)((uint8_t *)s->output.device + offset),
-                                                       (size_t)rows * p->pitch, s->download)))
+        if (p->rows && SBV_CUDA_CHECK(c, c->cu->cuMemcpyDtoHAsync(
+                                             output->buffer.host + offset,
+                                             (CUdeviceptr)(uintptr_t)((uint8_t *)output->buffer.device + offset),
+                                             (size_t)rows * p->pitch, s->download)))
             return;
     }
     if (SBV_CUDA_CHECK(c, c->cu->cuEventRecord(band->downloaded, s->download)))
         return;
     band->begin = begin;
     band->end = end;
-    s->bands++;
+    output->bands++;
 }
 
 /* The samples of a row, and no byte between them. */
@@ -262,7 +285,8 @@ static void copy_samples(const sbv_staging *s, int plane, uint8_t *to, const uin
     }
 }
 
-static void copy_band(const sbv_staging *s, const sbv_frame *frame, const sbv_staging_band *band)
+static void copy_band(const sbv_staging *s, const sbv_staging_pair *buffer, const sbv_frame *frame,
+                      const sbv_staging_band *band)
 {
     for (int i = 0; i < SBV_STAGING_PLANES; i++) {
         const sbv_staging_plane *p = &s->out.plane[i];
@@ -270,7 +294,7 @@ static void copy_band(const sbv_staging *s, const sbv_frame *frame, const sbv_st
             continue;
         for (int y = plane_rows(p, band->begin); y < plane_rows(p, band->end); y++) {
             uint8_t *to = frame->data[i] + y * frame->linesize[i];
-            const uint8_t *from = s->output.host + p->offset + (size_t)y * p->pitch;
+            const uint8_t *from = buffer->host + p->offset + (size_t)y * p->pitch;
             if (p->whole)
                 memcpy(to, from, p->bytes);
             else
@@ -279,12 +303,13 @@ static void copy_band(const sbv_staging *s, const sbv_frame *frame, const sbv_st
     }
 }
 
-void sbv_staging_finish(sbv_staging *s, const sbv_frame *frame)
+void sbv_staging_finish(sbv_staging *s, int buffer, const sbv_frame *frame)
 {
     sbv_cuda *c = s->cuda;
+    sbv_staging_output *output = &s->output[buffer];
 
-    for (int i = 0; i < s->bands && c->status >= 0; i++)
-        if (!SBV_CUDA_CHECK(c, c->cu->cuEventSynchronize(s->band[i].downloaded)))
-            copy_band(s, frame, &s->band[i]);
-    s->bands = 0;
+    for (int i = 0; i < output->bands && c->status >= 0; i++)
+        if (!SBV_CUDA_CHECK(c, c->cu->cuEventSynchronize(output->band[i].downloaded)))
+            copy_band(s, &output->buffer, frame, &output->band[i]);
+    output->bands = 0;
 }

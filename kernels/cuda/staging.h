@@ -4,6 +4,7 @@
  *
  * Input: the pixels are copied into the next buffer of a ring and uploaded from there, while the device may still work
  * on what came before. Output: the device converts a picture band by band; finished bands are downloaded meanwhile.
+ * There are several buffers, so that a picture can be queued before the one before it is fetched.
  *
  * This file is part of Self-Blind-VSR for FFmpeg. SPDX-License-Identifier: LGPL-2.1-or-later
  */
@@ -48,6 +49,12 @@ typedef struct sbv_staging_band {
     CUevent converted, downloaded;
 } sbv_staging_band;
 
+typedef struct sbv_staging_output {
+    sbv_staging_pair buffer;
+    sbv_staging_band band[SBV_STAGING_BANDS];
+    int bands; /* that are being downloaded */
+} sbv_staging_output;
+
 typedef struct sbv_staging {
     sbv_cuda *cuda; /* NULL: closed */
     sbv_stream stream;
@@ -55,9 +62,7 @@ typedef struct sbv_staging {
     CUstream upload, download;
     sbv_staging_input input[SBV_STAGING_INPUTS];
     int next; /* the input to be used next */
-    sbv_staging_pair output;
-    sbv_staging_band band[SBV_STAGING_BANDS];
-    int bands; /* of the picture being downloaded */
+    sbv_staging_output output[SBV_OUTPUT_BUFFERS];
 } sbv_staging;
 
 /* Allocates what frames of `stream` in host memory need, and pictures `scale` times as wide and high. All zeros, or
@@ -75,17 +80,18 @@ void sbv_staging_close(sbv_staging *s);
 const sbv_frame *sbv_staging_upload(sbv_staging *s, sbv_cuda *c, const sbv_frame *frame, int w, int h);
 void sbv_staging_consumed(sbv_staging *s);
 
-/* The frame on the device into which a picture of w x h pixels is to be converted; NULL as above. */
-const sbv_frame *sbv_staging_output(sbv_staging *s, sbv_cuda *c, int w, int h);
+/* The frame on the device, of a buffer, into which a picture of w x h pixels is to be converted; NULL as above. What is
+ * queued from here on waits for downloads from it. */
+const sbv_frame *sbv_staging_begin(sbv_staging *s, sbv_cuda *c, int buffer, int w, int h);
 
 /* Where the band that begins at row `begin` of `rows` ends. */
 int sbv_staging_band_end(const sbv_staging *s, int begin, int rows);
 
 /* Queues the download of the rows [begin, end), whose conversion is queued. */
-void sbv_staging_download(sbv_staging *s, int begin, int end);
+void sbv_staging_download(sbv_staging *s, int buffer, int begin, int end);
 
-/* Waits for the bands, one after the other, and copies them into the frame. Nothing is written once the backend has
- * failed. */
-void sbv_staging_finish(sbv_staging *s, const sbv_frame *frame);
+/* Waits for the bands of a buffer, one after the other, and copies them into the frame. Nothing is written once the
+ * backend has failed. */
+void sbv_staging_finish(sbv_staging *s, int buffer, const sbv_frame *frame);
 
 #endif /* SBV_KERNELS_CUDA_STAGING_H */

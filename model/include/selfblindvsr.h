@@ -4,7 +4,8 @@
  *
  * Frames go in one by one and come out in the same order, `scale` times as wide and high. Each output frame is
  * restored from a window of consecutive input frames (five in the published network), so the first output is ready
- * only when the look-ahead is full:
+ * only when the look-ahead is full: two frames for a window of five, and one more where a GPU works on frames in the
+ * memory of the host and no blur is estimated or used, so that it has the next frame to work on while one is copied:
  *
  *     sbv_config config;
  *     sbv_config_default(&config);

@@ -21,11 +21,11 @@ int sbv_alpha_open(sbv_engine *e, sbv_alpha *a)
     sbv_alpha_close(a);
     if (!e->stream.alpha)
         return SBV_OK;
-    a->samples = calloc(samples, (size_t)e->network.sequence * sizeof(*a->samples));
+    a->samples = calloc(samples, (size_t)e->ws.slots * sizeof(*a->samples));
     a->rings = calloc(samples, (size_t)e->stream.components);
     if (!a->samples || !a->rings || sbv_frame_copy_open(&a->filled, &e->stream) < 0) {
         sbv_alpha_close(a);
-        return sbv_fail(&e->report, SBV_ERROR_MEMORY, "out of memory: alpha of %d frames", e->network.sequence);
+        return sbv_fail(&e->report, SBV_ERROR_MEMORY, "out of memory: alpha of %d frames", e->ws.slots);
     }
     return SBV_OK;
 }

@@ -83,7 +83,8 @@ int sbv_engine_open_stream(sbv_engine *e)
 {
     const sbv_stream *stream = &e->stream;
     sbv_backend *b = e->exec.backend;
-    const int other_size = stream->width != e->ws.width || stream->height != e->ws.height;
+    const int slots = e->network.sequence + e->ahead;
+    const int other_size = stream->width != e->ws.width || stream->height != e->ws.height || slots != e->ws.slots;
     const enum sbv_extras extras = e->config.refine  ? SBV_EXTRA_REFINE
                                    : e->config.cycle ? SBV_EXTRA_CYCLE
                                                      : SBV_EXTRA_NONE;
@@ -97,6 +98,7 @@ int sbv_engine_open_stream(sbv_engine *e)
         const sbv_workspace_request request = {
             .width = stream->width,
             .height = stream->height,
+            .slots = slots,
             .extras = extras,
             .tile = e->config.tile,
             .max_memory = e->config.max_memory,
@@ -122,7 +124,7 @@ enum recording { RECORD_FRAME = 1, RECORD_WINDOW, RECORD_PICTURE };
 /* Of each place of a frame: one as a frame, one as a picture, and one window for each number of frames, none to half
  * the window, that are left of its shot before it and after it. */
 #define MOST_NEIGHBOURS (SBV_MAX_SEQUENCE / 2 + 1)
-_Static_assert(SBV_MAX_SEQUENCE *(2 + MOST_NEIGHBOURS * MOST_NEIGHBOURS) <= SBV_MAX_RECORDINGS,
+_Static_assert(SBV_MAX_SLOTS *(2 + MOST_NEIGHBOURS * MOST_NEIGHBOURS) <= SBV_MAX_RECORDINGS,
                "there is room for every recording of a stream");
 _Static_assert(1 + SBV_MAX_SEQUENCE <= SBV_RECORD_KEY, "there is room for every key");
 
@@ -145,12 +147,16 @@ static void extract(sbv_engine *e, void *arg)
     sbv_extract_pyramid(&stages, arg);
 }
 
-void sbv_engine_take_frame(sbv_engine *e, const sbv_frame *frame, sbv_slot *slot, const sbv_slot *before)
+void sbv_engine_take_frame(sbv_engine *e, const sbv_frame *frame, sbv_slot *slot)
 {
-    sbv_new_place(&e->ws, e->network.sequence, &e->repeats, slot);
-    const unsigned char key[2] = {RECORD_FRAME, (unsigned char)slot->place};
+    sbv_new_place(&e->ws, &e->repeats, slot);
     sbv_colour_in_args colour = {.stream = &e->stream, .in = frame, .out = slot->rgb};
     sbv_run_colour_in(&e->exec, &colour, e->stream.height);
+}
+
+void sbv_engine_extract(sbv_engine *e, sbv_slot *slot, const sbv_slot *before)
+{
+    const unsigned char key[2] = {RECORD_FRAME, (unsigned char)slot->place};
     if (e->exec.backend || !sbv_frame_repeats(&e->ws, &e->repeats, slot, before))
         run_recorded(e, key, sizeof(key), extract, slot);
 }
@@ -189,20 +195,24 @@ static void finish_picture(sbv_engine *e, void *arg)
         sbv_compare_cycle(&stages, call->center, call->side);
 }
 
-static void put_out(sbv_engine *e, const sbv_slot *center, const sbv_frame *out)
+static void put_out(sbv_engine *e, const sbv_slot *center, int buffer, const sbv_frame *out)
 {
     sbv_backend *b = e->exec.backend;
     if (b && !e->ws.output.data) {
-        sbv_picture_args picture = {
-            .stream = &e->stream, .outputs = e->ws.outputs, .rgb = center->rgb, .out = out, .factor = e->network.scale};
+        sbv_picture_args picture = {.stream = &e->stream,
+                                    .outputs = e->ws.outputs,
+                                    .rgb = center->rgb,
+                                    .out = out,
+                                    .factor = e->network.scale,
+                                    .buffer = buffer};
         b->picture(b, &picture);
     } else {
-        sbv_colour_out_args colour = {.stream = &e->stream, .in = e->ws.output, .out = out};
+        sbv_colour_out_args colour = {.stream = &e->stream, .in = e->ws.output, .out = out, .buffer = buffer};
         sbv_run_colour_out(&e->exec, &colour, (e->ws.output.h + 1) / 2);
     }
 }
 
-void sbv_engine_restore(sbv_engine *e, sbv_slot *const window[], int blur_side, int64_t blur_frame,
+void sbv_engine_restore(sbv_engine *e, sbv_slot *const window[], int blur_side, int64_t blur_frame, int buffer,
                         const sbv_frame *out)
 {
     const int sequence = e->network.sequence;
@@ -216,7 +226,18 @@ void sbv_engine_restore(sbv_engine *e, sbv_slot *const window[], int blur_side, 
         if (sbv_uses_blur(&e->config) || (e->exec.backend && e->network.moved))
             run_recorded(e, picture_key, sizeof(picture_key), finish_picture, &call);
     }
-    put_out(e, call.center, out);
+    put_out(e, call.center, buffer, out);
+}
+
+void sbv_engine_fetch(sbv_engine *e, int buffer, const sbv_frame *out)
+{
+    if (e->exec.backend && e->stream.memory == SBV_MEMORY_HOST)
+        e->exec.backend->fetch(e->exec.backend, buffer, out);
+}
+
+int sbv_engine_can_queue(const sbv_engine *e)
+{
+    return e->exec.backend && e->stream.memory == SBV_MEMORY_HOST && !e->estimates && !sbv_uses_blur(&e->config);
 }
 
 void sbv_engine_close_backend(sbv_engine *e)

@@ -17,6 +17,7 @@ typedef struct sbv_engine {
     char *model_path;
     char *name, *licence, *phase; /* of the model */
     int estimates;                /* blurs are estimated */
+    int ahead;                    /* frames that are queued before one is waited for, see window.h: 0 or 1 */
     sbv_stream stream;            /* width 0: not described yet */
     sbv_workspace ws;
     sbv_repeats repeats;
@@ -43,14 +44,24 @@ sbv_model_info sbv_engine_model_info(const sbv_engine *e);
 /* Allocates what e->stream needs. Errors: MEMORY, DEVICE, reported. */
 int sbv_engine_open_stream(sbv_engine *e);
 
-/* A frame -> colours, features and flow pyramid of its slot; before: the slot of the frame before it, which it may
- * repeat, or NULL. */
-void sbv_engine_take_frame(sbv_engine *e, const sbv_frame *frame, sbv_slot *slot, const sbv_slot *before);
+/* A frame -> colours of its slot. */
+void sbv_engine_take_frame(sbv_engine *e, const sbv_frame *frame, sbv_slot *slot);
 
-/* The window -> the picture of its center frame, in the caller's memory. blur_side, blur_frame: of the one in
- * ws.refinement.blur, and the frame that it was estimated for. */
-void sbv_engine_restore(sbv_engine *e, sbv_slot *const window[], int blur_side, int64_t blur_frame,
+/* These -> its features and flow pyramid; before: the slot of the frame before it, which it may repeat, or NULL. */
+void sbv_engine_extract(sbv_engine *e, sbv_slot *slot, const sbv_slot *before);
+
+/* The window -> the picture of its center frame: in the caller's memory, or where it is to come to the host from a
+ * device in a buffer, from where sbv_engine_fetch brings it. blur_side, blur_frame: of the one in ws.refinement.blur,
+ * and the frame that it was estimated for. */
+void sbv_engine_restore(sbv_engine *e, sbv_slot *const window[], int blur_side, int64_t blur_frame, int buffer,
                         const sbv_frame *out);
+
+/* A picture -> the caller's memory, unless it is there. Failures: sbv_engine_status. */
+void sbv_engine_fetch(sbv_engine *e, int buffer, const sbv_frame *out);
+
+/* Whether frames should be queued ahead: where they come from a device to the host, and nothing else does that one
+ * frame's work depends on. */
+int sbv_engine_can_queue(const sbv_engine *e);
 
 /* Frees the network and the stream, and closes the backend. */
 void sbv_engine_close_backend(sbv_engine *e);
@@ -65,7 +76,7 @@ static inline int sbv_radius(const sbv_engine *e)
 /* The slot of frame number `frame` of the stream. */
 static inline sbv_slot *sbv_slot_of(sbv_engine *e, int64_t frame)
 {
-    return &e->ws.slot[frame % e->network.sequence];
+    return &e->ws.slot[frame % e->ws.slots];
 }
 
 /* Whether output frames are to be refined or compared with the input. */

@@ -12,7 +12,7 @@ int sbv_keep_open(sbv_engine *e, sbv_fallback *f)
 {
     if (!f->possible || e->stream.memory != SBV_MEMORY_HOST)
         return SBV_OK;
-    for (int i = 0; i < e->network.sequence; i++)
+    for (int i = 0; i < e->ws.slots; i++)
         if (sbv_frame_copy_open(&f->kept[i], &e->stream) < 0)
             return sbv_fail(&e->report, SBV_ERROR_MEMORY, "out of memory: copies of the frames of a window");
     return SBV_OK;
@@ -20,7 +20,7 @@ int sbv_keep_open(sbv_engine *e, sbv_fallback *f)
 
 void sbv_keep_close(sbv_fallback *f)
 {
-    for (int i = 0; i < SBV_MAX_SEQUENCE; i++)
+    for (int i = 0; i < SBV_MAX_SLOTS; i++)
         sbv_frame_copy_close(&f->kept[i]);
 }
 
@@ -33,20 +33,21 @@ void sbv_keep_frame(const sbv_engine *e, sbv_fallback *f, const sbv_frame *frame
 /* The frames of the window again, on the CPU. What is known of them beside their pixels stays. */
 static void replay(sbv_engine *e, const sbv_fallback *f, const sbv_timeline *t, const sbv_slot *before)
 {
-    const int sequence = e->network.sequence;
-    for (int64_t i = t->received < sequence ? 0 : t->received - sequence; i < t->received; i++) {
-        sbv_slot *slot = &e->ws.slot[i % sequence];
-        slot->tag = before[i % sequence].tag;
-        slot->first_of_shot = before[i % sequence].first_of_shot;
-        sbv_engine_take_frame(e, &f->kept[i % sequence].frame, slot, NULL);
+    const int slots = e->ws.slots;
+    for (int64_t i = t->received < slots ? 0 : t->received - slots; i < t->received; i++) {
+        sbv_slot *slot = &e->ws.slot[i % slots];
+        slot->tag = before[i % slots].tag;
+        slot->first_of_shot = before[i % slots].first_of_shot;
+        sbv_engine_take_frame(e, &f->kept[i % slots].frame, slot);
+        sbv_engine_extract(e, slot, NULL);
     }
 }
 
-int sbv_fall_back(sbv_engine *e, sbv_fallback *f, const sbv_timeline *t, int error)
+int sbv_fall_back(sbv_engine *e, sbv_fallback *f, sbv_timeline *t, int error)
 {
     const char *failure = sbv_backend_message(&e->exec);
     char message[sizeof(e->report.last_error)];
-    sbv_slot before[SBV_MAX_SEQUENCE];
+    sbv_slot before[SBV_MAX_SLOTS];
     int ret;
     snprintf(message, sizeof(message), "%s", *failure ? failure : e->report.last_error);
     e->report.can_fall_back = 0;
@@ -58,6 +59,8 @@ int sbv_fall_back(sbv_engine *e, sbv_fallback *f, const sbv_timeline *t, int err
     sbv_say(&e->report, SBV_LOG_WARNING, "the GPU cannot go on (%s); going on on the CPU", message);
     memcpy(before, e->ws.slot, sizeof(before));
     sbv_engine_close_backend(e);
+    t->queued = t->returned;
+    e->ahead = t->received ? e->ahead : 0;
     f->possible = 0;
     if ((ret = sbv_exec_choose(&e->exec, e->config.precision, &e->report)) < 0 ||
         (ret = sbv_engine_read_model(e)) < 0 || (e->stream.width && (ret = sbv_engine_open_stream(e)) < 0))

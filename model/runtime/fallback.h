@@ -12,8 +12,8 @@
 #include "model/runtime/window.h"
 
 typedef struct sbv_fallback {
-    int possible;                          /* the CPU may take over */
-    sbv_frame_copy kept[SBV_MAX_SEQUENCE]; /* of the frames in the window */
+    int possible;                       /* the CPU may take over */
+    sbv_frame_copy kept[SBV_MAX_SLOTS]; /* of the frames in the window */
 } sbv_fallback;
 
 /* Memory for copies of the frames of e->stream, where they are needed. Errors: MEMORY, reported. */
@@ -22,8 +22,8 @@ void sbv_keep_close(sbv_fallback *f);
 void sbv_keep_frame(const sbv_engine *e, sbv_fallback *f, const sbv_frame *frame, int slot);
 
 /* The backend has failed with `error`: reports it, or where the CPU may take over says so, opens the model and the
- * workspace there and computes anew what is kept of the frames in the window. Errors: the one given, reported, FILE,
- * MODEL, MEMORY. */
-int sbv_fall_back(sbv_engine *e, sbv_fallback *f, const sbv_timeline *t, int error);
+ * workspace there and computes anew what is kept of the frames in the window. What was queued is to be restored again.
+ * Errors: the one given, reported, FILE, MODEL, MEMORY. */
+int sbv_fall_back(sbv_engine *e, sbv_fallback *f, sbv_timeline *t, int error);
 
 #endif /* SBV_RUNTIME_FALLBACK_H */

@@ -51,6 +51,19 @@ int sbv_download(const sbv_exec *exec, void *to, const void *from, size_t bytes)
     return SBV_OK;
 }
 
+int sbv_begin_download(const sbv_exec *exec, const void *from, size_t bytes)
+{
+    return exec->backend ? exec->backend->begin_download(exec->backend, from, bytes) : SBV_OK;
+}
+
+int sbv_end_download(const sbv_exec *exec, void *to, const void *from, size_t bytes)
+{
+    if (exec->backend)
+        return exec->backend->end_download(exec->backend, to, bytes);
+    memcpy(to, from, bytes);
+    return SBV_OK;
+}
+
 const char *sbv_backend_message(const sbv_exec *exec)
 {
     const char *message = "";

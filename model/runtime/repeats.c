@@ -16,18 +16,18 @@ static void put(const sbv_workspace *ws, sbv_slot *slot, int place)
     memcpy(slot->pyramid, home->pyramid, sizeof(slot->pyramid));
 }
 
-static int is_taken(const sbv_workspace *ws, int sequence, const sbv_slot *slot, int place)
+static int is_taken(const sbv_workspace *ws, const sbv_slot *slot, int place)
 {
-    for (int i = 0; i < sequence; i++)
+    for (int i = 0; i < ws->slots; i++)
         if (&ws->slot[i] != slot && ws->slot[i].place == place)
             return 1;
     return 0;
 }
 
-void sbv_new_place(sbv_workspace *ws, int sequence, sbv_repeats *r, sbv_slot *slot)
+void sbv_new_place(sbv_workspace *ws, sbv_repeats *r, sbv_slot *slot)
 {
     int place = (int)(slot - ws->slot); /* its own, where that is free */
-    for (int other = 0; is_taken(ws, sequence, slot, place); other++)
+    for (int other = 0; is_taken(ws, slot, place); other++)
         place = other;
     put(ws, slot, place);
     slot->content = ++r->contents;

@@ -21,8 +21,8 @@ typedef struct sbv_repeats {
     int given;                              /* its picture is still there */
 } sbv_repeats;
 
-/* Gives the slot, one of `sequence`, memory for a new frame. */
-void sbv_new_place(sbv_workspace *ws, int sequence, sbv_repeats *r, sbv_slot *slot);
+/* Gives the slot memory for a new frame. */
+void sbv_new_place(sbv_workspace *ws, sbv_repeats *r, sbv_slot *slot);
 
 /* Whether the slot has the colours of the one before, both in the memory of the host: then it has all of its maps now.
  * before: NULL where there is none. */

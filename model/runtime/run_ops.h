@@ -50,6 +50,11 @@ void sbv_release(const sbv_exec *exec, void *memory);
 int sbv_upload(const sbv_exec *exec, void *to, const void *from, size_t bytes);
 int sbv_download(const sbv_exec *exec, void *to, const void *from, size_t bytes);
 
+/* A copy to the host in two steps: the second one waits for it, and not for what was queued between them. One at a
+ * time. Errors: MEMORY, DEVICE. */
+int sbv_begin_download(const sbv_exec *exec, const void *from, size_t bytes);
+int sbv_end_download(const sbv_exec *exec, void *to, const void *from, size_t bytes);
+
 /* What the backend says of its first error; "" where there is none. */
 const char *sbv_backend_message(const sbv_exec *exec);
 

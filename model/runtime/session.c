@@ -118,6 +118,7 @@ int sbv_describe(sbv_session *session, const sbv_stream *stream)
     s->engine.stream = *stream;
     if ((ret = enter(s)) < 0)
         return ret;
+    s->engine.ahead = sbv_engine_can_queue(&s->engine);
     ret = sbv_engine_open_stream(&s->engine);
     if (ret < 0 && s->fallback.possible && stream->memory == SBV_MEMORY_HOST)
         ret = sbv_fall_back(&s->engine, &s->fallback, &s->timeline, ret);
@@ -146,8 +147,11 @@ static int take(sbv_session *s, const sbv_frame *frame)
     int ret;
     frame = sbv_alpha_take(&s->engine, &s->alpha, frame, (int)(slot - s->engine.ws.slot));
     sbv_keep_frame(&s->engine, &s->fallback, frame, (int)(slot - s->engine.ws.slot));
-    sbv_engine_take_frame(&s->engine, frame, slot, before);
+    sbv_engine_take_frame(&s->engine, frame, slot);
     slot->tag = frame->tag;
+    if ((ret = sbv_window_compare(&s->engine, &s->timeline, slot)) < 0)
+        return ret;
+    sbv_engine_extract(&s->engine, slot, before);
     if ((ret = sbv_engine_status(&s->engine)) < 0)
         return ret;
     return sbv_window_detect_cut(&s->engine, &s->timeline, slot);
@@ -178,19 +182,43 @@ int sbv_send(sbv_session *session, const sbv_frame *frame)
     return ret;
 }
 
-/* Restores frame number `returned`. */
-static int give(sbv_session *s, const sbv_frame *out)
+/* The buffer that a frame is put into. */
+static int buffer_of(int64_t frame)
 {
+    return (int)(frame % SBV_OUTPUT_BUFFERS);
+}
+
+/* Restores frame number `queued`, or queues that. */
+static int restore(sbv_session *s, const sbv_frame *out)
+{
+    sbv_engine *e = &s->engine;
+    const int64_t frame = s->timeline.queued;
     sbv_slot *window[SBV_MAX_SEQUENCE];
     int ret;
-    sbv_window_fill(&s->engine, &s->timeline, window);
-    if ((ret = sbv_blur_update(&s->engine, &s->blur, window, s->timeline.returned)) < 0)
+    sbv_window_fill(e, &s->timeline, frame, window);
+    if ((ret = sbv_blur_update(e, &s->blur, window, frame)) < 0)
         return ret;
-    sbv_engine_restore(&s->engine, window, s->blur.side, s->blur.frame, out);
-    sbv_alpha_put(&s->engine, &s->alpha, (int)(window[sbv_radius(&s->engine)] - s->engine.ws.slot), s->info.place, out);
-    ret = s->engine.config.cycle ? sbv_blur_judge(&s->engine, &s->blur) : sbv_engine_status(&s->engine);
-    s->engine.repeats.given = ret >= 0;
+    sbv_engine_restore(e, window, s->blur.side, s->blur.frame, buffer_of(frame), out);
+    ret = e->config.cycle ? sbv_blur_judge(e, &s->blur) : sbv_engine_status(e);
+    e->repeats.given = ret >= 0;
+    s->timeline.queued++;
     return ret;
+}
+
+/* Gives back frame number `returned`; a device then has the next one to work on. */
+static int give(sbv_session *s, const sbv_frame *out)
+{
+    sbv_engine *e = &s->engine;
+    const sbv_timeline *t = &s->timeline;
+    const int64_t last = t->returned + (e->exec.backend ? e->ahead : 0);
+    int ret = SBV_OK;
+    while (ret >= 0 && t->queued <= last && sbv_window_has(e, t, t->queued))
+        ret = restore(s, out);
+    if (ret < 0)
+        return ret;
+    sbv_engine_fetch(e, buffer_of(t->returned), out);
+    sbv_alpha_put(e, &s->alpha, (int)(sbv_slot_of(e, t->returned) - e->ws.slot), s->info.place, out);
+    return sbv_engine_status(e);
 }
 
 int sbv_receive(sbv_session *session, sbv_frame *out)
@@ -217,7 +245,7 @@ static int estimate_blur(sbv_session *s, float *blur)
     sbv_engine *e = &s->engine;
     const sbv_stages stages = {&e->network, &e->exec, &e->ws};
     sbv_slot *window[SBV_MAX_SEQUENCE];
-    sbv_window_fill(e, &s->timeline, window);
+    sbv_window_fill(e, &s->timeline, s->timeline.returned, window);
     return sbv_run_kernel_net(&stages, window, blur, &e->report);
 }
 

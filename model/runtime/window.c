@@ -9,15 +9,33 @@
 
 void sbv_window_flush(const sbv_engine *e, sbv_timeline *t)
 {
-    *t = (sbv_timeline){.returned = e->config.border == SBV_BORDER_NONE ? sbv_radius(e) : 0};
+    const int64_t first = e->config.border == SBV_BORDER_NONE ? sbv_radius(e) : 0;
+    *t = (sbv_timeline){.returned = first, .queued = first};
+}
+
+int sbv_window_has(const sbv_engine *e, const sbv_timeline *t, int64_t frame)
+{
+    const int look_ahead = t->ended && e->config.border != SBV_BORDER_NONE ? 0 : sbv_radius(e);
+    return frame + look_ahead < t->received;
 }
 
 int sbv_window_ready(const sbv_engine *e, const sbv_timeline *t)
 {
-    const int look_ahead = t->ended && e->config.border != SBV_BORDER_NONE ? 0 : sbv_radius(e);
-    if (t->returned + look_ahead >= t->received)
-        return t->ended ? SBV_END : SBV_AGAIN;
-    return SBV_OK;
+    if (sbv_window_has(e, t, t->returned + (t->ended ? 0 : e->ahead)))
+        return SBV_OK;
+    return t->ended ? SBV_END : SBV_AGAIN;
+}
+
+static int is_compared(const sbv_engine *e, const sbv_timeline *t)
+{
+    return e->config.scene > 0 && t->received > 0;
+}
+
+int sbv_window_compare(sbv_engine *e, const sbv_timeline *t, sbv_slot *slot)
+{
+    if (!is_compared(e, t))
+        return SBV_OK;
+    return sbv_compare_frames(&e->exec, &e->stream, sbv_slot_of(e, t->received - 1)->rgb, slot->rgb, e->ws.row_sums);
 }
 
 int sbv_window_detect_cut(sbv_engine *e, sbv_timeline *t, sbv_slot *slot)
@@ -25,9 +43,8 @@ int sbv_window_detect_cut(sbv_engine *e, sbv_timeline *t, sbv_slot *slot)
     float score = 0;
     int ret = SBV_OK;
     slot->first_of_shot = t->received == 0;
-    if (e->config.scene > 0 && t->received > 0)
-        ret = sbv_scene_score(&e->exec, &e->stream, sbv_slot_of(e, t->received - 1)->rgb, slot->rgb, e->ws.row_sums,
-                              &t->change, &score);
+    if (is_compared(e, t))
+        ret = sbv_scene_score(&e->exec, &slot->rgb, e->ws.row_sums, &t->change, &score);
     if (ret == SBV_ERROR_MEMORY)
         sbv_fail(&e->report, ret, "out of memory: differences between two frames");
     if (score > e->config.scene)
@@ -56,9 +73,8 @@ static int64_t stand_in(int64_t at, int64_t first, int64_t last, enum sbv_border
     return at < first ? first : at > last ? last : at;
 }
 
-void sbv_window_fill(sbv_engine *e, const sbv_timeline *t, sbv_slot *window[])
+void sbv_window_fill(sbv_engine *e, const sbv_timeline *t, int64_t center, sbv_slot *window[])
 {
-    const int64_t center = t->returned;
     int64_t first, last;
     find_shot(e, t, center, &first, &last);
     for (int i = 0; i < e->network.sequence; i++)

@@ -84,7 +84,7 @@ int sbv_halo(const sbv_network *network)
 
 static void lay_out_slots(sbv_workspace *ws, const sbv_network *n, arena *a)
 {
-    for (int i = 0; i < n->sequence; i++) {
+    for (int i = 0; i < ws->slots; i++) {
         sbv_slot *slot = &ws->slot[i];
         slot->rgb = take_float_map(a, ws->width, ws->height, SBV_COLOURS);
         slot->features = take_feature_map(a, ws->width, ws->height, n->features);
@@ -269,6 +269,7 @@ int sbv_workspace_open(sbv_workspace *workspace, const sbv_network *network, con
     const size_t room = limit > request->beside ? limit - request->beside : 0;
     int ret;
     memset(workspace, 0, sizeof(*workspace));
+    workspace->slots = request->slots;
     workspace->extras = request->extras;
     workspace->width = request->width;
     workspace->height = request->height;

@@ -8,6 +8,9 @@
 
 #include "model/runtime/network.h"
 
+/* A window, and the frame behind it: see window.h. */
+#define SBV_MAX_SLOTS (SBV_MAX_SEQUENCE + 1)
+
 /* What is kept of one input frame while it is in the window. */
 typedef struct sbv_slot {
     sbv_map rgb, features;
@@ -40,15 +43,16 @@ typedef struct sbv_workspace {
     int flows;                   /* that are estimated at once */
     size_t bytes;
     void *memory;
-    sbv_slot slot[SBV_MAX_SEQUENCE];
-    sbv_slot home[SBV_MAX_SEQUENCE]; /* the maps of each place */
-    sbv_map flow[SBV_MAX_SEQUENCE];  /* [i]: from the center to frame i of the window; none for the center */
-    sbv_map hidden;                  /* inner map of a residual block, as large as the frame */
-    sbv_map extracted[2];            /* trunk and inner map of an extraction, where slot.features is no trunk itself */
-    sbv_map output;                  /* R, G, B, scale times the frame. A backend makes pictures of `outputs` instead,
-                             unless they are moved, refined or compared: */
-    sbv_map outputs;                 /* of the collapsed tail, colours * scale * scale, as large as the frame */
-    void *row_sums;                  /* one float per row of a frame */
+    int slots; /* in use of the next two */
+    sbv_slot slot[SBV_MAX_SLOTS];
+    sbv_slot home[SBV_MAX_SLOTS];   /* the maps of each place */
+    sbv_map flow[SBV_MAX_SEQUENCE]; /* [i]: from the center to frame i of the window; none for the center */
+    sbv_map hidden;                 /* inner map of a residual block, as large as the frame */
+    sbv_map extracted[2];           /* trunk and inner map of an extraction, where slot.features is no trunk itself */
+    sbv_map output;                 /* R, G, B, scale times the frame. A backend makes pictures of `outputs` instead,
+                            unless they are moved, refined or compared: */
+    sbv_map outputs;                /* of the collapsed tail, colours * scale * scale, as large as the frame */
+    void *row_sums;                 /* one float per row of a frame */
     /* Extraction, the flow and reconstruction follow each other, in the same memory. */
     struct {
         void *resized, *scratch[2], *first_level;
@@ -69,6 +73,7 @@ typedef struct sbv_workspace {
 /* What a workspace is for. */
 typedef struct sbv_workspace_request {
     int width, height; /* of the frames */
+    int slots;         /* frames that are kept */
     enum sbv_extras extras;
     int tile;           /* 0: as large as the memory allows */
     int64_t max_memory; /* bytes of the workspace and of what is beside it; 0: those of the machine, or of the device */

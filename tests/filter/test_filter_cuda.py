@@ -542,13 +542,13 @@ def test_too_little_memory_on_the_gpu(gpu: FFmpeg, models: Models, instructions:
     assert done.stdout == on_cpu(gpu, "nv12", models.random, data)
 
 
-def test_less_memory_smaller_tiles(gpu: FFmpeg, models: Models, report: Report) -> None:
-    """A device that has a little less than the plan wants: the same picture, bit for bit."""
+def test_less_memory(gpu: FFmpeg, models: Models, report: Report) -> None:
+    """A device that has a little less than the plan wants, here for flows one by one: the same picture, bit for bit."""
     source = ("-f", "lavfi", "-i", "testsrc2=s=128x96:r=5:d=0.4,format=yuv420p")
     command = ("-v", "verbose", *source, "-vf", vsr(models.random, "backend=cuda"), "-f", "rawvideo", "-")
     whole = gpu.run(*command)
     most = int(report.lines("memory")[-1].split()[1])
     less = replace(gpu, environment={**gpu.environment, "FAKE_CUDA_MEMORY": str(most - 1000)}).run(*command)
     assert whole.returncode == less.returncode == 0, less.stderr.decode()
-    assert b"tiles of 128" in whole.stderr and b"tiles of 64" in less.stderr
+    assert int(report.lines("memory")[-1].split()[1]) < most - 1000
     assert whole.stdout == less.stdout

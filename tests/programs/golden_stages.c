@@ -264,6 +264,8 @@ static void send_frames(sbv_session *s, const npy *frames)
         if (sbv_send(s, &frame) != SBV_OK)
             exit(2);
     }
+    if (sbv_send(s, NULL) != SBV_OK)
+        exit(2);
     free(pixels);
 }
 

@@ -205,6 +205,13 @@ static void case_in(cuda_test *t, enum test_size size, const variant *v)
     test_end(t);
 }
 
+/* What is in the memory of the host is made in a buffer first. */
+static void fetch(cuda_test *t, const sbv_stream *s, int buffer, const frame *f)
+{
+    if (s->memory == SBV_MEMORY_HOST && t->backend->fetch(t->backend, buffer, &f->device) < 0)
+        test_fail(t, "fetch failed");
+}
+
 static void case_out(cuda_test *t, const variant *v)
 {
     const sbv_stream *s = &v->stream;
@@ -213,13 +220,16 @@ static void case_out(cuda_test *t, const variant *v)
         return;
     frame f = new_frame(t, TEST_INOUT, s, v->placement);
     test_map *in = new_map(t, (test_layout){.w = s->width, .h = s->height, .c = 3, .after = v->placement % 2});
-    sbv_colour_out_args host = {s, in->host, &f.host}, device = {s, in->device, &f.device};
+    sbv_colour_out_args host = {s, in->host, &f.host, 0}, device = {s, in->device, &f.device, 1};
     describe(t, s, 1);
     test_upload(t);
     sbv_colour_out_c(&host, 0, jobs);
     if (v->rows == s->height)
         fill_padding(&f, s);
-    TEST_RUN(t, t->backend->colour_out(t->backend, &device, jobs));
+    TEST_RUN(t, {
+        t->backend->colour_out(t->backend, &device, jobs);
+        fetch(t, s, device.buffer, &f);
+    });
     compare_frame(t, &f);
     free_frame(&f);
     test_end(t);
@@ -233,7 +243,7 @@ static void picture_c(const sbv_stream *s, sbv_map outputs, sbv_map rgb, const s
     sbv_map full = {.data = pixels, .w = w, .h = h, .c = 3, .type = SBV_MAP_F32, .pixel = 3, .row = (ptrdiff_t)w * 3};
     sbv_resize_c(&(sbv_resize_args){.in = rgb, .out = full, .full_w = w, .full_h = h}, 0, h);
     sbv_pixel_shuffle_c(&(sbv_shuffle_args){.in = outputs, .out = full, .factor = factor, .add = 1}, 0, h);
-    sbv_colour_out_c(&(sbv_colour_out_args){s, full, out}, 0, (h + 1) / 2);
+    sbv_colour_out_c(&(sbv_colour_out_args){s, full, out, 0}, 0, (h + 1) / 2);
     free(pixels);
 }
 
@@ -254,12 +264,15 @@ static void case_picture(cuda_test *t, enum test_size size, const variant *v, in
                                                  .after = v->placement == ODD ? 3 : 0,
                                                  .dense = v->placement != ODD});
     test_map *rgb = new_map(t, (test_layout){.w = s->width, .h = s->height, .c = 3, .after = v->placement % 2});
-    sbv_picture_args device = {s, outputs->device, rgb->device, &f.device, factor};
+    sbv_picture_args device = {s, outputs->device, rgb->device, &f.device, factor, factor == 2};
     describe(t, s, factor);
     test_upload(t);
     picture_c(s, outputs->host, rgb->host, &f.host, factor);
     fill_padding(&f, &large);
-    TEST_RUN(t, t->backend->picture(t->backend, &device));
+    TEST_RUN(t, {
+        t->backend->picture(t->backend, &device);
+        fetch(t, s, device.buffer, &f);
+    });
     compare_frame(t, &f);
     free_frame(&f);
     test_end(t);
@@ -278,7 +291,7 @@ static void case_not_a_number(cuda_test *t, const layout *l)
     for (int i = 0; i < 15; i++)
         for (int c = 0; c < 3; c++)
             *test_at(in, i % 5, i / 5, c) = values[i % 5];
-    sbv_colour_out_args host = {&s, in->host, &f.host}, device = {&s, in->device, &f.device};
+    sbv_colour_out_args host = {&s, in->host, &f.host, 0}, device = {&s, in->device, &f.device, 0};
     test_upload(t);
     sbv_colour_out_c(&host, 0, 2);
     fill_padding(&f, &s);
@@ -327,14 +340,19 @@ static void case_queued_inputs(cuda_test *t)
 static void receive_all(cuda_test *t, const sbv_stream *s, const frame *f, test_map *const *outputs,
                         test_map *const *rgb)
 {
-    for (int i = 0; i < 3; i++) {
-        sbv_picture_args a = {s, outputs[i]->device, rgb[i]->device, &f[i].device, 4};
+    for (int i = -1; i < 3; i++) {
+        const int n = i < 0 ? 2 : i;
+        sbv_picture_args a = {s, outputs[n]->device, rgb[n]->device, &f[n].device, 4, n % SBV_OUTPUT_BUFFERS};
         t->backend->picture(t->backend, &a);
-        compare_frame(t, &f[i]);
+        if (i > 0)
+            fetch(t, s, (i - 1) % SBV_OUTPUT_BUFFERS, &f[i - 1]);
     }
+    fetch(t, s, 2 % SBV_OUTPUT_BUFFERS, &f[2]);
+    for (int i = 0; i < 3; i++)
+        compare_frame(t, &f[i]);
 }
 
-/* Pictures for the host in a row: each is complete when the call is back. */
+/* Pictures for the host, each queued before the one before it is fetched, after one that is never fetched. */
 static void case_queued_pictures(cuda_test *t)
 {
     sbv_stream s = make_stream(&layouts[0], 9, 27);

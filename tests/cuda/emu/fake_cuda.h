@@ -25,6 +25,9 @@
  *
  *   FAKE_CUDA_WORK=path        kernels are not run, but their work is listed in the file: see fake_work.cpp
  *
+ *   FAKE_CUDA_CALLS=path       the calls of the driver, one a line, in their order; behind cuEventRecord and
+ *                              cuEventSynchronize the number of the event, behind cuLaunchKernel the kernel
+ *
  *   FAKE_CUDA_REPORT=path      lines that are appended to the file at the end of the process: "misuse ...",
  *                              "leak ...", "calls FUNCTION COUNT", "launches KERNEL COUNT", "device NUMBER LAUNCHES",
  *                              "memory PEAK" and finally "end"
@@ -89,6 +92,9 @@ CUresult enter(const char *function, int need);
 CUresult misuse(CUresult error, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 void count_launch(const char *kernel, CUdevice device);
+
+/* Puts something behind the call in the list of FAKE_CUDA_CALLS. */
+void list_detail(const std::string &detail);
 
 const int MAX_DEVICES = 16;
 

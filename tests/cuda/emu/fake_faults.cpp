@@ -36,6 +36,7 @@ struct Book {
     std::map<Kind, unsigned> numbers;
     Settings settings;
     Fault fault;
+    FILE *list = nullptr; /* of calls */
     bool initialized = false;
     int blas_handles = 0;
 };
@@ -100,6 +101,9 @@ Book *read_book()
     book->settings.driver = read_driver(book->settings.sm);
     book->settings.memory = (size_t)number_of("FAKE_CUDA_MEMORY", 16LL << 30, 0);
     book->fault = read_fault();
+    if (const char *path = getenv("FAKE_CUDA_CALLS"))
+        if (!(book->list = fopen(path, "w")))
+            bad_setting("FAKE_CUDA_CALLS", path);
     return book;
 }
 
@@ -132,6 +136,8 @@ CUresult enter(const char *function, int need)
     std::string name = plain_name(function);
     snprintf(calling, sizeof(calling), "%s", name.c_str());
     long call = ++b.calls[name];
+    if (b.list)
+        fprintf(b.list, "\n%s", name.c_str());
     if (b.fault.call == call && b.fault.function == name) {
         if (b.fault.sticky)
             lost = b.fault.code;
@@ -161,6 +167,12 @@ CUresult misuse(CUresult error, const char *format, ...)
     fprintf(stderr, "fake CUDA: %s\n", line.c_str());
     book().misuses.push_back(line);
     return error;
+}
+
+void list_detail(const std::string &detail)
+{
+    if (book().list)
+        fprintf(book().list, " %s", detail.c_str());
 }
 
 void count_launch(const char *kernel, CUdevice device)

@@ -237,6 +237,7 @@ FAKE_EXPORT CUresult cuLaunchKernel(CUfunction function_handle, unsigned grid_x,
     CUstream stream = use_stream(stream_handle);
     if (!function || !stream)
         return CUDA_ERROR_INVALID_HANDLE;
+    list_detail(function->name);
     Launch launch = {{grid_x, grid_y, grid_z}, {block_x, block_y, block_z}, shared_bytes};
     if (!is_valid(launch, function))
         return CUDA_ERROR_INVALID_VALUE;

@@ -359,6 +359,7 @@ FAKE_EXPORT CUresult cuEventRecord(CUevent handle, CUstream stream_handle)
     CUevent event = use(handle, EVENT);
     if (!stream || !event)
         return CUDA_ERROR_INVALID_HANDLE;
+    list_detail(std::to_string(event->number));
     event->captured = stream->capture != nullptr;
     event->mark = std::make_shared<Mark>();
     auto mark = event->mark;
@@ -374,6 +375,7 @@ FAKE_EXPORT CUresult cuEventSynchronize(CUevent handle)
     CUevent event = use(handle, EVENT);
     if (!event)
         return CUDA_ERROR_INVALID_HANDLE;
+    list_detail(std::to_string(event->number));
     if (event->captured)
         return misuse(CUDA_ERROR_CAPTURED_EVENT, "event %u was recorded in a capture", event->number);
     return event->point.stream ? run(event->point) : CUDA_SUCCESS;
