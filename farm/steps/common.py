@@ -18,6 +18,7 @@ from typing import Any, Callable, NamedTuple, Sequence
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 BLOCK = 1 << 20
+NO_TIME = -(1 << 63)  # AV_NOPTS_VALUE
 
 
 class FarmError(Exception):
@@ -110,7 +111,7 @@ def read_framecrc(text: str) -> tuple[list[Packet], dict[int, Fraction]]:
             bases[int(stream)] = Fraction(base.strip())
         elif line and not line.startswith("#"):
             words = [word.strip() for word in line.split(",")]
-            packets.append(Packet(int(words[0]), int(words[2]), int(words[4]), words[5]))
+            packets.append(Packet(int(words[0]), NO_TIME if words[2] == "NOPTS" else int(words[2]), int(words[4]), words[5]))
     return packets, bases
 
 

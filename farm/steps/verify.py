@@ -4,16 +4,17 @@ SPDX-License-Identifier: LGPL-2.1-or-later
 """
 from __future__ import annotations
 
-from collections import Counter
 from fractions import Fraction
 from pathlib import Path
 
-from .common import FarmError, Packet, read_framecrc, read_json, rescale, run, what_ffmpeg_said, write_json
+from .common import NO_TIME, FarmError, Packet, read_framecrc, read_json, rescale, run, what_ffmpeg_said, write_json
 from . import probe
 from .join import check_chunks
 from .plan import chunk_time_base
 from .restore import expected_times, packets_of
 from .work import Work
+
+SYNC = Fraction(1, 100)  # s, between sound and picture; timestamps are rounded to milliseconds twice
 
 
 def check_packets(work: Work, packets: list[Packet]) -> None:
@@ -30,35 +31,39 @@ def check_packets(work: Work, packets: list[Packet]) -> None:
         raise FarmError(f"the joined film has {len(packets)} frames, not {at}")
 
 
-def check_times(work: Work, packets: list[Packet], base: Fraction) -> None:
-    """Timestamps to the tick, from the first frame on; that one to the millisecond of an edit list."""
+def check_times(work: Work, packets: list[Packet], base: Fraction) -> Fraction:
+    """Timestamps to the tick, from the first frame on. Returns by how many seconds that one is later than planned: FFmpeg
+    moves a film where packets of another stream would begin before 0."""
     plan, container = work.plan, work.job["container"]
     encoder, first = Fraction(plan["encoder_time_base"]), work.list[0].first
     times = [frame.pts for frame in work.index()][first:work.list[-1].last]
     wanted = expected_times(times, Fraction(plan["source"]["time_base"]), encoder, container)
     unit = chunk_time_base(encoder, container)
     shown = sorted(packet.pts for packet in packets)
-    if abs(shown[0] * base - wanted[0] * unit) > Fraction(1, 1000):
-        raise FarmError(f"the joined film begins at {float(shown[0] * base):.6f} s, not {float(wanted[0] * unit):.6f} s")
     for number, (found, want) in enumerate(zip(shown, wanted), first):
         if rescale(found - shown[0], base, unit) != want - wanted[0] or (found - shown[0]) * base != (want - wanted[0]) * unit:
             raise FarmError(f"frame {number} of the joined film is {float((found - shown[0]) * base):.6f} s after the first, not "
                             f"{float((want - wanted[0]) * unit):.6f} s")
+    return shown[0] * base - wanted[0] * unit
 
 
-def packet_counts(work: Work, film: str | Path, streams: list[int]) -> list[int]:
-    """How many packets streams of a file have."""
+def other_packets(work: Work, film: str | Path, streams: list[int]) -> list[tuple[int, Fraction | None]]:
+    """How many packets streams of a file have, and the time of the first, seconds."""
     maps = [word for stream in streams for word in ("-map", f"0:{stream}")]
     done = run([work.job["ffmpeg"], "-nostdin", "-hide_banner", "-v", "error", "-copyts", "-i", probe.url(film), *maps, "-c",
                 "copy", "-f", "framecrc", "-"])
     if done.returncode:
         raise FarmError(f"{film}: it cannot be read: {what_ffmpeg_said(done.stderr)}")
-    counts = Counter(packet.stream for packet in read_framecrc(done.stdout)[0])
-    return [counts[number] for number in range(len(streams))]
+    packets, bases = read_framecrc(done.stdout)
+    found = []
+    for number in range(len(streams)):
+        times = [packet.pts for packet in packets if packet.stream == number]
+        found.append((len(times), times[0] * bases[number] if times and times[0] != NO_TIME else None))
+    return found
 
 
-def check_others(work: Work) -> list[str]:
-    """Warnings about the other streams. Errors: FarmError, where one of them is missing."""
+def check_others(work: Work, shift: Fraction) -> list[str]:
+    """Warnings about the other streams. Errors: FarmError, where one of them is missing, or sound is not in its place."""
     kept = [s for s in work.plan["source"]["streams"] if s["index"] not in work.plan["left_out"]]
     found = probe.streams_of(work.job["ffprobe"], work.joined)["streams"]
     if len(found) < len(kept):
@@ -67,12 +72,16 @@ def check_others(work: Work) -> list[str]:
     pairs = [(place, s) for place, s in enumerate(kept) if s.get("codec_type") in ("audio", "subtitle")]
     if not pairs:
         return []
-    before = packet_counts(work, work.job["source"], [s["index"] for _, s in pairs])
-    after = packet_counts(work, work.joined, [place for place, _ in pairs])
-    warnings = []
-    for (_, stream), wanted, got in zip(pairs, before, after):
+    before = other_packets(work, work.job["source"], [s["index"] for _, s in pairs])
+    after = other_packets(work, work.joined, [place for place, _ in pairs])
+    start, warnings = Fraction(work.plan["source"]["start_us"], 1000000), []
+    for (_, stream), (wanted, planned), (got, shown) in zip(pairs, before, after):
         if wanted and not got:
             raise FarmError(f"{probe.describe(stream)} has no packets in the joined film, {wanted} in the source")
+        if stream["codec_type"] == "audio" and planned is not None and shown is not None:
+            late = shown - (planned - start) - shift
+            if abs(late) > SYNC:
+                raise FarmError(f"{probe.describe(stream)} is {float(late):.3f} s late in the joined film")
         if wanted != got:
             warnings.append(f"{probe.describe(stream)} has {got} packets in the joined film, {wanted} in the source")
     return warnings
@@ -84,8 +93,7 @@ def verify(work: Work) -> None:
         work.check_source()
         packets, base = packets_of(work.job["ffmpeg"], work.joined, f"v:{video_place(work)}")
         check_packets(work, packets)
-        check_times(work, packets, base)
-        warnings = check_others(work)
+        warnings = check_others(work, check_times(work, packets, base))
     except FarmError:
         work.joined.unlink(missing_ok=True)
         check_chunks(work, whole=True)  # the reason may be a damaged one, which is then made again

@@ -60,6 +60,7 @@ DEFAULT, ESTIMATES = "", ":kernel_interval=5:refine=1"
     (films.cut_out, 9, ":border=none", ".mkv"),
     (films.cut_out, 8, ":border=reflect", ".mp4"),
     (films.timecoded, 20, DEFAULT, ".mp4"),
+    (films.primed, 16, DEFAULT, ".mkv"),
     (films.bare, 16, DEFAULT, ".mkv"),
     (films.refreshed, 13, DEFAULT, ".mkv"),
     (films.ten_bit, 5, DEFAULT, ".mkv"),

@@ -62,6 +62,12 @@ def cut_out(ffmpeg: FFmpeg, folder: Path) -> Path:
     return write(ffmpeg, folder / "cut.mp4", "-ss", "0.5", "-i", open_gop(ffmpeg, folder), "-map", "0:v", "-c", "copy")
 
 
+def primed(ffmpeg: FFmpeg, folder: Path) -> Path:
+    """Sound whose first packet begins before 0 and is not heard: where no edit list can say so, FFmpeg moves the film."""
+    return write(ffmpeg, folder / "primed.mp4", *moving(30), "-f", "lavfi", "-i", "sine=d=1.2", "-c:v", "libx264", "-g", "5", "-bf",
+                 "1", "-pix_fmt", "yuv420p", "-c:a", "aac")
+
+
 def timecoded(ffmpeg: FFmpeg, folder: Path) -> Path:
     """With a timecode, hence a stream of data, and sound before the picture."""
     return write(ffmpeg, folder / "timecoded.mp4", "-i", open_gop(ffmpeg, folder), "-c", "copy", "-timecode", "01:00:00:00")
