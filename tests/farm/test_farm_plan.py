@@ -4,12 +4,13 @@ SPDX-License-Identifier: LGPL-2.1-or-later
 """
 from __future__ import annotations
 
+import re
 import sys
 from fractions import Fraction
 from pathlib import Path
 
 import pytest
-from conftest import TOP
+from conftest import TOP, FFmpeg
 
 sys.path.insert(0, str(TOP / "farm"))
 from steps import encode, join, plan, vf  # noqa: E402
@@ -100,6 +101,11 @@ def test_filters(text: str, interval: int | None, drops: bool | None) -> None:
         return
     chain = vf.parse(text)
     assert (chain.interval, chain.drops_borders) == (interval, drops)
+
+
+def test_options_without_names_are_in_the_order_of_the_filter(ffmpeg: FFmpeg) -> None:
+    text = ffmpeg.run("-h", "filter=selfblindvsr").stdout.decode()
+    assert tuple(re.findall(r"^ {2,3}(\w+) +<", text, re.M)) == vf.ORDER
 
 
 @pytest.mark.parametrize("text, message", [

@@ -15,7 +15,8 @@ from conftest import FFmpeg, Models
 
 # A chunk takes some seconds, so that its node can be lost meanwhile.
 SLOW = 'case "$*" in *trim=start_pts*) sleep 3;; esac'
-HASTE = "--slurm-init-seconds-before-status-checks 6 --seconds-between-status-checks 1 --latency-wait 5"
+# Snakemake asks for the state of jobs after so long, and so long after any has ended; else ten seconds later each time.
+HASTE = "--slurm-init-seconds-before-status-checks 10 --seconds-between-status-checks 1 --latency-wait 5"
 
 
 def busy_node(work: Path) -> str | None:
@@ -35,7 +36,7 @@ def test_a_node_is_lost(ffmpegs: list[FFmpeg], models: Models, tmp_path: Path) -
     expected = films.one_run(ffmpeg, source, tmp_path / "one.mkv", chain)
     # Sockets have short paths.
     with tempfile.TemporaryDirectory(prefix="slurm", ignore_cleanup_errors=True) as folder, slurm.running(Path(folder)) as cluster:
-        child = films.start(ffmpeg, tmp_path, source, "many.mkv", "--vf", chain, "--encode", "-c:v ffv1", "--chunk", "12",
+        child = films.start(ffmpeg, tmp_path, source, "many.mkv", "--vf", chain, "--encode", "-c:v ffv1", "--chunk", "15",
                             "--workers", "3", "--profile", "slurm", "--gpu", "--snakemake", HASTE, "--keep",
                             program=films.stub(tmp_path, ffmpeg, "slow", SLOW))
         end = time.time() + films.RUN_TIMEOUT
@@ -48,5 +49,5 @@ def test_a_node_is_lost(ffmpegs: list[FFmpeg], models: Models, tmp_path: Path) -
         assert cluster.states()[lost].startswith("down")
     records = [json.loads(path.read_text()) for path in sorted((work / "chunks").glob("[0-9]*.json"))]
     left = {f"{node}/gpu0" for node in slurm.NODES if node != lost}
-    assert len(records) == 4 and {record["worker"] for record in records} <= left
+    assert len(records) == 3 and {record["worker"] for record in records} <= left
     assert films.frames(ffmpeg, tmp_path / "many.mkv") == expected
