@@ -213,6 +213,9 @@ demo: all
 .PHONY: demo
 
 include build-aux/check.mak
+ifeq ($(TARGET),windows)
+include build-aux/windows/check.mak
+endif
 include build-aux/format.mak
 include build-aux/fuzz.mak
 include tests/cuda/ptx/ptx.mak
