@@ -45,7 +45,8 @@ $(eval $(call fake_rules,emu-asan,$(FAKE_ASAN)))
 
 # ---- Tests of the fake driver ----
 
-FAKE_TEST    := $(sort $(wildcard tests/cuda/emu/fake_test*.c)) kernels/cuda/driver.c kernels/cuda/cublas.c
+FAKE_TEST    := $(sort $(wildcard tests/cuda/emu/fake_test*.c)) kernels/cuda/driver.c kernels/cuda/cublas.c kernels/cuda/loader.c \
+                kernels/os_$(SYSTEM).c kernels/cgroup.c
 # A toolkit, whose headers the library's own declarations are compared with.
 CUDA_INCLUDE ?= /usr/local/cuda/include
 
