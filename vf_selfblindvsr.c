@@ -167,7 +167,7 @@ static const AVOption selfblindvsr_options[] = {
       OFFSET(scene), AV_OPT_TYPE_FLOAT, { .dbl = SBV_SCENE_DEFAULT }, 0, 1, FLAGS },
     { "tile", "side of the tiles worked on, 16 or more input pixels; 0: as large as max_memory allows", OFFSET(tile),
       AV_OPT_TYPE_INT, { .i64 = 0 }, 0, 8192, FLAGS },
-    { "max_memory", "most memory to work with, MiB; 0: what the machine has", OFFSET(max_memory), AV_OPT_TYPE_INT,
+    { "max_memory", "most memory to work with, MiB; 0: three quarters of what the machine has", OFFSET(max_memory), AV_OPT_TYPE_INT,
       { .i64 = 0 }, 0, 1000000, FLAGS },
     { "kernel_interval", "frames from one estimate of the blur kernel to the next, in frame metadata; 0: only where "
       "kernel_file, cycle or refine needs it, and then for each frame", OFFSET(kernel_interval), AV_OPT_TYPE_INT,

@@ -171,26 +171,27 @@ typedef struct sbv_config {
                     from the difference before it, whichever is less, divided by 100. Windows end at a cut. 0: off */
     int tile;    /* side of the square tiles the reconstruction works on, input pixels; 0 (default): chosen
                     so that max_memory holds, the whole frame if it can. Tiles never change a bit. */
-    int64_t max_memory;      /* bytes the session may allocate for a stream; 0 (default): as many as the machine, or the
-                                device, has */
-    int kernel_interval;     /* the blur kernel is estimated for the frames whose number, from 0, is a multiple of it,
-                                0 to SBV_KERNEL_INTERVAL_MAX, and for the first after a scene cut. 0 (default): estimated
-                                where refine or cycle need it alone, and then for every frame. The model must have a
-                                kernel network. */
-    const float *kernel;     /* the blur kernel where it is known: kernel_side rows of kernel_side values that sum to 1
-                                within 0.01 (they are divided by their sum), in the phase of the output frames; see
-                                sbv_kernel. Nothing is estimated then. NULL (default): it is not known. */
-    int kernel_side;         /* odd, 1 to SBV_BLUR_SIDE_MAX */
-    const char *scaler;      /* instead of kernel: that of the scaler which reduced the picture, one of SBV_SCALERS, in
-                                the phase of the output frames. NULL (default): none */
-    int cycle;               /* nonzero: sbv_cycle_psnr tells how well output frames explain the input; default 0 */
-    int refine;              /* steps, 0 (default) to SBV_REFINE_MAX, that bring the output closer to what explains the
-                                input: gradient descent on the squared difference of the input frame and the output
-                                blurred by the kernel and reduced, in float32, on R, G, B. A step never makes the
-                                difference larger; none is made where it is down to what rounding the input to its bit
-                                depth leaves. Noise of the input is taken for detail, so few steps, or none, for noisy
-                                or hard compressed footage. */
-    int threads;             /* threads (or jobs given to execute); 0 (default): one per processor */
+    int64_t max_memory;  /* bytes the session may allocate for a stream; 0 (default): three quarters of those that the
+                            machine or the container has, more where the smallest tiles need it, or all of the
+                            device */
+    int kernel_interval; /* the blur kernel is estimated for the frames whose number, from 0, is a multiple of it,
+                            0 to SBV_KERNEL_INTERVAL_MAX, and for the first after a scene cut. 0 (default): estimated
+                            where refine or cycle need it alone, and then for every frame. The model must have a
+                            kernel network. */
+    const float *kernel; /* the blur kernel where it is known: kernel_side rows of kernel_side values that sum to 1
+                            within 0.01 (they are divided by their sum), in the phase of the output frames; see
+                            sbv_kernel. Nothing is estimated then. NULL (default): it is not known. */
+    int kernel_side;     /* odd, 1 to SBV_BLUR_SIDE_MAX */
+    const char *scaler;  /* instead of kernel: that of the scaler which reduced the picture, one of SBV_SCALERS, in
+                            the phase of the output frames. NULL (default): none */
+    int cycle;           /* nonzero: sbv_cycle_psnr tells how well output frames explain the input; default 0 */
+    int refine;          /* steps, 0 (default) to SBV_REFINE_MAX, that bring the output closer to what explains the
+                            input: gradient descent on the squared difference of the input frame and the output
+                            blurred by the kernel and reduced, in float32, on R, G, B. A step never makes the
+                            difference larger; none is made where it is down to what rounding the input to its bit
+                            depth leaves. Noise of the input is taken for detail, so few steps, or none, for noisy
+                            or hard compressed footage. */
+    int threads;         /* threads (or jobs given to execute); 0 (default): one per processor */
     sbv_execute_fn *execute; /* the host's thread pool; NULL (default): the session's own */
     void *execute_opaque;
     sbv_log_fn *log; /* NULL (default): messages are dropped */
@@ -290,8 +291,9 @@ SBV_API int sbv_receive(sbv_session *session, sbv_frame *out);
 
 /* Estimates the blur kernel of the window of the frame that sbv_receive would return next: kernel_size * kernel_size
  * values into blur, row by row, that sum to 1, of the picture where the model makes it (sbv_phase). SBV_OK or
- * SBV_AGAIN, SBV_END as sbv_ready. Errors: ARGUMENT (the model has no kernel network), MEMORY. Costs about as much as 2
- * % of the published network. */
+ * SBV_AGAIN, SBV_END as sbv_ready. Errors: ARGUMENT (the model has no kernel network), MEMORY, DEVICE. Costs about as
+ * much as 2 % of the published network. Its memory is planned where an option of sbv_config has kernels estimated; else
+ * MEMORY where max_memory has no room for it, and the session can be used on. */
 SBV_API int sbv_estimate_kernel(sbv_session *session, float *blur);
 
 /* The blur kernel in use for the frame that sbv_receive returned last, given or estimated: *side rows of *side values

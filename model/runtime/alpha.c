@@ -15,6 +15,14 @@ static sbv_map alpha_of(const sbv_engine *e, const sbv_alpha *a, int slot)
     return sbv_map_of(a->samples + (size_t)slot * samples, e->stream.width, e->stream.height, 1);
 }
 
+size_t sbv_alpha_bytes(const sbv_engine *e)
+{
+    const size_t samples = (size_t)e->stream.width * (size_t)e->stream.height;
+    const size_t slots = (size_t)(e->network.sequence + e->ahead);
+    const size_t each = slots * sizeof(float) + (size_t)e->stream.components;
+    return e->stream.alpha ? samples * each + sbv_frame_copy_bytes(&e->stream) : 0;
+}
+
 int sbv_alpha_open(sbv_engine *e, sbv_alpha *a)
 {
     const size_t samples = (size_t)e->stream.width * (size_t)e->stream.height;

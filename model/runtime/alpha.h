@@ -16,6 +16,9 @@ typedef struct sbv_alpha {
     uint8_t *rings;        /* scratch of sbv_fill_hidden */
 } sbv_alpha;
 
+/* Bytes that sbv_alpha_open allocates. */
+size_t sbv_alpha_bytes(const sbv_engine *e);
+
 /* Memory for alpha of the frames of e->stream. Errors: MEMORY, reported. */
 int sbv_alpha_open(sbv_engine *e, sbv_alpha *a);
 void sbv_alpha_close(sbv_alpha *a);

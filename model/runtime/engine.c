@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "model/runtime/architecture.h"
+#include "model/runtime/machine_memory.h"
 
 int sbv_engine_enter(sbv_engine *e)
 {
@@ -79,22 +80,34 @@ sbv_model_info sbv_engine_model_info(const sbv_engine *e)
     };
 }
 
+/* What is allocated beside the workspace, in the memory that it is in. */
+static size_t bytes_beside(const sbv_engine *e)
+{
+    const size_t estimate =
+        e->estimates ? sbv_kernel_net_bytes(&e->network, &e->exec, e->stream.width, e->stream.height) : 0;
+    return e->exec.backend ? estimate : estimate + e->host_bytes;
+}
+
 int sbv_engine_open_stream(sbv_engine *e)
 {
     const sbv_stream *stream = &e->stream;
     sbv_backend *b = e->exec.backend;
     const int slots = e->network.sequence + e->ahead;
-    const int other_size = stream->width != e->ws.width || stream->height != e->ws.height || slots != e->ws.slots;
+    const size_t beside = bytes_beside(e);
+    const int other_plan = stream->width != e->ws.width || stream->height != e->ws.height || slots != e->ws.slots ||
+                           beside != e->ws.beside;
     const enum sbv_extras extras = e->config.refine  ? SBV_EXTRA_REFINE
                                    : e->config.cycle ? SBV_EXTRA_CYCLE
                                                      : SBV_EXTRA_NONE;
+    const char *whose = "";
     int ret;
-    if (other_size)
+    if (other_plan)
         sbv_workspace_close(&e->ws, &e->exec);
     /* First what the frames need, which cannot be less; the workspace can, with smaller tiles. */
     if (b && (ret = b->describe(b, stream, e->network.scale)) < 0)
         return sbv_fail(&e->report, ret, "%s", sbv_backend_message(&e->exec));
-    if (other_size) {
+    if (other_plan) {
+        const size_t machine = b ? SIZE_MAX / 2 : sbv_machine_memory(&whose);
         const sbv_workspace_request request = {
             .width = stream->width,
             .height = stream->height,
@@ -102,7 +115,9 @@ int sbv_engine_open_stream(sbv_engine *e)
             .extras = extras,
             .tile = e->config.tile,
             .max_memory = e->config.max_memory,
-            .beside = e->estimates ? sbv_kernel_net_bytes(&e->network, &e->exec, stream->width, stream->height) : 0,
+            .beside = beside,
+            .machine = machine,
+            .whose = whose,
         };
         if ((ret = sbv_workspace_open(&e->ws, &e->network, &e->exec, &request, &e->report)) < 0)
             return ret;

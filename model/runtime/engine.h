@@ -19,6 +19,7 @@ typedef struct sbv_engine {
     int estimates;                /* blurs are estimated */
     int ahead;                    /* frames that are queued before one is waited for, see window.h: 0 or 1 */
     sbv_stream stream;            /* width 0: not described yet */
+    size_t host_bytes;            /* that the session has for that stream on the host */
     sbv_workspace ws;
     sbv_repeats repeats;
 } sbv_engine;

@@ -10,20 +10,29 @@
 
 #include "kernels/frame.h"
 
+size_t sbv_frame_copy_bytes(const sbv_stream *stream)
+{
+    size_t total = 0;
+    for (int plane = 0; plane < 4; plane++) {
+        size_t size;
+        int rows;
+        sbv_plane_size(stream, stream->width, stream->height, plane, &size, &rows);
+        total += size * (size_t)rows;
+    }
+    return total;
+}
+
 int sbv_frame_copy_open(sbv_frame_copy *copy, const sbv_stream *stream)
 {
-    size_t size[4], total = 0;
-    int rows[4];
-    for (int plane = 0; plane < 4; plane++) {
-        sbv_plane_size(stream, stream->width, stream->height, plane, &size[plane], &rows[plane]);
-        total += size[plane] * (size_t)rows[plane];
-    }
-    uint8_t *at = malloc(total);
+    uint8_t *at = malloc(sbv_frame_copy_bytes(stream));
     *copy = (sbv_frame_copy){.memory = at, .frame = {.width = stream->width, .height = stream->height}};
     for (int plane = 0; plane < 4 && copy->memory; plane++) {
+        size_t size;
+        int rows;
+        sbv_plane_size(stream, stream->width, stream->height, plane, &size, &rows);
         copy->frame.data[plane] = at;
-        copy->frame.linesize[plane] = (ptrdiff_t)size[plane];
-        at += size[plane] * (size_t)rows[plane];
+        copy->frame.linesize[plane] = (ptrdiff_t)size;
+        at += size * (size_t)rows;
     }
     return copy->memory ? SBV_OK : SBV_ERROR_MEMORY;
 }

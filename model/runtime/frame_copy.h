@@ -13,6 +13,9 @@ typedef struct sbv_frame_copy {
     sbv_frame frame;
 } sbv_frame_copy;
 
+/* Bytes of a frame of the stream. */
+size_t sbv_frame_copy_bytes(const sbv_stream *stream);
+
 /* Memory for a frame of the stream. Errors: MEMORY, not reported. */
 int sbv_frame_copy_open(sbv_frame_copy *copy, const sbv_stream *stream);
 void sbv_frame_copy_close(sbv_frame_copy *copy);

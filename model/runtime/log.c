@@ -28,9 +28,18 @@ int sbv_fail(sbv_report *report, int code, const char *format, ...)
     sbv_make_printable(report->last_error);
     if (report->error && report->error_size)
         snprintf(report->error, report->error_size, "%s", report->last_error);
-    if (report->log && !(report->can_fall_back && (code == SBV_ERROR_MEMORY || code == SBV_ERROR_DEVICE)))
+    report->withheld = report->can_fall_back && (code == SBV_ERROR_MEMORY || code == SBV_ERROR_DEVICE);
+    if (report->log && !report->withheld)
         report->log(report->opaque, SBV_LOG_ERROR, report->last_error);
     return code;
+}
+
+int sbv_settle(sbv_report *report, int ret)
+{
+    if (report->log && report->withheld && ret < 0 && ret != SBV_AGAIN && ret != SBV_END)
+        report->log(report->opaque, SBV_LOG_ERROR, report->last_error);
+    report->withheld = 0;
+    return ret;
 }
 
 void sbv_say(sbv_report *report, enum sbv_log_level level, const char *format, ...)

@@ -81,6 +81,8 @@ int sbv_open(sbv_session **session, const sbv_config *config)
     if ((ret = begin(&s, config, config->threads)) < 0 ||
         (ret = sbv_select_backend(&s->engine, &s->fallback.possible)) < 0 || (ret = read_model(s)) < 0 ||
         (ret = sbv_blur_open(&s->engine, &s->blur)) < 0) {
+        if (s)
+            sbv_settle(&s->engine.report, ret);
         sbv_close(&s);
         return ret;
     }
@@ -116,9 +118,11 @@ int sbv_describe(sbv_session *session, const sbv_stream *stream)
     sbv_flush(s);
     s->described = 0;
     s->engine.stream = *stream;
+    sbv_alpha_close(&s->alpha);
     if ((ret = enter(s)) < 0)
         return ret;
     s->engine.ahead = sbv_engine_can_queue(&s->engine);
+    s->engine.host_bytes = sbv_alpha_bytes(&s->engine);
     ret = sbv_engine_open_stream(&s->engine);
     if (ret < 0 && s->fallback.possible && stream->memory == SBV_MEMORY_HOST)
         ret = sbv_fall_back(&s->engine, &s->fallback, &s->timeline, ret);
@@ -127,7 +131,7 @@ int sbv_describe(sbv_session *session, const sbv_stream *stream)
     if (ret >= 0 && (ret = sbv_keep_open(&s->engine, &s->fallback)) >= 0)
         ret = sbv_alpha_open(&s->engine, &s->alpha);
     s->described = ret >= 0;
-    return ret;
+    return sbv_settle(&s->engine.report, ret);
 }
 
 int sbv_ready(const sbv_session *session, int64_t *tag)
@@ -179,7 +183,7 @@ int sbv_send(sbv_session *session, const sbv_frame *frame)
     sbv_engine_leave(&s->engine);
     if (ret >= 0)
         s->timeline.received++;
-    return ret;
+    return sbv_settle(&s->engine.report, ret);
 }
 
 /* The buffer that a frame is put into. */
@@ -237,7 +241,7 @@ int sbv_receive(sbv_session *session, sbv_frame *out)
     sbv_engine_leave(&s->engine);
     if (ret >= 0)
         s->timeline.returned++;
-    return ret;
+    return sbv_settle(&s->engine.report, ret);
 }
 
 static int estimate_blur(sbv_session *s, float *blur)
@@ -245,6 +249,11 @@ static int estimate_blur(sbv_session *s, float *blur)
     sbv_engine *e = &s->engine;
     const sbv_stages stages = {&e->network, &e->exec, &e->ws};
     sbv_slot *window[SBV_MAX_SEQUENCE];
+    int ret;
+    if (!e->estimates && (ret = sbv_workspace_has_room(
+                              &e->ws, sbv_kernel_net_bytes(&e->network, &e->exec, e->stream.width, e->stream.height),
+                              "estimating a kernel", &e->report)) < 0)
+        return ret;
     sbv_window_fill(e, &s->timeline, s->timeline.returned, window);
     return sbv_run_kernel_net(&stages, window, blur, &e->report);
 }
@@ -262,7 +271,7 @@ int sbv_estimate_kernel(sbv_session *session, float *blur)
     if (ret == SBV_ERROR_DEVICE && (ret = sbv_fall_back(&s->engine, &s->fallback, &s->timeline, ret)) >= 0)
         ret = estimate_blur(s, blur);
     sbv_engine_leave(&s->engine);
-    return ret;
+    return sbv_settle(&s->engine.report, ret);
 }
 
 const float *sbv_kernel(const sbv_session *session, int *side)

@@ -9,9 +9,10 @@
 #include <string.h>
 
 #include "kernels/numbers.h"
-#include "model/runtime/machine_memory.h"
 
-#define SMALLEST_TILE 32 /* pixels; below, nearly all of the work would be halo */
+/* Of the memory of the machine one part in so many is left, if it can be, to weights, to the frames of the caller, and
+ * to decoders and encoders: that of large pictures has gigabytes. */
+#define MACHINE_SPARE 4
 
 typedef struct arena {
     const sbv_exec *exec;
@@ -211,8 +212,8 @@ static int shrink(sbv_workspace *ws, const sbv_network *n, const sbv_exec *exec,
 {
     if (ws->flows > 1) {
         ws->flows = 1;
-    } else if (!fixed_tile && ws->tile > SMALLEST_TILE) {
-        ws->tile = sbv_max(ws->tile / 2, SMALLEST_TILE);
+    } else if (!fixed_tile && ws->tile > SBV_TILE_MIN) {
+        ws->tile = sbv_max(ws->tile / 2, SBV_TILE_MIN);
         ws->flows = most_flows(n, exec);
     } else {
         return 0;
@@ -242,42 +243,42 @@ static int allocate(sbv_workspace *ws, const sbv_network *n, const sbv_exec *exe
 
 /* What is said where memory does not suffice: what is asked for, and with what tiles less would do. */
 static int refuse(sbv_workspace *ws, const sbv_network *network, const sbv_exec *exec,
-                  const sbv_workspace_request *request, size_t limit, const char *whose, sbv_report *report)
+                  const sbv_workspace_request *request, sbv_report *report)
 {
     size_t bytes;
     char smallest[64] = "";
     if (__builtin_add_overflow(ws->bytes, request->beside, &bytes))
         bytes = SIZE_MAX;
-    if (ws->tile > SMALLEST_TILE) {
-        ws->tile = SMALLEST_TILE;
+    if (ws->tile > SBV_TILE_MIN) {
+        ws->tile = SBV_TILE_MIN;
         snprintf(smallest, sizeof(smallest), " (%zu MiB with tiles of %d)",
-                 ((measure(ws, network, exec) + request->beside) >> 20) + 1, SMALLEST_TILE);
+                 ((measure(ws, network, exec) + request->beside) >> 20) + 1, SBV_TILE_MIN);
     }
     return sbv_fail(report, SBV_ERROR_MEMORY, "frames of %dx%d need %zu MiB with tiles of %d%s, %s %zu MiB", ws->width,
-                    ws->height, (bytes >> 20) + 1, request->tile ? request->tile : SMALLEST_TILE, smallest, whose,
-                    limit >> 20);
+                    ws->height, (bytes >> 20) + 1, request->tile ? request->tile : SBV_TILE_MIN, smallest, ws->whose,
+                    ws->limit >> 20);
 }
 
 int sbv_workspace_open(sbv_workspace *workspace, const sbv_network *network, const sbv_exec *exec,
                        const sbv_workspace_request *request, sbv_report *report)
 {
     const int grid = 1 << network->levels, tile = request->tile;
-    const char *whose = "max_memory is";
-    const size_t limit = request->max_memory > 0 ? (size_t)request->max_memory
-                         : exec->backend         ? SIZE_MAX / 2
-                                                 : sbv_machine_memory(&whose);
-    const size_t room = limit > request->beside ? limit - request->beside : 0;
+    size_t room;
     int ret;
     memset(workspace, 0, sizeof(*workspace));
+    workspace->whose = request->max_memory > 0 ? "max_memory is" : request->whose;
+    workspace->limit = request->max_memory > 0 ? (size_t)request->max_memory : request->machine;
+    workspace->beside = request->beside;
+    room = workspace->limit > request->beside ? workspace->limit - request->beside : 0;
     workspace->slots = request->slots;
     workspace->extras = request->extras;
     workspace->width = request->width;
     workspace->height = request->height;
     workspace->flow_width = sbv_round_up(request->width, grid);
     workspace->flow_height = sbv_round_up(request->height, grid);
-    plan(workspace, network, exec, tile, room);
+    plan(workspace, network, exec, tile, request->max_memory > 0 ? room : room - room / MACHINE_SPARE);
     if (workspace->bytes > room) {
-        ret = refuse(workspace, network, exec, request, limit, whose, report);
+        ret = refuse(workspace, network, exec, request, report);
         memset(workspace, 0, sizeof(*workspace));
         return ret;
     }
@@ -291,6 +292,15 @@ int sbv_workspace_open(sbv_workspace *workspace, const sbv_network *network, con
     arena a = new_arena(exec, workspace->memory);
     lay_out(workspace, network, &a);
     return SBV_OK;
+}
+
+int sbv_workspace_has_room(const sbv_workspace *ws, size_t more, const char *purpose, sbv_report *report)
+{
+    const size_t planned = ws->bytes + ws->beside;
+    if (more <= ws->limit && planned <= ws->limit - more)
+        return SBV_OK;
+    return sbv_fail(report, SBV_ERROR_MEMORY, "%s needs %zu MiB beside %zu MiB for frames of %dx%d, %s %zu MiB",
+                    purpose, (more >> 20) + 1, (planned >> 20) + 1, ws->width, ws->height, ws->whose, ws->limit >> 20);
 }
 
 void sbv_workspace_close(sbv_workspace *workspace, const sbv_exec *exec)

@@ -41,7 +41,9 @@ typedef struct sbv_workspace {
     int width, height, tile;     /* tile: side of the core of a tile; at least the frame's size if it is not tiled */
     int flow_width, flow_height; /* of the input of the flow network */
     int flows;                   /* that are estimated at once */
-    size_t bytes;
+    size_t bytes, beside;        /* beside: what others were planned to allocate */
+    size_t limit;                /* of both together */
+    const char *whose;           /* the limit is, in words that a message ends with */
     void *memory;
     int slots; /* in use of the next two */
     sbv_slot slot[SBV_MAX_SLOTS];
@@ -76,14 +78,19 @@ typedef struct sbv_workspace_request {
     int slots;         /* frames that are kept */
     enum sbv_extras extras;
     int tile;           /* 0: as large as the memory allows */
-    int64_t max_memory; /* bytes of the workspace and of what is beside it; 0: those of the machine, or of the device */
-    size_t beside;      /* bytes that others allocate now and then */
+    int64_t max_memory; /* bytes of the workspace and of what is beside it; 0: a share of those of the machine */
+    size_t machine;     /* bytes of the machine, SIZE_MAX / 2 where they are not known */
+    const char *whose;  /* "this machine has", or the like */
+    size_t beside;      /* bytes that others allocate, for good or now and then */
 } sbv_workspace_request;
 
 /* Plans and allocates. Errors: MEMORY, DEVICE, reported; *workspace is then closed. */
 int sbv_workspace_open(sbv_workspace *workspace, const sbv_network *network, const sbv_exec *exec,
                        const sbv_workspace_request *request, sbv_report *report);
 void sbv_workspace_close(sbv_workspace *workspace, const sbv_exec *exec);
+
+/* Whether the limit has room for something that was not planned: "<purpose> needs ...". Errors: MEMORY, reported. */
+int sbv_workspace_has_room(const sbv_workspace *workspace, size_t more, const char *purpose, sbv_report *report);
 
 /* Parts of a frame begin and end at multiples of this many pixels, or with the frame. */
 #define SBV_GRID 4

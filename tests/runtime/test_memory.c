@@ -145,24 +145,28 @@ static sbv_config new_config(void)
     return config;
 }
 
-static int describe(sbv_session *s, int w, int h)
+/* Gray, in one plane with alpha where there is some. */
+static int describe(sbv_session *s, int w, int h, int alpha)
 {
     sbv_stream stream = {.width = w, .height = h, .components = 1};
-    stream.component[0] = (sbv_component){.step = 1, .depth = 8};
+    stream.component[0] = (sbv_component){.step = 1 + alpha, .depth = 8};
+    stream.alpha = alpha ? SBV_ALPHA_STRAIGHT : SBV_ALPHA_NONE;
+    stream.component[3] = (sbv_component){.step = 2, .offset = 1, .depth = 8};
     return sbv_describe(s, &stream);
 }
 
 static void restore(sbv_session *s, int first, int count)
 {
-    const int w = s->engine.stream.width, h = s->engine.stream.height;
-    unsigned char *in = malloc((size_t)(w * h)), *out = malloc((size_t)(w * h * SCALE * SCALE));
+    const int w = s->engine.stream.width, h = s->engine.stream.height, step = s->engine.stream.component[0].step;
+    const int row = w * step;
+    unsigned char *in = malloc((size_t)(row * h)), *out = malloc((size_t)(row * h * SCALE * SCALE));
     assert_true(in && out);
     for (int n = first; n < first + count; n++) {
-        sbv_frame frame = {.data = {in}, .linesize = {w}, .width = w, .height = h, .tag = n};
-        sbv_frame made = {.data = {out}, .linesize = {w * SCALE}, .width = w * SCALE, .height = h * SCALE};
+        sbv_frame frame = {.data = {in}, .linesize = {row}, .width = w, .height = h, .tag = n};
+        sbv_frame made = {.data = {out}, .linesize = {row * SCALE}, .width = w * SCALE, .height = h * SCALE};
         int ret;
-        for (int i = 0; i < w * h; i++)
-            in[i] = (unsigned char)(i % w * 3 + i / w * 5 + n * 7);
+        for (int i = 0; i < row * h; i++)
+            in[i] = (unsigned char)(i % row * 3 + i / row * 5 + n * 7);
         assert_int_equal(sbv_send(s, &frame), SBV_OK);
         while ((ret = sbv_receive(s, &made)) == SBV_OK)
             ;
@@ -172,22 +176,32 @@ static void restore(sbv_session *s, int first, int count)
     free(out);
 }
 
-static void check_plan(sbv_config config)
+/* How a plan is tried: with alpha, or in bf16 on any processor. That can be laid out there, and not computed. */
+enum trial { PLAIN, ALPHA, STAND_IN };
+
+static void check_plan(sbv_config config, enum trial trial)
 {
     enum { W = 240, H = 200 };
+    char text[128];
     sbv_session *s;
     assert_int_equal(sbv_open(&s, &config), SBV_OK);
-    const double pictures = W * H * (1 + SCALE * SCALE); /* of this test */
+    if (trial == STAND_IN)
+        s->engine.exec.ops.type = SBV_MAP_BF16;
     forget_peak();
     const double before = status("VmRSS");
-    assert_int_equal(describe(s, W, H), SBV_OK);
-    restore(s, 0, 5);
+    double pictures = 0; /* of this test */
+    assert_int_equal(describe(s, W, H, trial == ALPHA), SBV_OK);
+    if (trial != STAND_IN) {
+        pictures = W * H * (1 + SCALE * SCALE) * (trial == ALPHA ? 2 : 1);
+        restore(s, 0, 5);
+    }
     const double found = (status("VmHWM") - before - pictures) / MIB;
-    printf("# tile %d, cycle %d, refine %d, kernel_interval %d: %g MiB planned, %.1f MiB measured\n", config.tile,
-           config.cycle, config.refine, config.kernel_interval, said, found);
+    snprintf(text, sizeof(text), "%s%s, tile %d, cycle %d, refine %d, kernel_interval %d",
+             sbv_precision_name(&s->engine.exec), trial == ALPHA ? " with alpha" : "", config.tile, config.cycle,
+             config.refine, config.kernel_interval);
+    printf("# %s: %g MiB planned, %.1f MiB measured\n", text, said, found);
     if (found < 0.9 * said - 1 || found > 1.1 * said + 1)
-        fail_msg("tile %d, cycle %d, refine %d, kernel_interval %d: %g MiB planned, %g MiB measured", config.tile,
-                 config.cycle, config.refine, config.kernel_interval, said, found);
+        fail_msg("%s: %g MiB planned, %g MiB measured", text, said, found);
     sbv_close(&s);
 }
 
@@ -199,7 +213,7 @@ static void test_plans_are_measured(void **unused)
     mallopt(M_MMAP_THRESHOLD, 128 << 10);
 #endif
     if (sbv_amx_missing())
-        printf("# skip plans in bf16: no AMX, %s\n", sbv_amx_missing());
+        printf("# skip restoring in bf16: no AMX, %s\n", sbv_amx_missing());
     if (!MEASURED) {
         printf("# skip plans: memory is not measured under a sanitizer\n");
         return;
@@ -207,7 +221,7 @@ static void test_plans_are_measured(void **unused)
     /* the second time in fp32, where the processor would choose another */
     for (int precision = SBV_PRECISION_AUTO; precision <= (sbv_amx_missing() ? SBV_PRECISION_AUTO : SBV_PRECISION_FP32);
          precision++)
-        for (int option = 0; option < 6; option++) {
+        for (int option = 0; option < 7; option++) {
             sbv_config config = new_config();
             config.precision = (enum sbv_precision)precision;
             config.tile = option == 1 ? 64 : 0;
@@ -215,8 +229,112 @@ static void test_plans_are_measured(void **unused)
             config.refine = option == 3;
             config.kernel_interval = option == 4;
             config.scene = option == 5 ? 0.3f : 0;
-            check_plan(config);
+            check_plan(config, option == 6 ? ALPHA : PLAIN);
         }
+}
+
+static void test_plans_in_bf16(void **unused)
+{
+    (void)unused;
+    if (!MEASURED)
+        return; /* said above */
+    setenv("SBV_CPU", "c", 1);
+    for (int option = 0; option < 4; option++) {
+        sbv_config config = new_config();
+        config.tile = option == 1 ? 64 : 0;
+        config.cycle = option == 2;
+        config.refine = option == 3;
+        config.kernel =
+            option > 1 ? &(float){1} : NULL; /* none is estimated: that would be planned and not allocated */
+        config.kernel_side = 1;
+        check_plan(config, STAND_IN);
+    }
+    unsetenv("SBV_CPU");
+}
+
+/* Plans with what the machine has leave some of it, unless tiles as small as they can be need it. */
+static void test_some_of_the_machine_is_left(void **unused)
+{
+    sbv_config config = new_config();
+    sbv_workspace_request request = {
+        .width = 200, .height = 150, .slots = 5, .machine = SIZE_MAX / 2, .whose = "it has"};
+    sbv_workspace ws;
+    sbv_session *s;
+    size_t whole, least = 0;
+    (void)unused;
+    assert_int_equal(sbv_open(&s, &config), SBV_OK);
+    sbv_engine *e = &s->engine;
+    assert_int_equal(sbv_workspace_open(&ws, &e->network, &e->exec, &request, &e->report), SBV_OK);
+    whole = ws.bytes;
+    assert_int_equal(ws.tile, 200);
+    sbv_workspace_close(&ws, &e->exec);
+    for (size_t percent = 140; percent > 100; percent -= 15) {
+        request.machine = whole / 100 * percent;
+        assert_int_equal(sbv_workspace_open(&ws, &e->network, &e->exec, &request, &e->report), SBV_OK);
+        assert_true((ws.tile == 200) == (percent == 140));
+        assert_true(ws.bytes <= request.machine / 4 * 3);
+        sbv_workspace_close(&ws, &e->exec);
+    }
+    for (request.machine = whole / 2; !least; request.machine -= 1 << 18)
+        if (sbv_workspace_open(&ws, &e->network, &e->exec, &request, &e->report) == SBV_OK) {
+            assert_true(ws.tile == 16 || ws.bytes <= request.machine / 4 * 3);
+            sbv_workspace_close(&ws, &e->exec);
+        } else {
+            least = request.machine;
+        }
+    assert_non_null(strstr(sbv_last_error(s), "tiles of 16, it has "));
+    sbv_close(&s);
+}
+
+/* What alpha needs is planned again where frames of the same size have it, and given back where they have none. */
+static void test_alpha_is_planned(void **unused)
+{
+    sbv_config config = new_config();
+    sbv_session *s;
+    double plain, with;
+    (void)unused;
+    assert_int_equal(sbv_open(&s, &config), SBV_OK);
+    assert_int_equal(describe(s, 500, 400, 0), SBV_OK);
+    plain = said;
+    assert_int_equal(describe(s, 500, 400, 1), SBV_OK);
+    with = said;
+    assert_true(with - plain > 3.5 && with - plain < 7); /* five maps of floats, a copy, rings: 4.6 MiB */
+    assert_int_equal(describe(s, 500, 400, 0), SBV_OK);
+    assert_true(said == plain);
+    sbv_close(&s);
+
+    config.max_memory = (int64_t)(plain + 1) << 20;
+    config.tile = 500;
+    assert_int_equal(sbv_open(&s, &config), SBV_OK);
+    assert_int_equal(describe(s, 500, 400, 0), SBV_OK);
+    assert_int_equal(describe(s, 500, 400, 1), SBV_ERROR_MEMORY);
+    sbv_close(&s);
+}
+
+/* A kernel that is estimated without an option that has it planned stays within the limit. */
+static void test_estimates_stay_within_the_limit(void **unused)
+{
+    enum { W = 200, H = 150 };
+    static unsigned char in[W * H], out[W * SCALE * H * SCALE];
+    sbv_frame frame = {.data = {in}, .linesize = {W}, .width = W, .height = H};
+    sbv_frame made = {.data = {out}, .linesize = {W * SCALE}, .width = W * SCALE, .height = H * SCALE};
+    sbv_config config = new_config();
+    (void)unused;
+    for (int room = 0; room < 2; room++) {
+        sbv_session *s;
+        float kernel[7 * 7];
+        assert_int_equal(sbv_open(&s, &config), SBV_OK);
+        assert_int_equal(describe(s, W, H, 0), SBV_OK);
+        for (int n = 0; n < 3; n++)
+            assert_int_equal(sbv_send(s, &frame), SBV_OK);
+        assert_int_equal(sbv_estimate_kernel(s, kernel), room == 0 ? SBV_OK : SBV_ERROR_MEMORY);
+        if (room)
+            assert_non_null(strstr(sbv_last_error(s), "estimating a kernel needs "));
+        assert_int_equal(sbv_receive(s, &made), SBV_OK); /* it goes on all the same */
+        sbv_close(&s);
+        config.tile = W;
+        config.max_memory = ((int64_t)said + 1) << 20;
+    }
 }
 
 /* What is named is enough, and not much less is. */
@@ -234,8 +352,8 @@ static void test_the_least_that_works(void **unused)
         config.max_memory = 1 << 20;
         for (int try = 0; try < 3; try++) {
             assert_int_equal(sbv_open(&s, &config), SBV_OK);
-            assert_int_equal(describe(s, 200, 150), try == 1 ? SBV_OK : SBV_ERROR_MEMORY);
-            assert_true(strstr(sbv_last_error(s), " MiB with tiles of 32)") || cases[i].tile == 0 || try == 1);
+            assert_int_equal(describe(s, 200, 150, 0), try == 1 ? SBV_OK : SBV_ERROR_MEMORY);
+            assert_true(strstr(sbv_last_error(s), " MiB with tiles of 16)") || cases[i].tile == 0 || try == 1);
             config.max_memory = ((int64_t)said - try) << 20;
             sbv_close(&s);
         }
@@ -256,7 +374,7 @@ static void test_a_long_stream(void **unused)
     config.cycle = 1;
     config.scene = 0.3f;
     assert_int_equal(sbv_open(&s, &config), SBV_OK);
-    assert_int_equal(describe(s, 24, 20), SBV_OK);
+    assert_int_equal(describe(s, 24, 20, 0), SBV_OK);
     restore(s, 0, 200);
     const double before = status("VmRSS");
     restore(s, 200, 1000);
@@ -286,8 +404,14 @@ static int remove_folder(void **unused)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_control_groups),     cmocka_unit_test(test_the_smaller_decides),
-        cmocka_unit_test(test_plans_are_measured), cmocka_unit_test(test_the_least_that_works),
+        cmocka_unit_test(test_control_groups),
+        cmocka_unit_test(test_the_smaller_decides),
+        cmocka_unit_test(test_plans_are_measured),
+        cmocka_unit_test(test_plans_in_bf16),
+        cmocka_unit_test(test_some_of_the_machine_is_left),
+        cmocka_unit_test(test_alpha_is_planned),
+        cmocka_unit_test(test_estimates_stay_within_the_limit),
+        cmocka_unit_test(test_the_least_that_works),
         cmocka_unit_test(test_a_long_stream),
     };
     return cmocka_run_group_tests(tests, make_model, remove_folder);

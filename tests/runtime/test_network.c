@@ -429,7 +429,7 @@ static void test_limits(void **unused)
     stream.width = stream.height = 1000000;
     assert_int_equal(sbv_describe(s, &stream), SBV_ERROR_MEMORY);
     assert_non_null(strstr(sbv_last_error(s), "frames of 1000000x1000000 need "));
-    assert_non_null(strstr(sbv_last_error(s), " MiB with tiles of 32, th"));
+    assert_non_null(strstr(sbv_last_error(s), " MiB with tiles of 16, th"));
     stream = small;
     assert_int_equal(sbv_describe(s, &stream), SBV_OK);
     const size_t whole = s->engine.ws.bytes;
