@@ -172,6 +172,10 @@ $(B)/lean-%/ffmpeg$(EXE): $(FFMPEG_INPUTS) $(HEADER) | library
 .PRECIOUS: $(B)/lean-%/ffmpeg$(EXE)
 lean-%: $(B)/lean-%/ffmpeg$(EXE)
 	@:
+# In a folder that lean-% has made.
+$(B)/asan-%/ffmpeg: $(B)/lean-%/ffmpeg
+	+@build-aux/ffmpeg-build.sh asan $*
+.PRECIOUS: $(B)/asan-%/ffmpeg
 compile-%: $(HEADER) | library
 	+@build-aux/ffmpeg-build.sh compile $*
 
@@ -227,7 +231,7 @@ include tests/bench/bench.mak
 
 clean: B := build
 clean:
-	rm -rf $(B)/obj $(B)/lib $(B)/include $(B)/share $(B)/bin $(B)/tests $(B)/sanitize $(B)/tsan $(B)/fuzz $(B)/neon $(B)/check $(B)/ffmpeg-* $(B)/lean-* \
+	rm -rf $(B)/obj $(B)/lib $(B)/include $(B)/share $(B)/bin $(B)/tests $(B)/sanitize $(B)/tsan $(B)/fuzz $(B)/neon $(B)/check $(B)/ffmpeg-* $(B)/lean-* $(B)/asan-* \
 	    $(B)/demo* $(B)/emu* build/windows build/mingw build/selfblindvsr-*.zip
 distclean: clean
 	rm -rf build config.mak

@@ -174,7 +174,11 @@ check-compile: library
 check-lean: library
 	$(call for_series,lean,$(RUN_SERIES))
 
-check-python: check-lean $(TEST_TOOLS) fake-cuda $(B)/sanitize/libselfblindvsr.so.$(SOVERSION)
+check-asan: check-lean
+	+@for series in $(RUN_SERIES); do \
+	    [ -e $(B)/lean-$$series/SKIPPED ] || $(MAKE) $(B)/asan-$$series/ffmpeg || exit 1; done
+
+check-python: check-asan $(TEST_TOOLS) $(B)/tests/test_allocation fake-cuda $(B)/sanitize/libselfblindvsr.so.$(SOVERSION)
 	@echo "Python tests"
 	@$(PYTHON) -m pytest -q -rs -p no:cacheprovider --junitxml=$(LOGS)/python/python.xml --ignore=tests/windows tests
 
@@ -190,4 +194,4 @@ check-cuda:
 	+@$(MAKE) check-cuda-ops-tsan
 	+@$(MAKE) check-ptx
 
-.PHONY: check check-unit check-sanitize check-threads check-neon check-cross check-windows check-compile check-cuda check-lean check-python
+.PHONY: check check-unit check-sanitize check-threads check-neon check-cross check-windows check-compile check-cuda check-lean check-asan check-python

@@ -16,6 +16,7 @@ Usage: build-aux/ffmpeg-build.sh KIND SERIES
 KIND    full     the FFmpeg for users, in build/ffmpeg-SERIES: everything native, TLS, x264, NVIDIA by run-time loading
         lean     the FFmpeg of the tests, in build/lean-SERIES: what they use, about a minute on two processors
         compile  configure as lean and compile the filter alone, in build/lean-SERIES
+        asan     a copy of lean, with the filter and the programs under the address sanitizer, in build/asan-SERIES
 SERIES  5.1, 7.1, 8.1, 9.0 or custom
 
 Environment: SBV_FFMPEG_OPTIONS, more options for FFmpeg's configure; SBV_TARGET=windows, for Windows: in build/mingw.
@@ -32,7 +33,7 @@ case ${1:-} in
         usage
         exit
         ;;
-    full | lean | compile) [ $# -eq 2 ] || die "needs KIND and SERIES; see --help" ;;
+    full | lean | compile | asan) [ $# -eq 2 ] || die "needs KIND and SERIES; see --help" ;;
     *) die "unknown kind '${1:-}'; see --help" ;;
 esac
 kind=$1
@@ -47,6 +48,7 @@ case $target in
 esac
 case $kind in
     full) tree=$trees/ffmpeg-$series ;;
+    asan) tree=$trees/asan-$series ;;
     *) tree=$trees/lean-$series ;;
 esac
 log=$tree.log
@@ -215,6 +217,17 @@ build_programs() {
     touch "$tree/ffmpeg$exe" "$tree/ffprobe$exe"
 }
 
+# What is the project's own, or patched by it, compiled anew and linked with the rest of lean as it is.
+sanitize() {
+    rm -rf "$tree"
+    cp -a "$build/lean-$series" "$tree"
+    rm -f "$tree/ffmpeg" "$tree/ffmpeg_g" "$tree/ffprobe" "$tree/ffprobe_g" "$tree/libavfilter/vf_selfblindvsr.o"
+    find "$tree/fftools" -name '*.o' -delete
+    LD_RUN_PATH=$origin_lib "$MAKE" -C "$tree" ECFLAGS='-g -fsanitize=address -fno-omit-frame-pointer' \
+        LDEXEFLAGS=-fsanitize=address ffmpeg >"$log" 2>&1 || failed built
+    touch "$tree/ffmpeg"
+}
+
 main() {
     # Two makes at once take turns.
     mkdir -p "$trees"
@@ -237,6 +250,10 @@ main() {
         *) PKG_CONFIG_PATH=$build/lib/pkgconfig:${PKG_CONFIG_PATH:-} ;;
     esac
     export PKG_CONFIG_PATH
+    if [ "$kind" = asan ]; then
+        sanitize
+        return
+    fi
     look_for_nvidia
     configure
     [ "$kind" = full ] || compile_filter

@@ -23,7 +23,7 @@ ALL_SERIES = subprocess.run([TOP / "build-aux/series.sh"], capture_output=True, 
 VERSION = re.findall(r"define SBV_VERSION_(?:MAJOR|MINOR|PATCH) (\d+)",
                      (TOP / "model/include/selfblindvsr.h").read_text())
 SONAME = "libselfblindvsr.so." + (".".join(VERSION[:2]) if VERSION[0] == "0" else VERSION[0])
-SERIES = (ALL_SERIES[0], ALL_SERIES[-1])  # the oldest and the newest run the filter
+SERIES = tuple(os.environ.get("SBV_SERIES", f"{ALL_SERIES[0]} {ALL_SERIES[-1]}").split())  # that run the filter
 TIMEOUT = 60  # seconds for one ffmpeg
 TINT = (0.12, -0.08, 0.04)  # R, G, B
 
