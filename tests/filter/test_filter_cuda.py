@@ -167,6 +167,18 @@ def test_scale_2(gpu: FFmpeg, models: Models) -> None:
     assert psnr("nv12", out, on_cpu(gpu, "nv12", models.double, data)) >= LEAST_PSNR
 
 
+def test_frames_of_another_size_are_refused(gpu: FFmpeg, models: Models) -> None:
+    """No scaler of FFmpeg's is at hand for them. (setpts: concat would have frames made in its own size.)"""
+    for other in ("32x24", "16x8"):
+        graph = (f"[0]hwupload_cuda[a];[1]hwupload_cuda,setpts=PTS[b];[a][b]concat=unsafe=1,{vsr(models.random)},hwdownload,"
+                 "format=nv12")
+        done = gpu.run(*raw("nv12", *SIZE), "-f", "lavfi", "-i", f"testsrc2=s={other}:d=0.2:r=25,format=nv12",
+                       "-filter_complex", graph, "-f", "rawvideo", "-", data=pattern("nv12"))
+        said = done.stderr.decode()
+        assert done.returncode != 0 and said.count("A frame is ") == 1, said
+        assert f"A frame is {other} nv12, but the stream 24x16 nv12" in said
+
+
 @pytest.mark.parametrize("precision", ["fp16", "fp32"])
 def test_tiles_change_nothing(gpu: FFmpeg, models: Models, precision: str) -> None:
     size = (38, 22)

@@ -74,6 +74,26 @@ def test_format_changes_with_every_picture(ffmpeg: FFmpeg, models: Models, tmp_p
     assert len({packet.checksum for packet in packets}) == 9
 
 
+def test_range_changes(ffmpeg: FFmpeg, models: Models, tmp_path: Path) -> None:
+    """FFmpeg from 7.1 on makes its filters anew for that; before, the filter sees it in the frames."""
+    filters = ("-vf", f"selfblindvsr=model={models.random}")
+    alone: list[str] = []
+    stream = b""
+    for number, name in enumerate(("tv", "pc", "tv")):
+        path = tmp_path / f"{number}.ts"
+        ffmpeg.output("-f", "lavfi", "-i", f"testsrc2=s=32x24:r=25:d=0.2,scale=out_range={name},format=yuv420p", "-color_range",
+                      name, "-c:v", "libx264", "-x264-params", f"range={name}:colorprim=smpte170m:bframes=0",
+                      "-output_ts_offset", str(0.2 * number), path)
+        stream += path.read_bytes()
+        alone += [packet.checksum for packet in ffmpeg.packets("-i", path, *filters)]
+    (tmp_path / "all.ts").write_bytes(stream)
+    together = ffmpeg.packets("-i", tmp_path / "all.ts", *filters)
+    assert len(together) == len(alone) == 15 and [p.pts - together[0].pts for p in together] == list(range(15))
+    sums = [packet.checksum for packet in together]
+    # FFmpeg 9.0 converts those of the other range, behind the filter, to the range that its encoder was opened with
+    assert sums[:5] == alone[:5] and sums[10:] == alone[10:] and not set(sums[:5]) & set(sums[5:10])
+
+
 @pytest.mark.parametrize("filters", ["reverse", "setpts=2*PTS,VSR", "setpts=PTS+3/TB,VSR", "VSR,VSR",
                                      "split[a][b];[a]VSR[c];[b]scale=4*iw:4*ih[d];[c][d]hstack"])
 def test_other_filters(ffmpeg: FFmpeg, models: Models, tmp_path: Path, filters: str) -> None:
