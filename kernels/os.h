@@ -82,8 +82,8 @@ void sbv_os_want_large_pages(void *memory, size_t bytes);
 /* The main memory in bytes; SIZE_MAX / 2 where that is not known. */
 size_t sbv_os_memory(void);
 
-/* How many bytes a container leaves this process, SIZE_MAX where there is no limit. *whose: the beginning of a sentence
- * that ends with the number. */
+/* How many bytes a container, or a limit of its address space, leaves this process; SIZE_MAX where there is no limit.
+ * *whose: the beginning of a sentence that ends with the number. */
 size_t sbv_os_memory_limit(const char **whose);
 
 /* How many processors can be used; less than 1 where that is not known. */

@@ -14,11 +14,13 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <locale.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #if defined(__APPLE__)
@@ -201,10 +203,35 @@ size_t sbv_os_memory(void)
     return pages > 0 && page > 0 ? (size_t)pages * (size_t)page : SIZE_MAX / 2;
 }
 
+/* The address space of this process in bytes; 0 where that is not known. */
+static size_t address_space(void)
+{
+    uintmax_t pages = 0;
+    FILE *file = fopen("/proc/self/statm", "re");
+    if (!file)
+        return 0;
+    if (fscanf(file, "%" SCNuMAX, &pages) != 1)
+        pages = 0;
+    fclose(file);
+    return (size_t)pages * (size_t)sysconf(_SC_PAGESIZE);
+}
+
+/* What `ulimit -v` leaves of the address space, SIZE_MAX without a limit. */
+static size_t address_space_left(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_AS, &limit) || limit.rlim_cur == RLIM_INFINITY)
+        return SIZE_MAX;
+    const size_t used = address_space();
+    return limit.rlim_cur > used ? (size_t)limit.rlim_cur - used : 0;
+}
+
 size_t sbv_os_memory_limit(const char **whose)
 {
-    *whose = "the limit of this control group or container is";
-    return sbv_cgroup_memory("");
+    const size_t group = sbv_cgroup_memory(""), left = address_space_left();
+    *whose = left < group ? "the limit of address space (ulimit -v) leaves"
+                          : "the limit of this control group or container is";
+    return left < group ? left : group;
 }
 
 int sbv_os_processors(void)

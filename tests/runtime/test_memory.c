@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -91,17 +92,6 @@ static void test_control_groups(void **unused)
     assert_true(sbv_cgroup_memory(folder) == 9223372036854771712u);
 }
 
-static void test_the_smaller_decides(void **unused)
-{
-    const char *whose;
-    const size_t groups = sbv_cgroup_memory(""), all = sbv_machine_memory(&whose);
-    (void)unused;
-    assert_true(all <= groups && all > 1 << 20);
-    assert_string_equal(whose, all == groups ? "the limit of this control group or container is" : "this machine has");
-}
-
-/* ---- Plans ---- */
-
 /* A line of /proc/self/status, in bytes. */
 static double status(const char *name)
 {
@@ -116,6 +106,35 @@ static double status(const char *name)
     assert_true(found > 0);
     return found;
 }
+
+static void test_the_smaller_decides(void **unused)
+{
+    const char *whose;
+    const size_t groups = sbv_cgroup_memory(""), all = sbv_machine_memory(&whose);
+    (void)unused;
+    assert_true(all <= groups && all > 1 << 20);
+    assert_string_equal(whose, all == groups ? "the limit of this control group or container is" : "this machine has");
+}
+
+/* What `ulimit -v` leaves is less than what it says by what is used already. */
+static void test_address_space(void **unused)
+{
+    const rlim_t room = 64 << 20;
+    const char *whose;
+    struct rlimit before, limit;
+    (void)unused;
+    assert_int_equal(getrlimit(RLIMIT_AS, &before), 0);
+    limit = (struct rlimit){(rlim_t)status("VmSize:") + room, before.rlim_max};
+    if (limit.rlim_cur > before.rlim_cur)
+        skip();
+    assert_int_equal(setrlimit(RLIMIT_AS, &limit), 0);
+    const size_t left = sbv_machine_memory(&whose);
+    assert_int_equal(setrlimit(RLIMIT_AS, &before), 0);
+    assert_in_range(left, room / 2, room);
+    assert_string_equal(whose, "the limit of address space (ulimit -v) leaves");
+}
+
+/* ---- Plans ---- */
 
 static void forget_peak(void)
 {
@@ -404,15 +423,11 @@ static int remove_folder(void **unused)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_control_groups),
-        cmocka_unit_test(test_the_smaller_decides),
-        cmocka_unit_test(test_plans_are_measured),
-        cmocka_unit_test(test_plans_in_bf16),
-        cmocka_unit_test(test_some_of_the_machine_is_left),
-        cmocka_unit_test(test_alpha_is_planned),
-        cmocka_unit_test(test_estimates_stay_within_the_limit),
-        cmocka_unit_test(test_the_least_that_works),
-        cmocka_unit_test(test_a_long_stream),
+        cmocka_unit_test(test_control_groups),       cmocka_unit_test(test_the_smaller_decides),
+        cmocka_unit_test(test_address_space),        cmocka_unit_test(test_plans_are_measured),
+        cmocka_unit_test(test_plans_in_bf16),        cmocka_unit_test(test_some_of_the_machine_is_left),
+        cmocka_unit_test(test_alpha_is_planned),     cmocka_unit_test(test_estimates_stay_within_the_limit),
+        cmocka_unit_test(test_the_least_that_works), cmocka_unit_test(test_a_long_stream),
     };
     return cmocka_run_group_tests(tests, make_model, remove_folder);
 }
