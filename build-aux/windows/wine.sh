@@ -28,7 +28,7 @@ if [ "$1" = --where ]; then
     exit
 fi
 top=$(cd "$(dirname "$0")/../.." && pwd)
-export WINEPREFIX="${WINEPREFIX:-$top/build/wine}" WINEDEBUG="${WINEDEBUG:--all}" WINEDLLOVERRIDES='mscoree,mshtml,winemenubuilder.exe='
+export LC_ALL=C.UTF-8 WINEPREFIX="${WINEPREFIX:-$top/build/wine}" WINEDEBUG="${WINEDEBUG:--all}" WINEDLLOVERRIDES='mscoree,mshtml,winemenubuilder.exe='
 unset DISPLAY WAYLAND_DISPLAY
 if [ ! -e "$WINEPREFIX/ready" ]; then
     mkdir -p "$WINEPREFIX"
