@@ -172,8 +172,8 @@ typedef struct sbv_config {
     int tile;    /* side of the square tiles the reconstruction works on, input pixels; 0 (default): chosen
                     so that max_memory holds, the whole frame if it can. Tiles never change a bit. */
     int64_t max_memory;  /* bytes the session may allocate for a stream; 0 (default): three quarters of those that the
-                            machine or the container has, more where the smallest tiles need it, or all of the
-                            device */
+                            machine or the container has, more where tiles would be smaller than 64, or all of
+                            the device */
     int kernel_interval; /* the blur kernel is estimated for the frames whose number, from 0, is a multiple of it,
                             0 to SBV_KERNEL_INTERVAL_MAX, and for the first after a scene cut. 0 (default): estimated
                             where refine or cycle need it alone, and then for every frame. The model must have a

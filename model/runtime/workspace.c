@@ -14,6 +14,9 @@
  * to decoders and encoders: that of large pictures has gigabytes. */
 #define MACHINE_SPARE 4
 
+/* Smaller tiles compute several times what they keep; rather than use them nothing is left. */
+#define TILE_USUAL 64
+
 typedef struct arena {
     const sbv_exec *exec;
     size_t align;
@@ -222,10 +225,11 @@ static int shrink(sbv_workspace *ws, const sbv_network *n, const sbv_exec *exec,
     return 1;
 }
 
-/* The largest plan that stays within the limit; the smallest one if none does. */
-static void plan(sbv_workspace *ws, const sbv_network *n, const sbv_exec *exec, int fixed_tile, size_t limit)
+/* The largest plan with tiles of at most `largest` that stays within the limit; the smallest one if none does. */
+static void plan(sbv_workspace *ws, const sbv_network *n, const sbv_exec *exec, int fixed_tile, int largest,
+                 size_t limit)
 {
-    ws->tile = fixed_tile ? fixed_tile : sbv_max(ws->width, ws->height);
+    ws->tile = fixed_tile ? fixed_tile : largest;
     ws->flows = most_flows(n, exec);
     ws->bytes = measure(ws, n, exec);
     while (ws->bytes > limit && shrink(ws, n, exec, fixed_tile))
@@ -264,7 +268,7 @@ int sbv_workspace_open(sbv_workspace *workspace, const sbv_network *network, con
 {
     const int grid = 1 << network->levels, tile = request->tile;
     size_t room;
-    int ret;
+    int ret, largest;
     memset(workspace, 0, sizeof(*workspace));
     workspace->whose = request->max_memory > 0 ? "max_memory is" : request->whose;
     workspace->limit = request->max_memory > 0 ? (size_t)request->max_memory : request->machine;
@@ -276,7 +280,10 @@ int sbv_workspace_open(sbv_workspace *workspace, const sbv_network *network, con
     workspace->height = request->height;
     workspace->flow_width = sbv_round_up(request->width, grid);
     workspace->flow_height = sbv_round_up(request->height, grid);
-    plan(workspace, network, exec, tile, request->max_memory > 0 ? room : room - room / MACHINE_SPARE);
+    largest = sbv_max(request->width, request->height);
+    plan(workspace, network, exec, tile, largest, request->max_memory > 0 ? room : room - room / MACHINE_SPARE);
+    if (request->max_memory <= 0 && workspace->tile < TILE_USUAL)
+        plan(workspace, network, exec, tile, sbv_min(largest, TILE_USUAL), room);
     if (workspace->bytes > room) {
         ret = refuse(workspace, network, exec, request, report);
         memset(workspace, 0, sizeof(*workspace));
