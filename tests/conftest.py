@@ -187,6 +187,21 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Models:
                   write("kernel", {**tiny_tensors(4, 0.05), **kernel_tensors()}))
 
 
+def without_x264(program: str, folder: Path) -> str:
+    """An ffmpeg that lists its encoders as one that was built without x264."""
+    path = folder / "without-x264/ffmpeg"
+    path.parent.mkdir()
+    path.with_name("ffprobe").symlink_to(Path(program).with_name("ffprobe"))
+    path.write_text(f"""#!/bin/sh
+case "$*" in
+*-encoders*) "{program}" "$@" | sed "/ libx264 /d" ;;
+*) exec "{program}" "$@" ;;
+esac
+""")
+    path.chmod(0o755)
+    return str(path)
+
+
 def raw(pix_fmt: str, width: int, height: int, *, rate: int = 25) -> tuple[str, ...]:
     """Input arguments: raw frames from standard input."""
     return ("-f", "rawvideo", "-pix_fmt", pix_fmt, "-s", f"{width}x{height}", "-r", str(rate), "-i", "-")

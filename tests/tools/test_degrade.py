@@ -13,6 +13,7 @@ import pytest
 
 TOP = Path(__file__).resolve().parents[2]
 
+from conftest import without_x264  # noqa: E402
 from lib import blur  # noqa: E402
 from lib import clips  # noqa: E402
 import degrade  # noqa: E402
@@ -29,18 +30,6 @@ FRAMES, HEIGHT, WIDTH = 3, 21, 30
 @pytest.fixture(scope="module")
 def program(ffmpegs) -> str:
     return str(ffmpegs[0].folder / "ffmpeg")
-
-
-@pytest.fixture(scope="module")
-def x264() -> str:
-    """An ffmpeg that can compress; the small ones of the tests cannot."""
-    try:
-        found = clips.find_ffmpeg()
-    except clips.ClipError:
-        pytest.skip("no ffmpeg with libx264")
-    if b"libx264" not in subprocess.run([found, "-v", "error", "-encoders"], capture_output=True, check=False).stdout:
-        pytest.skip("no ffmpeg with libx264")
-    return found
 
 
 @pytest.fixture(scope="module")
@@ -176,25 +165,24 @@ def test_noise_has_its_strength(program, tmp_path: Path) -> None:
     assert low.mean() == pytest.approx(128, abs=0.15)
 
 
-def test_codec(x264, tmp_path: Path) -> None:
+def test_codec(program, tmp_path: Path) -> None:
     y, x = np.mgrid[0:150, 0:182]
     frames = np.stack([np.stack([(x + 3 * t) % 256, y, (x + y) % 256], 2) for t in range(4)]).astype(np.uint8)
     path = tmp_path / "sharp.mkv"
-    clips.write_clip(str(path), frames, "25", x264)
-    plain, _ = degraded(x264, tmp_path / "plain.mkv", path)
-    coded, _ = degraded(x264, tmp_path / "coded.mkv", path, "--crf", 28)
-    degraded(x264, tmp_path / "again.mkv", path, "--crf", 28)
+    clips.write_clip(str(path), frames, "25", program)
+    plain, _ = degraded(program, tmp_path / "plain.mkv", path)
+    coded, _ = degraded(program, tmp_path / "coded.mkv", path, "--crf", 28)
+    degraded(program, tmp_path / "again.mkv", path, "--crf", 28)
     assert (tmp_path / "again.mkv").read_bytes() == (tmp_path / "coded.mkv").read_bytes()
     assert coded.shape == plain.shape == (4, 38, 46, 3)
     error = np.abs(coded[..., 1].astype(int) - plain[..., 1]).mean()
     assert 0.3 < error < 12
-    lossless, _ = degraded(x264, tmp_path / "fine.mkv", path, "--crf", 1)
+    lossless, _ = degraded(program, tmp_path / "fine.mkv", path, "--crf", 1)
     assert np.abs(lossless[..., 1].astype(int) - plain[..., 1]).mean() < 0.5 * error
 
 
 def test_without_codec(program, sharp, tmp_path: Path) -> None:
-    """The small ffmpegs of the tests have no libx264."""
-    done = run(program, "--crf", 28, sharp[0], tmp_path / "x.mkv")
+    done = run(without_x264(program, tmp_path), "--crf", 28, sharp[0], tmp_path / "x.mkv")
     assert done.returncode == 1 and "has no libx264" in done.stderr and done.stderr.count("\n") == 1
 
 

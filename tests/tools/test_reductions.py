@@ -83,7 +83,7 @@ def test_noise_is_the_same_each_time_and_as_strong_as_said() -> None:
 
 
 def test_codecs_and_twice(ffmpeg: FFmpeg) -> None:
-    """What is asked of the encoder, which the small FFmpegs of the tests do not have."""
+    """What is asked of the encoder; and of the small FFmpegs of the tests, which have some encoders."""
     frames, calls = np.stack([picture(32, 48)] * 3), []
 
     def encoder(pictures: np.ndarray, quality: int, program: str, codec: str = "x264") -> np.ndarray:
@@ -95,9 +95,13 @@ def test_codecs_and_twice(ffmpeg: FFmpeg) -> None:
     assert low.shape == (3, 8, 12, 3) and calls == [((16, 24), 20, "x264"), ((8, 12), 5, "mpeg2")]
     once = reductions.parse("bicubic").apply(frames, 4, "none")
     assert np.abs(low.astype(int) - once).mean() < 12  # halved twice, it lies where it would
-    for codec, name in (("x264", "libx264"), ("x265", "libx265"), ("mpeg2", "mpeg2video")):
-        with pytest.raises(clips.ClipError, match=f"has no {name}"):
-            reductions.parse(f"area,{codec}:20").apply(frames, 4, str(ffmpeg.folder / "ffmpeg"))
+    program, plain = str(ffmpeg.folder / "ffmpeg"), reductions.parse("area").apply(frames, 4, "none")
+    for codec in ("x264:20", "mpeg2:5"):
+        coded = reductions.parse(f"area,{codec}").apply(frames, 4, program)
+        error = np.abs(quality.luma(coded).astype(int) - quality.luma(plain)).mean()  # of the chroma half is lost
+        assert coded.shape == plain.shape and 0 < error < 8, (codec, error)
+    with pytest.raises(clips.ClipError, match="has no libx265"):
+        reductions.parse("area,x265:20").apply(frames, 4, program)
 
 
 # ---- Figures ----
@@ -170,8 +174,8 @@ def test_table_refuses(ffmpeg: FFmpeg, models: Models, sharp: Path) -> None:
     assert status == 2 and "'cubic': kernels are" in errors
     status, _, errors = run("--hr", sharp, "--lr", sharp, "--model", models.random, "--degradations")
     assert status == 2 and "only one of them" in errors
-    status, _, errors = run("--hr", sharp, "--model", models.random, "--degradations", "area,x264:20", "--ffmpeg", program)
-    assert status == 1 and "has no libx264" in errors and errors.count("\n") == 1
+    status, _, errors = run("--hr", sharp, "--model", models.random, "--degradations", "area,x265:20", "--ffmpeg", program)
+    assert status == 1 and "has no libx265" in errors and errors.count("\n") == 1
     status, _, errors = run("--hr", sharp, "--model", models.random, "--degradations", "--frames", 5, "--ffmpeg", program)
     assert status == 1 and "5 frames, at least 6 are needed" in errors and errors.count("\n") == 1
 

@@ -17,6 +17,7 @@ import pytest
 
 TOP = Path(__file__).resolve().parents[2]
 
+from conftest import without_x264  # noqa: E402
 from lib import blur  # noqa: E402
 from lib import clips  # noqa: E402
 from lib import model_file  # noqa: E402
@@ -428,7 +429,6 @@ def test_plain_form_equals_the_definition() -> None:
     (("--method", "supervised", "--codec", "0", "--data", "low.mkv"), "need a photograph of at least"),
     (("--method", "supervised", "--data", "sharp.mkv", "--patch", "20"), "--patch 20: must be a multiple of 16"),
     (("--method", "supervised", "--data", "sharp.mkv", "--phase", "topleft"), "only phase center"),
-    (("--method", "supervised", "--data", "sharp.mkv", "--patch", "16"), "has no libx264"),
 ])
 def test_refusals(program, material: Path, tmp_path: Path, arguments: tuple[str, ...], words: str) -> None:
     if "cuda:7" in arguments and torch.cuda.is_available():
@@ -445,6 +445,13 @@ def test_refusals(program, material: Path, tmp_path: Path, arguments: tuple[str,
     done = run(program, *TINY[:-2], "--steps", 1, *places)
     assert done.returncode == 1 and done.stderr.startswith("train: ") and done.stderr.count("\n") == 1, done.stderr
     assert words in done.stderr
+    assert not (tmp_path / "x.bin").exists()
+
+
+def test_without_codec(program, material: Path, tmp_path: Path) -> None:
+    done = run(without_x264(program, tmp_path), *TINY[:-2], "--steps", 1, "--method", "supervised", "--data",
+               material / "sharp.mkv", "--patch", 16, "--output", tmp_path / "x.bin")
+    assert done.returncode == 1 and "has no libx264" in done.stderr and done.stderr.count("\n") == 1
     assert not (tmp_path / "x.bin").exists()
 
 

@@ -333,16 +333,12 @@ def test_a_model_of_another_kind_is_refused(material: Path, models, tmp_path: Pa
 # ---- Packing ----
 
 def test_pack(ffmpegs: list[FFmpeg], first: Path, tmp_path: Path) -> None:
-    """The encoder is replaced: the small FFmpegs have none."""
     for index in range(4):
         Image.fromarray(picture(820, 840, index)).save(tmp_path / f"large_{index}.png")
     (tmp_path / "MANIFEST.tsv").write_text("file\tlicence\nlarge_1.png\tCC0\nother.png\tCC0\n")
     folder = tmp_path / "packed"
-    with mock.patch.object(coded_windows, "through_codec", lambda frames, crf, ffmpeg: frames), \
-            mock.patch.object(pack_material, "require_x264"):
-        status, out, errors = run(pack_material, tmp_path, "--output", folder, "--mebibytes", "2", "--windows", "10",
-                                  "--patch", PATCH, "--cache", tmp_path / "cache", "--ffmpeg",
-                                  ffmpegs[0].folder / "ffmpeg")
+    status, out, errors = run(pack_material, tmp_path, "--output", folder, "--mebibytes", "2", "--windows", "10", "--patch",
+                              PATCH, "--cache", tmp_path / "cache", "--ffmpeg", ffmpegs[0].folder / "ffmpeg")
     assert status == 0 and errors == "", errors
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     photographs = list(folder.glob("large_*.webp"))

@@ -79,6 +79,7 @@ build_jansson() {
 write_config() {
     config="CC := gcc
 PYTHON := python3
+CONFIG_TARGET := native
 CONFIG_PREFIX := /usr/local
 CONFIG_CFLAGS :=
 CONFIG_CUDA := yes
