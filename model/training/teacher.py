@@ -6,8 +6,9 @@ sees the same picture reduced by a scaler, and answers with what can be told. Wh
 pupil sees, the mean of the teacher's answers over what the pupil cannot tell apart is the mean of the truth: the pupil
 learns the same from it, with less noise.
 
-What neighbours tell a pupil of several frames, a teacher of single frames cannot say. In a run of 1400 steps from default.bin
-compressed footage gained 0.1 to 0.2 dB, wide Gaussians lost as much, and the rest stayed as it was.
+What neighbours tell a pupil of several frames, a teacher of single frames cannot say. In a run of 1400 steps from
+default.bin compressed footage gained 0.1 to 0.2 dB, area averages and Gaussians of sigma 1.2 and 2 lost 0.2 dB, and
+the rest changed by less than 0.1 dB.
 """
 from __future__ import annotations
 
