@@ -30,6 +30,8 @@ TARGET := $(or $(CONFIG_TARGET),native)
 B := build
 OUT := $(B)
 PROGRAMS := $(B)/bin
+# The models that are shipped: those that are there.
+MODELS := $(notdir $(wildcard model/*.bin))
 include build-aux/$(TARGET).mak
 STATIC  := $(OUT)/lib/libselfblindvsr.a
 HEADER  := $(OUT)/include/selfblindvsr.h
@@ -41,9 +43,9 @@ all: library $(if $(filter none,$(FFMPEG_SERIES)),,$(PROGRAMS)/ffmpeg$(EXE))
 help:
 	@echo 'make                   the library and FFmpeg: build/lib, build/bin/ffmpeg, build/bin/ffprobe'
 	@echo 'make demo              restores a scene it renders itself and measures the result; build/demo.png'
-	@echo 'make demo INPUT=a OUTPUT=b   restores a clip, a picture or a folder of pictures'
+	@echo 'make demo INPUT=a OUTPUT=b   restores a clip, a picture or a folder of pictures; MODEL=fast by another model'
 	@echo 'make library           the library alone'
-	@echo 'make install           library, header, pkg-config file and default model under PREFIX, DESTDIR'
+	@echo 'make install           library, header, pkg-config file and models under PREFIX, DESTDIR'
 	@echo 'make install-ffmpeg    ffmpeg and ffprobe under PREFIX'
 	@echo 'make uninstall         removes what make install put under PREFIX'
 	@echo 'make check             all tests: $(patsubst %,check-%,fuzz $(CHECK_PARTS))'
@@ -95,7 +97,7 @@ OBJECTS := $(SOURCES:%.c=$(B)/obj/%.o) $(addprefix $(B)/obj/,$(ISA_OBJECTS))
 
 $(OBJECTS): | $(LIBRARY_NEEDS)
 
-library: $(LIBRARY) $(STATIC) $(HEADER) $(PKGCONFIG) $(LIBRARY_BESIDES) $(if $(wildcard model/default.bin),$(DEFAULT_MODEL))
+library: $(LIBRARY) $(STATIC) $(HEADER) $(PKGCONFIG) $(LIBRARY_BESIDES) $(MODELS:%=$(MODEL_FOLDER)/%)
 .PHONY: library
 
 $(B)/obj/%.o: %.c config.mak Makefile
@@ -143,7 +145,7 @@ $(PKGCONFIG): build-aux/selfblindvsr.pc.in model/include/selfblindvsr.h Makefile
 	@mkdir -p $(@D)
 	@$(call pkgconfig,$${pcfiledir}/../..) > $@
 
-$(DEFAULT_MODEL): model/default.bin
+$(MODELS:%=$(MODEL_FOLDER)/%): $(MODEL_FOLDER)/%: model/%
 	@mkdir -p $(@D)
 	@cp $< $@.new && mv -f $@.new $@
 
@@ -164,7 +166,7 @@ $(PROGRAMS)/ffmpeg$(EXE): $(B)/ffmpeg-$(FFMPEG_SERIES)/ffmpeg$(EXE)
 	@mkdir -p $(@D)
 	@for program in ffprobe$(EXE) ffmpeg$(EXE); do \
 	    cp $(<D)/$$program $(@D)/$$program.new && $(STRIP) $(@D)/$$program.new && mv -f $(@D)/$$program.new $(@D)/$$program || exit 1; done
-	@echo "  $@ is ready$(if $(wildcard model/default.bin),, (there is no model/default.bin: give the filter a model=FILE))"
+	@echo "  $@ is ready$(if $(filter default.bin,$(MODELS)),, (there is no model/default.bin: give the filter a model=FILE))"
 $(PROGRAMS)/ffprobe$(EXE): $(PROGRAMS)/ffmpeg$(EXE)
 
 $(B)/lean-%/ffmpeg$(EXE): $(FFMPEG_INPUTS) $(HEADER) | library
@@ -190,7 +192,8 @@ install: library
 	@install -m 644 $(STATIC) $(DESTDIR)$(PREFIX)/lib
 	@install -m 644 $(HEADER) $(DESTDIR)$(PREFIX)/include
 	@$(call pkgconfig,$(PREFIX)) > $(DESTDIR)$(PREFIX)/lib/pkgconfig/selfblindvsr.pc
-	@[ ! -e $(DEFAULT_MODEL) ] || install -m 644 $(DEFAULT_MODEL) $(DESTDIR)$(PREFIX)/share/selfblindvsr
+	@for model in $(MODELS); do \
+	    install -m 644 $(MODEL_FOLDER)/$$model $(DESTDIR)$(PREFIX)/share/selfblindvsr || exit 1; done
 	@echo "libselfblindvsr $(VERSION) is installed under $(DESTDIR)$(PREFIX)"
 	@[ -n "$(DESTDIR)" ] || echo "If programs do not find it there, run ldconfig as root."
 
@@ -202,7 +205,7 @@ install-ffmpeg: install $(B)/bin/ffmpeg
 uninstall:
 	@rm -f $(addprefix $(DESTDIR)$(PREFIX)/,lib/$(LIBRARY_RELEASE) lib/$(LIBRARY_FILE) \
 	    lib/$(notdir $(LIBRARY)) lib/libselfblindvsr.a lib/pkgconfig/selfblindvsr.pc include/selfblindvsr.h \
-	    share/selfblindvsr/default.bin)
+	    $(MODELS:%=share/selfblindvsr/%))
 	@rmdir $(DESTDIR)$(PREFIX)/share/selfblindvsr 2>/dev/null || :
 .PHONY: install install-ffmpeg uninstall
 
@@ -210,10 +213,11 @@ endif
 # ---- Demo ----
 
 # Names as they were given: neither make nor the shell looks for quotes and dollars in them.
-unexport INPUT OUTPUT
+unexport INPUT OUTPUT MODEL
 given = $(if $(value $(2)),$(1) '$(subst ','\'',$(value $(2)))')
 demo: all
-	@$(PYTHON) model/tools/demo.py --ffmpeg $(B)/bin/ffmpeg $(call given,--input,INPUT) $(call given,--output,OUTPUT)
+	@$(PYTHON) model/tools/demo.py --ffmpeg $(B)/bin/ffmpeg $(call given,--input,INPUT) $(call given,--output,OUTPUT) \
+	    $(call given,--model,MODEL)
 .PHONY: demo
 
 include build-aux/check.mak

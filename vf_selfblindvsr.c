@@ -137,8 +137,8 @@ typedef struct SelfBlindVSRContext {
     { name, help, 0, AV_OPT_TYPE_CONST, { .i64 = value }, 0, 0, FLAGS, .unit = option }
 
 static const AVOption selfblindvsr_options[] = {
-    { "model", "model file (default: the model installed with libselfblindvsr)", OFFSET(model), AV_OPT_TYPE_STRING,
-      { .str = NULL }, 0, 0, FLAGS },
+    { "model", "name of a model installed with libselfblindvsr (default: default), or a model file", OFFSET(model),
+      AV_OPT_TYPE_STRING, { .str = NULL }, 0, 0, FLAGS },
     { "backend", "where the network is computed", OFFSET(backend), AV_OPT_TYPE_INT, { .i64 = SBV_BACKEND_AUTO },
       SBV_BACKEND_AUTO, SBV_BACKEND_CUDA, FLAGS, .unit = "backend" },
     CHOICE("backend", "auto", SBV_BACKEND_AUTO, "on an NVIDIA GPU where one can be used, else on the CPU"),

@@ -6,7 +6,7 @@ SYSTEM := posix
 STRIP  := true
 TARGET_CFLAGS := -fPIC -fvisibility=hidden
 LIBRARY_BUILT = $(OUT)/lib/$(LIBRARY_FILE)
-DEFAULT_MODEL := $(OUT)/share/selfblindvsr/default.bin
+MODEL_FOLDER := $(OUT)/share/selfblindvsr
 
 ifeq ($(shell uname -s),Darwin)
 LIBS := -ljansson -lm -lpthread

@@ -18,7 +18,7 @@ CROSS  := $(patsubst %gcc,%,$(lastword $(CC)))
 AR     := $(CROSS)ar
 STRIP  := $(CROSS)strip
 DEPS   := $(B)/deps
-DEFAULT_MODEL := $(OUT)/default.bin
+MODEL_FOLDER := $(OUT)
 
 # GCC takes the stack for aligned to the size of vectors, which on Windows it is not (its bug 54412): the assembler makes
 # every move of a vector one that needs no alignment. The formats of printf are those of C.

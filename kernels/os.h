@@ -50,11 +50,14 @@ int sbv_os_close(int file);
  * where that cannot be known or there is no memory. */
 char *sbv_os_own_folder(void);
 
-/* Where the default model may lie, from that folder, in the order of search; the last is NULL. */
-extern const char *const sbv_os_model_places[];
+/* Where models are installed, from that folder, in the order of search; "": in that folder itself; the last is NULL. */
+extern const char *const sbv_os_model_folders[];
 
 /* Whether there is a file, or anything else, of this name. */
 int sbv_os_exists(const char *path);
+
+/* Calls each(opaque, name) for all that is in a folder, in no order; for nothing where there is no such folder. */
+void sbv_os_list(const char *folder, void (*each)(void *opaque, const char *name), void *opaque);
 
 /* ---- Libraries that are loaded when they are needed ---- */
 

@@ -11,6 +11,7 @@
 #define _FILE_OFFSET_BITS 64
 #include "kernels/os.h"
 
+#include <dirent.h>
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -111,7 +112,7 @@ int sbv_os_close(int file)
 
 /* ---- Where the library and others lie ---- */
 
-const char *const sbv_os_model_places[] = {"../share/selfblindvsr/default.bin", NULL};
+const char *const sbv_os_model_folders[] = {"../share/selfblindvsr", NULL};
 
 /* dladdr names a program as it was called, which need not be a path; the system knows. */
 static char *program_path(void)
@@ -147,6 +148,15 @@ char *sbv_os_own_folder(void)
 int sbv_os_exists(const char *path)
 {
     return !access(path, F_OK);
+}
+
+void sbv_os_list(const char *folder, void (*each)(void *opaque, const char *name), void *opaque)
+{
+    DIR *names = opendir(folder);
+    for (struct dirent *entry; names && (entry = readdir(names));)
+        each(opaque, entry->d_name);
+    if (names)
+        closedir(names);
 }
 
 /* ---- Libraries that are loaded when they are needed ---- */

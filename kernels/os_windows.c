@@ -175,7 +175,7 @@ int sbv_os_close(int file)
 /* ---- Where the library and others lie ---- */
 
 /* All in one folder, or installed. */
-const char *const sbv_os_model_places[] = {"default.bin", "../share/selfblindvsr/default.bin", NULL};
+const char *const sbv_os_model_folders[] = {"", "../share/selfblindvsr", NULL};
 
 /* The whole path of a module, NULL without memory. */
 static wchar_t *module_path(HMODULE module)
@@ -223,6 +223,37 @@ int sbv_os_exists(const char *path)
     const int found = name && GetFileAttributesW(name) != INVALID_FILE_ATTRIBUTES;
     free(name);
     return found;
+}
+
+/* "folder/" and a pattern, for FindFirstFileW. */
+static wchar_t *all_in(const char *folder)
+{
+    const size_t room = strlen(folder) + sizeof("/*");
+    char *pattern = malloc(room);
+    wchar_t *name = NULL;
+    if (pattern) {
+        snprintf(pattern, room, "%s/*", folder);
+        name = wide_path(pattern);
+    }
+    free(pattern);
+    return name;
+}
+
+void sbv_os_list(const char *folder, void (*each)(void *opaque, const char *name), void *opaque)
+{
+    WIN32_FIND_DATAW entry;
+    wchar_t *pattern = all_in(folder);
+    const HANDLE names = pattern ? FindFirstFileW(pattern, &entry) : INVALID_HANDLE_VALUE;
+    if (names != INVALID_HANDLE_VALUE) {
+        do {
+            char *name = narrow(entry.cFileName);
+            if (name)
+                each(opaque, name);
+            free(name);
+        } while (FindNextFileW(names, &entry));
+        FindClose(names);
+    }
+    free(pattern);
 }
 
 /* ---- Libraries that are loaded when they are needed ---- */

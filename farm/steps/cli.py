@@ -70,6 +70,8 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("source", type=Path, help="the film")
     parser.add_argument("output", type=Path, help=f"the restored film: {', '.join(encode.CONTAINERS)}")
     parser.add_argument("--vf", default=vf.FILTER, metavar="CHAIN", help="filters, as for ffmpeg (default: %(default)s)")
+    parser.add_argument("--model", metavar="MODEL", help=f"name of an installed model, or a model file: model= of {vf.FILTER} "
+                        "(default: default)")
     parser.add_argument("--encode", default="-c:v libx264 -crf 16", metavar="OPTIONS",
                         help="options of ffmpeg for the video encoder (default: %(default)s)")
     parser.add_argument("--chunk", type=positive, default=500, metavar="FRAMES", help="frames of a chunk (default: %(default)s)")
@@ -166,7 +168,7 @@ def work_folder(output: Path) -> Path:
 
 
 def make_job(arguments: argparse.Namespace, source: Path, output: Path, profile: Path) -> dict[str, Any]:
-    chain = vf.parse(arguments.vf)
+    chain = vf.parse(arguments.vf if arguments.model is None else vf.with_model(arguments.vf, arguments.model))
     local = profile == PROFILES / "local"
     devices = gpus_here() if local else []
     gpu = arguments.gpu if arguments.gpu is not None else bool(devices) or chain.options.get("backend") in ("cuda", "2")

@@ -42,10 +42,17 @@ def make_index(work: Work, facts: dict[str, Any], identity: dict[str, Any]) -> d
     return read_json(work.folder / "source.json")
 
 
+def model_path(chain: vf.Chain, job: dict[str, Any]) -> Path:
+    """Where the library looks for the model: a name is that of one installed beside ffmpeg."""
+    model = chain.options.get("model", "default")
+    if not model or set(model) & set("/\\:."):
+        return Path(job["directory"]) / model
+    return Path(job["ffmpeg"]).resolve().parent.parent / f"share/selfblindvsr/{model}.bin"
+
+
 def model_digest(chain: vf.Chain, job: dict[str, Any]) -> str:
-    """Of the model's contents, where it can be found: a path that stays the same may hold another model."""
-    default = Path(job["ffmpeg"]).parent.parent / "share/selfblindvsr/default.bin"
-    path = Path(job["directory"]) / chain.options["model"] if "model" in chain.options else default
+    """Of the model's contents, where it can be found: a path or a name that stays the same may be another model."""
+    path = model_path(chain, job)
     return sha256(path) if path.is_file() else ""
 
 

@@ -50,21 +50,30 @@ def split(text: str, separator: str) -> list[str]:
     return parts
 
 
+def unquote_once(text: str) -> str:
+    """Without a level of quotes and escapes."""
+    return re.sub(r"'([^']*)'|\\(.)", lambda m: m[1] if m[1] is not None else m[2], text)
+
+
 def unquote(text: str) -> str:
     """A value without its quotes and escapes: two levels of them, as in a filter graph."""
-    for _ in range(2):
-        text = re.sub(r"'([^']*)'|\\(.)", lambda m: m[1] if m[1] is not None else m[2], text)
-    return text
+    return unquote_once(unquote_once(text))
+
+
+def quote(text: str) -> str:
+    """A value of an option as a filter graph has it: what unquote() undoes."""
+    option = re.sub(r"([\\':])", r"\\\1", text)
+    return re.sub(r"([\\'\[\],;])", r"\\\1", option)
 
 
 def options_of(arguments: str) -> dict[str, str]:
     options: dict[str, str] = {}
-    for place, part in enumerate(split(arguments, ":") if arguments else []):
+    for place, part in enumerate(split(unquote_once(arguments), ":") if arguments else []):
         name, equals, value = part.partition("=")
         if equals and re.fullmatch(r"\w+", name.strip()):
-            options[name.strip()] = unquote(value)
+            options[name.strip()] = unquote_once(value)
         elif place < len(ORDER):
-            options[ORDER[place]] = unquote(part)
+            options[ORDER[place]] = unquote_once(part)
     return options
 
 
@@ -83,6 +92,22 @@ def check_single_frame(name: str, arguments: str) -> None:
         raise FarmError(f"--vf: {name}={arguments}: n, the number of a frame, is not that of the film in a chunk")
 
 
+def is_filter(part: str) -> bool:
+    """Whether a filter of a chain is ours."""
+    return part.strip().partition("=")[0].partition("@")[0] == FILTER
+
+
+def with_model(text: str, model: str) -> str:
+    """A chain of filters whose model is this one. Errors: FarmError, as of parse()."""
+    if "model" in parse(text).options:
+        raise FarmError(f"--model {model}: --vf {text} names a model already")
+    parts = split(text, ",")
+    place = next(index for index, part in enumerate(parts) if is_filter(part))
+    own = parts[place].rstrip()
+    parts[place] = f"{own}{':' if '=' in own else '='}model={quote(model)}"
+    return ",".join(parts)
+
+
 def parse(text: str) -> Chain:
     """Checks a chain of filters. Errors: FarmError, what is wrong with it."""
     if any(len(split(text, special)) > 1 for special in ";["):
@@ -90,7 +115,7 @@ def parse(text: str) -> Chain:
     found = None
     for part in split(text, ","):
         name, _, arguments = part.strip().partition("=")
-        if name.partition("@")[0] == FILTER:
+        if is_filter(part):
             if found is not None:
                 raise FarmError(f"--vf {text}: {FILTER} must be there once, not twice")
             found = options_of(arguments)

@@ -157,7 +157,8 @@ typedef void sbv_execute_fn(void *opaque, sbv_job_fn *job, void *arg, int jobs);
 #define SBV_TILE_MAX 8192
 
 typedef struct sbv_config {
-    const char *model_path;          /* model file; NULL: the default.bin installed with the library */
+    const char *model_path;          /* model file, or the name of a model that is installed with the library, which
+                                        has no slash, backslash, colon or dot; NULL, the default: "default" */
     enum sbv_backend_choice backend; /* default SBV_BACKEND_AUTO */
     enum sbv_precision precision;    /* default SBV_PRECISION_AUTO */
     int cuda_device;                 /* number of the GPU to work on, from 0, the default; an ARGUMENT error where

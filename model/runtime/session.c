@@ -11,7 +11,7 @@
 
 #include "model/runtime/backend_select.h"
 #include "model/runtime/config.h"
-#include "model/runtime/default_model.h"
+#include "model/runtime/find_model.h"
 
 #define STRING(x)                    #x
 #define VERSION(major, minor, patch) STRING(major) "." STRING(minor) "." STRING(patch)
@@ -38,9 +38,9 @@ static int enter(sbv_session *s)
 /* The path of the model, which the engine keeps. */
 static int find_model(sbv_engine *e)
 {
-    e->model_path = e->config.model_path ? strdup(e->config.model_path) : sbv_default_model();
+    const int ret = sbv_find_model(&e->model_path, e->config.model_path, &e->report);
     e->config.model_path = NULL; /* the caller's string need not live on */
-    return e->model_path ? SBV_OK : sbv_fail(&e->report, SBV_ERROR_MEMORY, "out of memory: path of the model");
+    return ret;
 }
 
 /* The part of opening that needs the backend to be entered. */

@@ -174,13 +174,13 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--output", type=Path, metavar="FILE",
                         help="what is restored (default: CLIP's name with -x4 in it, in the current folder), "
                              "or the picture of the drawn scene (default: build/demo.png)")
-    parser.add_argument("--model", type=Path, metavar="FILE", help="model file (default: the installed one)")
+    parser.add_argument("--model", metavar="MODEL", help="name of an installed model, or a model file (default: default)")
     parser.add_argument("--ffmpeg", type=Path, default=BUILD / "bin/ffmpeg", help="ffmpeg with the filter in it")
     return parser.parse_args()
 
 
 def run(arguments: argparse.Namespace) -> None:
-    filters = "selfblindvsr" + (f"=model={filter_argument(str(arguments.model))}" if arguments.model else "")
+    filters = "selfblindvsr" + (f"=model={filter_argument(arguments.model)}" if arguments.model else "")
     if not arguments.ffmpeg.is_file():
         raise ClipError(f"there is no {arguments.ffmpeg}: run make first")
     if arguments.input:

@@ -27,7 +27,7 @@ import numpy as np
 
 from lib import model_file
 from lib import plots
-from lib import comparison, peers, reductions
+from lib import comparison, models, peers, reductions
 from lib.clips import ClipError, compressed, find_ffmpeg, read_clip, write_clip
 from degrade import add_degradation, degradation, number_in
 from lib.program import finish, write_figures
@@ -171,7 +171,7 @@ def parse(arguments: Optional[Sequence[str]] = None) -> argparse.Namespace:
     add = parser.add_argument
     add("--hr", nargs="+", required=True, metavar="CLIP", help="sharp clips, or folders of images")
     add("--lr", nargs="+", metavar="CLIP", help="small clips that belong to them, in order; nothing is degraded then")
-    add("--model", required=True, metavar="X.bin", help="model file")
+    add("--model", required=True, metavar="MODEL", help=models.HELP)
     add("--options", nargs="+", default=[], metavar="A=B:C=D",
         help="measure the filter with these options of it as well, refine=5 say; each gets a line")
     add("--degradations", nargs="*", type=reduction, metavar="NAME",
@@ -236,6 +236,7 @@ def measure(args: argparse.Namespace) -> dict[str, Figures]:
 
 
 def run(args: argparse.Namespace) -> None:
+    args.model = models.find(args.model)
     rows = measure(args) if args.degradations is None else compare_degradations(args)
     write_figures(args.json, rows)
     if args.degradations is None:

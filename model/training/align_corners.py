@@ -15,6 +15,7 @@ import sys
 import numpy as np
 
 sys.path.append(str(pathlib.Path(__file__).resolve().parents[1] / "tools"))
+from lib import models
 from lib.clips import ClipError, find_ffmpeg, read_clip
 from degrade import add_degradation, degradation, number_in
 from evaluate import NEEDED, model_scale, restore_reference, trimmed
@@ -26,6 +27,7 @@ WAYS = {"right": {}, "warps flipped": {"warp_align": False}, "resizes flipped": 
 
 def measure(args: argparse.Namespace) -> dict[str, dict[str, dict[str, float]]]:
     """PSNR and SSIM of each clip, each way."""
+    args.model = models.find(args.model)
     ffmpeg, scale = find_ffmpeg(args.ffmpeg), model_scale(args.model)
     rows = {}
     for path in args.hr:
@@ -46,7 +48,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0],
                                      formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("--hr", nargs="+", required=True, metavar="CLIP", help="sharp clips")
-    parser.add_argument("--model", required=True, metavar="X.bin", help="model file")
+    parser.add_argument("--model", required=True, metavar="MODEL", help=models.HELP)
     parser.add_argument("--frames", type=number_in(NEEDED, 10 ** 9, int), default=9,
                         help="take only the first so many frames of each clip")
     parser.add_argument("--json", type=pathlib.Path, metavar="OUT", help="write the figures here")

@@ -18,7 +18,7 @@ from typing import Any, Optional, Sequence
 import numpy as np
 
 sys.path.append(str(pathlib.Path(__file__).resolve().parents[1] / "tools"))
-from lib import model_file
+from lib import model_file, models
 from lib.blur import PHASES, moments
 from lib.clips import ClipError, find_ffmpeg, read_clip
 from lib.program import finish, write_figures
@@ -63,7 +63,7 @@ def compared(found: np.ndarray, sigma: tuple[float, ...]) -> Row:
 def measure(args: argparse.Namespace) -> dict[str, list[Row]]:
     ffmpeg = find_ffmpeg(args.ffmpeg)
     try:
-        net = SelfBlindVSR.from_state_dict(model_file.read(args.model)[0])
+        net = SelfBlindVSR.from_state_dict(model_file.read(models.find(args.model))[0])
     except (KeyError, RuntimeError):
         raise ClipError(f"{args.model}: its tensors do not make a network") from None
     if not net.arch.kernel_net:
@@ -94,7 +94,7 @@ def parse(arguments: Optional[Sequence[str]] = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     add = parser.add_argument
     add("--hr", nargs="+", required=True, metavar="CLIP", help="sharp clips, or folders of images")
-    add("--model", required=True, metavar="X.bin", help="model file with a kernel network")
+    add("--model", required=True, metavar="MODEL", help=f"{models.HELP}, with a kernel network")
     add("--sigma", type=sigmas, nargs="+", default=[(s,) for s in SIGMAS], metavar="S[,S]",
         help="standard deviations of the Gaussians, sharp pixels; two: along --angle and across it "
              f"(default {' '.join(map(str, SIGMAS))})")

@@ -3,7 +3,7 @@
 #     make bench                      all of it, about ten minutes on two processors
 #     make bench BENCH=quick          the same on small frames, about a minute
 #     make bench BENCH='--only ops'   a part; tests/bench/bench.py --help lists them
-#     make bench MODEL=mine.bin       another model in the place of default.bin
+#     make bench MODEL=fast           another model in the place of default.bin: a name, or a file
 #
 # This file is part of Self-Blind-VSR for FFmpeg. SPDX-License-Identifier: LGPL-2.1-or-later
 
@@ -20,6 +20,6 @@ check-python: bench-programs
 BENCH ?=
 bench: bench-programs
 	@$(PYTHON) tests/bench/bench.py --compiler '$(CC)' --flags '$(BASE_CFLAGS) -O3 $(CONFIG_CFLAGS) $(CFLAGS)' \
-	    $(if $(MODEL),--model '$(MODEL)') $(if $(filter quick,$(BENCH)),--quick) $(filter-out quick,$(BENCH))
+	    $(call given,--model,MODEL) $(if $(filter quick,$(BENCH)),--quick) $(filter-out quick,$(BENCH))
 
 .PHONY: bench bench-programs

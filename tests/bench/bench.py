@@ -21,8 +21,9 @@ from peers import peers
 from results import Results
 from sections import PRECISIONS, QUICK, SECTIONS, Bench, Scale
 
-sys.path.insert(0, str(TOP / "tests/cuda/gpu"))
+sys.path[:0] = [str(TOP / folder) for folder in ("tests/cuda/gpu", "model/tools")]
 import random_model  # noqa: E402
+from lib import models  # noqa: E402
 
 PUBLISHED = "published size"
 SECTIONS["peers"] = peers
@@ -55,8 +56,8 @@ def parse(words: Optional[Sequence[str]] = None) -> argparse.Namespace:
                         help=f"of {', '.join(PRECISIONS)}")
     parser.add_argument("--threads", type=int, default=programs.processors(), choices=range(1, 257), metavar="N",
                         help="at most (as many as there are processors)")
-    parser.add_argument("--model", type=Path, default=TOP / "model/default.bin",
-                        help="beside the network of the published size with random weights (model/default.bin)")
+    parser.add_argument("--model", default="default", help=f"{models.HELP}, beside the network of the published size with "
+                        "random weights (default)")
     parser.add_argument("--json", type=Path, default=TOP / "build/bench.json", help="build/bench.json")
     parser.add_argument("--peer-python", default=sys.executable, metavar="PYTHON",
                         help="that has ncnn, openvino, onnxruntime and onnx, as many as there are (this one)")
@@ -70,8 +71,13 @@ def parse(words: Optional[Sequence[str]] = None) -> argparse.Namespace:
 
 def main() -> int:
     arguments = parse()
-    if not arguments.model.is_file():
-        print(f"bench: there is no model {arguments.model}", file=sys.stderr)
+    try:
+        model = Path(models.find(arguments.model))
+    except ValueError as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return 1
+    if not model.is_file():
+        print(f"bench: there is no model {model}", file=sys.stderr)
         return 1
     published = TOP / "build/random-published-kernel.bin"
     if not published.exists():
@@ -79,7 +85,7 @@ def main() -> int:
     results = Results({"cpu": programs.processor(), "processors": programs.processors(), "quick": arguments.quick,
                        "compiler": programs.compiler(arguments.compiler), "flags": " ".join(arguments.flags.split())})
     with tempfile.TemporaryDirectory() as folder:
-        bench = Bench(results, {arguments.model.name: arguments.model, PUBLISHED: published},
+        bench = Bench(results, {model.name: model, PUBLISHED: published},
                       QUICK if arguments.quick else Scale(), Path(folder), arguments.ffmpeg,
                       list(arguments.option or OPTIONS), arguments.precision,
                       arguments.threads, arguments.peer_python)

@@ -246,6 +246,13 @@ def test_library_exports_the_public_functions_alone() -> None:
     assert {line.split()[-1] for line in listing.splitlines()} == set(public)
 
 
+MODELS = {path.name for path in (TOP / "model").glob("*.bin")}
+
+
+def models_in(prefix: Path) -> set[str]:
+    return {path.name for path in (prefix / "share/selfblindvsr").iterdir()}
+
+
 @pytest.fixture(name="installed", scope="module")
 def fixture_installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     stage = tmp_path_factory.mktemp("stage")
@@ -257,8 +264,21 @@ def test_install_puts_everything_under_the_prefix(installed: Path) -> None:
     files = {str(path.relative_to(installed)) for path in installed.rglob("*") if path.is_file()}
     assert {"include/selfblindvsr.h", "lib/libselfblindvsr.a", "lib/libselfblindvsr.so", f"lib/{SONAME}",
             "lib/pkgconfig/selfblindvsr.pc"} <= files
-    assert ("share/selfblindvsr/default.bin" in files) == (TOP / "model/default.bin").exists()
+    assert models_in(installed) == MODELS
     assert (installed / "lib/pkgconfig/selfblindvsr.pc").read_text().startswith("prefix=/opt/sbv\n")
+
+
+def test_uninstall_takes_away_what_was_installed(tmp_path: Path) -> None:
+    """Every model that is shipped, and none that a user has put beside them."""
+    succeed("make", "install", f"PREFIX={tmp_path}")
+    assert models_in(tmp_path) == MODELS
+    (tmp_path / "share/selfblindvsr/mine.bin").touch()
+    succeed("make", "uninstall", f"PREFIX={tmp_path}")
+    assert {path.name for path in tmp_path.rglob("*") if path.is_file()} == {"mine.bin"}
+
+
+def test_a_build_has_the_models_of_the_source() -> None:
+    assert models_in(BUILD) >= MODELS
 
 
 PROGRAM = r"""

@@ -13,7 +13,7 @@ import pytest
 from conftest import TOP, FFmpeg
 
 sys.path.insert(0, str(TOP / "farm"))
-from steps import encode, join, plan, vf  # noqa: E402
+from steps import encode, join, plan, prepare, vf  # noqa: E402
 from steps.common import FarmError, rescale, seconds, what_ffmpeg_said  # noqa: E402
 
 
@@ -101,6 +101,27 @@ def test_filters(text: str, interval: int | None, drops: bool | None) -> None:
         return
     chain = vf.parse(text)
     assert (chain.interval, chain.drops_borders) == (interval, drops)
+
+
+@pytest.mark.parametrize("model", ["fast", "a b/x.bin", r"C:\it's, 'so';[c].bin"])
+@pytest.mark.parametrize("text", ["selfblindvsr", "selfblindvsr=cycle=1", "format=gbrp,selfblindvsr@x=refine=2 ,scale=iw/2:-2"])
+def test_a_model_of_its_own(text: str, model: str) -> None:
+    before, after = vf.parse(text), vf.parse(vf.with_model(text, model))
+    assert after.options == {**before.options, "model": model} and after.interval == before.interval
+    with pytest.raises(FarmError, match="names a model already"):
+        vf.with_model(vf.with_model(text, model), model)
+
+
+def test_where_a_model_lies(tmp_path: Path) -> None:
+    """A word is the name of an installed one, from where ffmpeg really is; all else is a file."""
+    (tmp_path / "real/bin").mkdir(parents=True)
+    (tmp_path / "real/bin/ffmpeg").touch()
+    (tmp_path / "ffmpeg").symlink_to(tmp_path / "real/bin/ffmpeg")
+    job = {"ffmpeg": str(tmp_path / "ffmpeg"), "directory": "/films"}
+    found = {text: str(prepare.model_path(vf.parse(f"selfblindvsr{text}"), job)) for text in ("", "=fast", "=model=m.bin", "=./m")}
+    installed = f"{tmp_path}/real/share/selfblindvsr"
+    assert found == {"": f"{installed}/default.bin", "=fast": f"{installed}/fast.bin", "=model=m.bin": "/films/m.bin",
+                     "=./m": "/films/m"}
 
 
 def test_options_without_names_are_in_the_order_of_the_filter(ffmpeg: FFmpeg) -> None:

@@ -106,13 +106,32 @@ static void test_what_is_no_file(void **unused)
     assert_int_equal(errno, ENOENT);
 }
 
+static void count_name(void *opaque, const char *name)
+{
+    *(int *)opaque += !strcmp(name, NAME);
+}
+
+static void test_a_folder_is_listed(void **unused)
+{
+    (void)unused;
+    char path[sizeof(folder) + sizeof(NAME) + 1];
+    int found = 0;
+    snprintf(path, sizeof(path), "%s/%s", folder, NAME);
+    make_file(path, "here", 0);
+    sbv_os_list(folder, count_name, &found);
+    assert_int_equal(found, 1);
+    sbv_os_list("no/such/folder", count_name, &found);
+    sbv_os_list(path, count_name, &found);
+    assert_int_equal(found, 1);
+}
+
 static void test_where_things_lie(void **unused)
 {
     (void)unused;
     char *own = sbv_os_own_folder(), message[200] = "";
     assert_non_null(own);
     assert_true(sbv_os_exists(own));
-    assert_non_null(sbv_os_model_places[0]);
+    assert_non_null(sbv_os_model_folders[0]);
     assert_null(sbv_os_load("no_such_library", message, sizeof(message)));
     assert_true(strlen(message) > 5);
     assert_null(strchr(message, '\n'));
@@ -180,6 +199,7 @@ int main(void)
         cmocka_unit_test(test_long_paths),
         cmocka_unit_test(test_offsets_beyond_4_gib),
         cmocka_unit_test(test_what_is_no_file),
+        cmocka_unit_test(test_a_folder_is_listed),
         cmocka_unit_test(test_where_things_lie),
         cmocka_unit_test(test_memory),
         cmocka_unit_test(test_numbers),

@@ -88,12 +88,24 @@ def test_clips(models, tmp_path: Path, name: str, sound: str, target: str, said:
 def test_make_passes_names_on(tmp_path: Path) -> None:
     """What `make demo` runs, as the shell reads it. Nothing in a name is executed."""
     name = f"it's \"a\" $clip $(shell touch {tmp_path}/a) $(touch {tmp_path}/b) `touch {tmp_path}/c` \\ 50%.mp4"
-    lines = subprocess.run(["make", "-C", TOP, "-n", "-o", "all", "demo", f"INPUT={name}", f"OUTPUT=o {name}"],
+    lines = subprocess.run(["make", "-C", TOP, "-n", "-o", "all", "demo", f"INPUT={name}", f"OUTPUT=o {name}",
+                            f"MODEL=m {name}"],
                            capture_output=True, text=True, check=True).stdout.splitlines()
-    line = next(line for line in lines if "tools/demo.py" in line)
+    lines = lines[next(number for number, line in enumerate(lines) if "tools/demo.py" in line):]
+    line = "".join(line.rstrip("\\") for line in lines[:2])
     words = subprocess.run(["sh", "-c", f"printf '%s\\n' {line}"], capture_output=True, text=True, check=True).stdout
-    assert words.splitlines()[-4:] == ["--input", name, "--output", f"o {name}"]
+    assert words.splitlines()[-6:] == ["--input", name, "--output", f"o {name}", "--model", f"m {name}"]
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("model, words", [("nonesuch", "model 'nonesuch': there is none of this name; a file would be ./nonesuch"),
+                                          ("./nonesuch", "./nonesuch")])
+def test_models_that_there_are_not(ffmpeg, tmp_path: Path, model: str, words: str) -> None:
+    """A name is a name, and a path is a path."""
+    source = make_picture(ffmpeg.folder / "ffmpeg", tmp_path / "a.png")
+    done = demo("--ffmpeg", ffmpeg.folder / "ffmpeg", "--model", model, "--input", source, "--output", tmp_path / "b.png")
+    assert done.returncode == 1 and words in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
 
 
 def make_picture(ffmpeg: Path, path: Path, size: str = "32x24") -> Path:

@@ -210,6 +210,18 @@ def test_flipped_align_corners_are_measured(program, sharp, models, tmp_path: Pa
         assert done.returncode == 1 and words in done.stderr and done.stderr.count("\n") == 1, done.stderr
 
 
+def test_a_model_by_name(program, sharp, models, tmp_path: Path, monkeypatch) -> None:
+    """One of the folder model/, where a file of the current folder is called the same."""
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model/second.bin").symlink_to(models.random)
+    (tmp_path / "second").symlink_to(models.plain)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("lib.models.FOLDER", tmp_path / "model")
+    rows = {model: figures(program, sharp[0], model, tmp_path, "--frames", 5, "--no-temporal")["model"]
+            for model in ("second", "./second", models.random)}
+    assert rows["second"] == rows[models.random] != rows["./second"]
+
+
 def test_refusals(program, sharp, models, tmp_path: Path) -> None:
     short, small, text = tmp_path / "short.mkv", tmp_path / "small.mkv", tmp_path / "text.bin"
     clips.write_clip(str(short), sharp[1][:4], "25", program)
@@ -223,6 +235,7 @@ def test_refusals(program, sharp, models, tmp_path: Path) -> None:
             (short, models.plain, (), "4 frames, at least 5 are needed"),
             (small, models.plain, (), "at least 19 x 19"),
             (sharp[0], tmp_path / "none.bin", (), "none.bin"),
+            (sharp[0], "nonesuch", (), "model 'nonesuch': there is none of this name; a file would be ./nonesuch; there are: "),
             (sharp[0], text, (), "not a safetensors file"),
             (sharp[0], empty, (), "selfblindvsr=model="),
             (sharp[0], models.plain, ("--lr", short), "the sharp clip has"),

@@ -129,6 +129,17 @@ def test_wrong_models(exe: Windows, tmp_path: Path, name: str, content: bytes | 
     assert done.returncode and words in message and name in message and not done.stdout
 
 
+def test_models_by_name(exe: Windows, models: Models) -> None:
+    """Those beside ffmpeg.exe."""
+    data = texture(2, *SIZE)
+    shutil.copy(models.random, exe.folder / "second.bin")
+    by_name, by_path = (exe.output(*INPUT, "-vf", f"selfblindvsr=model={model}", *TO_STDOUT, data=data)
+                        for model in ("second", quoted(models.random)))
+    assert by_name == by_path
+    done = exe.run(*INPUT, "-vf", "selfblindvsr=model=third", *TO_STDOUT, data=data)
+    assert done.returncode and b"installed are: default and second, in Z:" in done.stderr and FOLDER.encode() in done.stderr
+
+
 def test_missing_default_model(exe: Windows, tmp_path: Path) -> None:
     shutil.copy(exe.folder / "ffmpeg.exe", tmp_path)
     done = Windows(exe.series, tmp_path).run(*INPUT, "-vf", "selfblindvsr", *TO_STDOUT, data=texture(1, *SIZE))
