@@ -2,8 +2,8 @@
 """Measures how fast the library is on this machine: one table, and a JSON file of all figures.
 
 Operations, whole frames, growth with the size of frames, PyTorch on the same input, memory, ffmpeg from end to end,
-what options of the filter cost, and other engines on the same work. What cannot be measured here is in the table too,
-with the reason.
+what options of the filter cost, the models that are shipped beside each other, and other engines on the same work. What
+cannot be measured here is in the table too, with the reason.
 
 This file is part of Self-Blind-VSR for FFmpeg. SPDX-License-Identifier: LGPL-2.1-or-later
 """
@@ -21,12 +21,13 @@ from peers import peers
 from results import Results
 from sections import PRECISIONS, QUICK, SECTIONS, Bench, Scale
 
-sys.path[:0] = [str(TOP / folder) for folder in ("tests/cuda/gpu", "model/tools")]
+sys.path[1:1] = [str(TOP / folder) for folder in ("tests/cuda/gpu", "model/tools")]
 import random_model  # noqa: E402
 from lib import models  # noqa: E402
+from shipped import shipped  # noqa: E402
 
 PUBLISHED = "published size"
-SECTIONS["peers"] = peers
+SECTIONS |= {"models": shipped, "peers": peers}
 # Options of the filter that cost time, where it has them.
 OPTIONS = ("scene=0", "refine=5")
 

@@ -34,11 +34,12 @@ class Scale:
     longest_frame: float = 15                        # seconds; frames that would take longer are left out
     ffmpeg_frames: int = 10
     memory_frames: int = 6
+    model_rounds: int = 3                            # turns of each shipped model
     peer_rounds: int = 5                             # passes of each engine
     whole_network: bool = True                       # of other engines
 
 
-QUICK = Scale("64x36", ("64x36",), ("64x36", "128x72"), 3, 0, 1, 15, 4, 6, 2, False)
+QUICK = Scale("64x36", ("64x36",), ("64x36", "128x72"), 3, 0, 1, 15, 4, 6, 1, 2, False)
 
 
 @dataclass

@@ -22,7 +22,7 @@ sys.path.insert(0, str(TOP / "tests/bench"))
 import peers  # noqa: E402
 
 BENCH = TOP / "tests/bench/bench.py"
-SECTIONS = ("ops", "frames", "linearity", "torch", "memory", "ffmpeg", "options", "gpu", "peers")
+SECTIONS = ("ops", "frames", "linearity", "torch", "memory", "ffmpeg", "options", "gpu", "models", "peers")
 TIMEOUT = 900  # seconds, on a machine that has other work; one minute on one that has not
 
 
@@ -170,14 +170,13 @@ def program(path: Path, text: str) -> None:
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
     """The scripts, with programs of known figures. bf16 is not offered."""
-    for folder in ("tests/bench", "tests/cuda/gpu"):
+    for folder in ("tests/bench", "tests/cuda/gpu", "model/tools/lib"):
         shutil.copytree(TOP / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
     bf16 = 'case "$*" in *bf16*) echo "bench_ops: no bf16 today" >&2; exit 77;; *cuda*) echo "no GPU" >&2; exit 77;; esac\n'
     lines = "\n".join(json.dumps(line) for line in OPS)
     program(tmp_path / "build/tests/bench_ops", f"{bf16}cat <<'END'\n{lines}\nEND")
     program(tmp_path / "build/tests/bench", f"{bf16}echo '{json.dumps(FRAMES)}'")
     (tmp_path / "build/random-published-kernel.bin").touch()
-    (tmp_path / "model").mkdir()
     (tmp_path / "model/default.bin").touch()
     return tmp_path
 
@@ -216,6 +215,23 @@ def test_arithmetic_of_frames(tree: Path) -> None:
     assert value(objects, "time for a pixel", "ns", size="320x180") == pytest.approx(1e9 * seconds / (320 * 180))
     assert value(objects, "peak resident", "MiB") == pytest.approx(3)
     assert [each["settings"]["reason"] for each in section(objects, "gpu")] == ["no GPU"]
+
+
+def test_models_take_turns(tree: Path) -> None:
+    """Twice as fast as the default is what takes half of its time at best, whatever it took at worst."""
+    (tree / "model/a_fast_one.bin").touch()
+    said = "\n".join(json.dumps(line) for line in OPS)
+    program(tree / "build/tests/bench_ops", f"""case "$*" in *bf16*) exit 77;; esac
+echo "$1" >> {tree}/turns
+[ $(grep -c . {tree}/turns) -ge 5 ] && fast=10 || fast=50
+case $1 in */a_fast_one.bin) ms=$fast;; *) ms=20;; esac
+sed "s/: 20,/: $ms,/" <<'END'
+{said}
+END""")
+    _, objects = figures(tree, "--only", "models", "--threads", "1")
+    assert [Path(line).stem for line in (tree / "turns").read_text().split()] == ["default", "a_fast_one"] * 3
+    assert value(objects, "frame", "times as fast", model="a_fast_one") == 2
+    assert value(objects, "frame", "times as fast", model="default") == 1
 
 
 def test_bf16_is_compared_with_its_own_peak(tree: Path) -> None:
