@@ -22,7 +22,8 @@
 #define SBV_REFINER_CONVS   7
 #define SBV_TAIL_KSIZE      5
 #define SBV_TAIL_SIDES      4
-#define SBV_MOVED_KSIZE     7 /* of a tail that moves its picture */
+#define SBV_NARROW_KSIZE    3 /* of a tail that reaches no further */
+#define SBV_MOVED_KSIZE     7 /* of one that moves its picture */
 #define SBV_MOVED_SIDES     9
 
 enum sbv_layer_kind { SBV_LAYER_CONV, SBV_LAYER_DECONV, SBV_LAYER_LINEAR };
@@ -74,7 +75,8 @@ typedef struct sbv_network {
     sbv_layer refiner[SBV_REFINER_CONVS];
     sbv_kernel_net kernel_net;
     int moved; /* the picture comes out (scale - 1) / 2 pixels further right and down than the model makes it */
-    int tail_ksize, tail_left, tail_right;            /* input pixels beyond its own that a moved block is taken from */
+    int tail_ksize, tail_left, tail_right; /* input pixels beyond its own that a moved block is taken from; -1 and -1 of
+                                              a narrow tail, which is the same at the border as in the middle */
     sbv_layer tail[SBV_MOVED_SIDES][SBV_MOVED_SIDES]; /* collapsed, by sbv_tail_side, [vertical][horizontal] */
     void *memory;                                     /* of all weights but the tail's */
     void *tail_memory;

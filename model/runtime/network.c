@@ -28,10 +28,8 @@ static void pack_deconv(const float *raw, int out, int in, int ksize, float *pac
 
 static size_t weight_bytes(const sbv_exec *exec, const sbv_layer *layer)
 {
-    size_t bytes = layer->winograd ? sbv_winograd_bytes(exec, layer->out, layer->in, layer->winograd)
-                   : layer->kind == SBV_LAYER_CONV
-                       ? sbv_conv_bytes(exec, layer->out, layer->in, layer->ksize, layer->split)
-                       : (size_t)layer->weight_tensor->count * sizeof(float);
+    const size_t bytes = layer->kind == SBV_LAYER_CONV ? sbv_conv_layer_bytes(exec, layer)
+                                                       : (size_t)layer->weight_tensor->count * sizeof(float);
     return sbv_align(bytes, SBV_WEIGHT_ALIGN);
 }
 
@@ -44,10 +42,8 @@ static int read_layer(const sbv_weights *weights, const sbv_exec *exec, sbv_laye
     if ((ret = sbv_weights_read(weights, layer->weight_tensor, raw)) < 0 ||
         (ret = sbv_weights_read(weights, layer->bias_tensor, (float *)(to + bytes))) < 0)
         return ret;
-    if (layer->winograd)
-        sbv_pack_winograd(exec, raw, layer->out, layer->in, layer->winograd, to);
-    else if (layer->kind == SBV_LAYER_CONV)
-        sbv_pack_conv(exec, raw, layer->out, layer->in, layer->ksize, layer->split, to);
+    if (layer->kind == SBV_LAYER_CONV)
+        sbv_pack_conv_layer(exec, layer, raw, to);
     else if (layer->kind == SBV_LAYER_DECONV)
         pack_deconv(raw, layer->out, layer->in, layer->ksize, (float *)to);
     else
@@ -74,14 +70,6 @@ static size_t measure(sbv_network *network, const sbv_exec *exec, sbv_layer **la
     return total;
 }
 
-/* Of the layers that may be computed by Winograd, those that it makes faster are, with the largest tiles that do. */
-static void choose_winograd(const sbv_exec *exec, sbv_layer **layer, int layers)
-{
-    for (int i = 0; i < layers; i++)
-        while (layer[i]->winograd && !sbv_winograd_bytes(exec, layer[i]->out, layer[i]->in, layer[i]->winograd))
-            layer[i]->winograd = layer[i]->winograd == 4 ? 2 : 0;
-}
-
 static int read_layers(sbv_network *network, const sbv_weights *weights, const sbv_exec *exec, sbv_layer **layer,
                        int layers, sbv_report *report)
 {
@@ -89,7 +77,8 @@ static int read_layers(sbv_network *network, const sbv_weights *weights, const s
     char *host = NULL;
     float *raw;
     int ret;
-    choose_winograd(exec, layer, layers);
+    for (int i = 0; i < layers; i++)
+        sbv_choose_winograd(exec, layer[i]);
     total = measure(network, exec, layer, layers, &largest, &inputs);
     raw = malloc(largest * sizeof(*raw));
     network->zeros = exec->backend ? NULL : calloc(inputs, sizeof(*network->zeros));

@@ -12,6 +12,10 @@
  * need W_both = W_first + W_last - W_middle, per axis: what lies outside on either side is then left out, since the
  * operator is a sum over paths and no path leaves on one side and returns on the other.
  *
+ * Where the first convolution does all the work and the others pass channels on, as in the models that are trained
+ * here, the filters reach no further than 3x3, and at the border they are those of the middle: what lies outside is
+ * zero. Such a tail is one 3x3 convolution of the whole image.
+ *
  * Models whose samples sit on the top-left pixels of their blocks make a picture that lies (scale - 1) / 2 pixels too
  * far up and left. The move that puts it right is linear too: an output of a moved tail is the weighted sum of outputs
  * of the tail, of its own block and of those beside it, at the border each of its own class. It grows to 7x7.
@@ -249,6 +253,56 @@ static void add_tap(const struct collapse *c, const struct tap *v, const struct 
     }
 }
 
+/* Whether tap `at` along an axis of a filter of SBV_TAIL_KSIZE taps lies outside the image in this class. */
+static int is_outside(int side, int at)
+{
+    return (side == SBV_FIRST && at < RADIUS) || (side == SBV_LAST && at > RADIUS);
+}
+
+static int in_narrow(int at)
+{
+    return abs(at - RADIUS) <= SBV_NARROW_KSIZE / 2;
+}
+
+/* Whether the filter of an output in this class is, inside the image, that of the middle, and no wider than 3x3. */
+static int is_narrow_filter(const struct collapse *c, int vertical, int horizontal, int output)
+{
+    const size_t channels = (size_t)c->network->features;
+    const float *filter = basic_filter(c, vertical, horizontal, output);
+    const float *middle = basic_filter(c, SBV_MIDDLE, SBV_MIDDLE, output);
+    int same = filter[0] == middle[0];
+    for (int t = 0; same && t < SBV_TAIL_KSIZE * SBV_TAIL_KSIZE; t++) {
+        const int y = t / SBV_TAIL_KSIZE, x = t % SBV_TAIL_KSIZE, inner = in_narrow(y) && in_narrow(x);
+        for (size_t i = 1 + (size_t)t * channels; i < 1 + (size_t)(t + 1) * channels; i++)
+            same =
+                same && (is_outside(vertical, y) || is_outside(horizontal, x) || filter[i] == (inner ? middle[i] : 0));
+    }
+    return same;
+}
+
+static int is_narrow(const struct collapse *c)
+{
+    const int outputs = SBV_COLOURS * c->network->scale * c->network->scale;
+    for (int side = 0; side < 9; side++)
+        for (int output = 0; output < outputs; output++)
+            if (!is_narrow_filter(c, side / 3, side % 3, output))
+                return 0;
+    return 1;
+}
+
+/* The filter of an output of a narrow tail: [bias, then tap, then channel]. */
+static void make_narrow_filter(const struct collapse *c, int output, float *filter)
+{
+    const size_t channels = (size_t)c->network->features;
+    const float *middle = basic_filter(c, SBV_MIDDLE, SBV_MIDDLE, output);
+    *filter++ = *middle++;
+    for (int t = 0; t < SBV_TAIL_KSIZE * SBV_TAIL_KSIZE; t++, middle += channels)
+        if (in_narrow(t / SBV_TAIL_KSIZE) && in_narrow(t % SBV_TAIL_KSIZE)) {
+            memcpy(filter, middle, channels * sizeof(*filter));
+            filter += channels;
+        }
+}
+
 /* The filter of an output on a side of the image, of tail_ksize^2 taps: [bias, then tap, then channel]. */
 static void make_filter(const struct collapse *c, int vertical, int horizontal, int output, float *filter)
 {
@@ -263,35 +317,43 @@ static void make_filter(const struct collapse *c, int vertical, int horizontal, 
             add_tap(c, &v[y], &h[x], output / area, filter);
 }
 
+/* The convolution of one class, without its weights. */
+static sbv_layer class_layer(const struct collapse *c)
+{
+    const sbv_network *n = c->network;
+    sbv_layer layer = {.in = n->features, .out = SBV_COLOURS * n->scale * n->scale, .ksize = n->tail_ksize};
+    layer.winograd = layer.ksize == SBV_NARROW_KSIZE ? 4 : 0;
+    sbv_choose_winograd(c->exec, &layer);
+    return layer;
+}
+
 static size_t class_bytes(const struct collapse *c)
 {
-    const int outputs = SBV_COLOURS * c->network->scale * c->network->scale;
-    size_t bytes = sbv_conv_bytes(c->exec, outputs, c->network->features, c->network->tail_ksize, 0);
-    return sbv_align(bytes, SBV_WEIGHT_ALIGN) + sbv_bias_bytes(outputs);
+    const sbv_layer layer = class_layer(c);
+    return sbv_align(sbv_conv_layer_bytes(c->exec, &layer), SBV_WEIGHT_ALIGN) + sbv_bias_bytes(layer.out);
 }
 
 /* Packs the convolution of one class at `to`, of the host, which will be at `at` for the operations. */
 static void pack_class(const struct collapse *c, int vertical, int horizontal, char *to, const char *at)
 {
-    const int size = c->network->tail_ksize, taps = size * size, channels = c->network->features;
-    const int outputs = SBV_COLOURS * c->network->scale * c->network->scale;
-    const size_t weights = class_bytes(c) - sbv_bias_bytes(outputs);
+    sbv_layer *layer = &c->network->tail[vertical][horizontal];
+    *layer = class_layer(c);
+    const int taps = layer->ksize * layer->ksize;
+    const size_t weights = class_bytes(c) - sbv_bias_bytes(layer->out);
     float *bias = (float *)(to + weights);
-    for (int o = 0; o < outputs; o++) {
-        make_filter(c, vertical, horizontal, o, c->moved);
+    for (int o = 0; o < layer->out; o++) {
+        if (layer->ksize == SBV_NARROW_KSIZE)
+            make_narrow_filter(c, o, c->moved);
+        else
+            make_filter(c, vertical, horizontal, o, c->moved);
         bias[o] = c->moved[0];
-        for (int i = 0; i < channels; i++)
+        for (int i = 0; i < layer->in; i++)
             for (int t = 0; t < taps; t++)
-                c->raw[((ptrdiff_t)o * channels + i) * taps + t] = c->moved[1 + t * channels + i];
+                c->raw[((ptrdiff_t)o * layer->in + i) * taps + t] = c->moved[1 + t * layer->in + i];
     }
-    sbv_pack_conv(c->exec, c->raw, outputs, channels, size, 0, to);
-    c->network->tail[vertical][horizontal] = (sbv_layer){
-        .in = channels,
-        .out = outputs,
-        .ksize = size,
-        .weights = at,
-        .bias = (const float *)(at + weights),
-    };
+    sbv_pack_conv_layer(c->exec, layer, c->raw, to);
+    layer->weights = at;
+    layer->bias = (const float *)(at + weights);
 }
 
 static int pack_classes(const struct collapse *c, sbv_report *report)
@@ -339,6 +401,10 @@ int sbv_tail_collapse(sbv_network *network, const sbv_weights *weights, int move
         ret = read_plain(weights, layer[i], plain[i]);
     if (ret >= 0) {
         sbv_parallel(exec, collapse_range, &c, 9 * SBV_COLOURS * network->scale * network->scale);
+        if (!moved && is_narrow(&c)) {
+            network->tail_ksize = SBV_NARROW_KSIZE;
+            network->tail_left = network->tail_right = -1;
+        }
         ret = pack_classes(&c, report);
     }
     for (int i = 0; i < TAIL_LAYERS; i++) {

@@ -13,6 +13,26 @@ size_t sbv_bias_bytes(int out)
     return sbv_align((size_t)out, SBV_BIAS_GROUP) * sizeof(float);
 }
 
+void sbv_choose_winograd(const sbv_exec *exec, sbv_layer *layer)
+{
+    while (layer->winograd && !sbv_winograd_bytes(exec, layer->out, layer->in, layer->winograd))
+        layer->winograd = layer->winograd == 4 ? 2 : 0;
+}
+
+size_t sbv_conv_layer_bytes(const sbv_exec *exec, const sbv_layer *layer)
+{
+    return layer->winograd ? sbv_winograd_bytes(exec, layer->out, layer->in, layer->winograd)
+                           : sbv_conv_bytes(exec, layer->out, layer->in, layer->ksize, layer->split);
+}
+
+void sbv_pack_conv_layer(const sbv_exec *exec, const sbv_layer *layer, const float *raw, void *packed)
+{
+    if (layer->winograd)
+        sbv_pack_winograd(exec, raw, layer->out, layer->in, layer->winograd, packed);
+    else
+        sbv_pack_conv(exec, raw, layer->out, layer->in, layer->ksize, layer->split, packed);
+}
+
 int sbv_weights_memory(const sbv_exec *exec, size_t bytes, void **memory, char **host, sbv_report *report)
 {
     int ret = sbv_allocate(exec, bytes, memory);

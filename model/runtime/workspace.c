@@ -83,6 +83,8 @@ int sbv_halo(const sbv_network *network)
     for (int b = 0; b < network->recons_blocks; b++)
         for (int i = 0; i < 2; i++)
             reach = reach_behind(&network->recons[b].conv[i], reach);
+    if (network->tail_ksize == SBV_NARROW_KSIZE)
+        return reach_behind(&network->tail[0][0], reach);
     return reach + network->tail_ksize / 2;
 }
 

@@ -179,10 +179,11 @@ static float *long_way(int center, int w, int h)
     return values;
 }
 
-static void compare_with_long_way(const struct tiny *tiny, int w, int h)
+static void compare_with_long_way(const struct tiny *tiny, enum tiny_tail tail, int w, int h)
 {
-    tiny_write(model_path, tiny);
+    tiny_write_with(model_path, tiny, 1, "center", tail);
     sbv_session *s = open_session(SBV_BORDER_REPLICATE, 0, 2);
+    assert_int_equal(s->engine.network.tail_ksize, tail == TINY_NARROW ? 3 : 5);
     describe(s, w, h);
     for (int n = 0, out = 0; out < FRAMES; n++) {
         if (n < FRAMES)
@@ -205,11 +206,14 @@ static void compare_with_long_way(const struct tiny *tiny, int w, int h)
 static void test_equals_the_long_way(void **unused)
 {
     static const struct tiny x4 = {8, 5, 1, 2, 4, 3, 6, 0, 1}, x2 = {6, 3, 0, 1, 2, 2, 4, 0, 2};
+    static const struct tiny narrow_x4 = {12, 5, 1, 2, 4, 3, 6, 0, 1};
     static const int sizes[][2] = {{13, 9}, {16, 8}, {1, 1}, {1, 6}, {7, 1}, {2, 2}, {3, 2}};
     (void)unused;
     for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
-        compare_with_long_way(&x4, sizes[i][0], sizes[i][1]);
-        compare_with_long_way(&x2, sizes[i][0], sizes[i][1]);
+        compare_with_long_way(&x4, TINY_WIDE, sizes[i][0], sizes[i][1]);
+        compare_with_long_way(&x2, TINY_WIDE, sizes[i][0], sizes[i][1]);
+        compare_with_long_way(&narrow_x4, TINY_NARROW, sizes[i][0], sizes[i][1]);
+        compare_with_long_way(&x2, TINY_NARROW, sizes[i][0], sizes[i][1]);
     }
 }
 
@@ -251,11 +255,14 @@ static void test_winograd_in_tiles_and_threads(void **unused)
 {
     static const struct tiny tiny[2] = {{32, 5, 2, 2, 2, 2, 4, 0, 8}, {40, 5, 2, 1, 4, 2, 4, 0, 9}};
     (void)unused;
-    for (int i = 0; i < 2; i++) {
-        tiny_write(model_path, &tiny[i]);
+    for (int i = 0; i < 4; i++) {
+        const enum tiny_tail tail = i / 2 ? TINY_NARROW : TINY_WIDE;
+        tiny_write_with(model_path, &tiny[i % 2], 1, "center", tail);
         sbv_session *s = open_session(SBV_BORDER_REPLICATE, 0, 1);
         const sbv_network *n = &s->engine.network;
         const int plain = !strcmp(s->engine.exec.isa, "c");
+        assert_true(!n->tail[0][0].winograd || tail == TINY_NARROW);
+        assert_true(n->tail[0][0].winograd || tail == TINY_WIDE || i % 2 == 0 || plain);
         assert_int_equal(n->fusion.winograd && n->recons[0].conv[1].winograd && n->extra[1].conv[0].winograd, !plain);
         assert_false(n->extra[0].conv[0].winograd || n->extra[0].conv[1].winograd || n->extractor[0][1].winograd);
         sbv_close(&s);

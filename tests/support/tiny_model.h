@@ -112,9 +112,22 @@ static void tiny_kernel_net(struct tiny_file *f, const struct tiny *t)
     tiny_layer(f, area, 20, 0, 1, "kernel_net.fc_net.1");
 }
 
+/* A convolution that passes the first channels on: those there are, or `most`. */
+static void tiny_pass(struct tiny_file *f, int out, int in, int most, const char *name)
+{
+    const size_t begin = f->count;
+    tiny_layer(f, out, in, 3, 0, "%s", name);
+    memset(f->data + begin, 0, (f->count - begin) * sizeof(*f->data));
+    for (int c = 0; c < out && c < in && c < most; c++)
+        f->data[begin + (size_t)((c * in + c) * 9 + 4)] = 1;
+}
+
+enum tiny_tail { TINY_WIDE, TINY_NARROW };
+
 /* Writes the model to `path`; ends the program if it cannot. detail: size of what the network adds to the enlarged
- * frame, relative to about 1; phase: "center" or "topleft". */
-static void tiny_write_as(const char *path, const struct tiny *t, float detail, const char *phase)
+ * frame, relative to about 1; phase: "center" or "topleft"; a narrow tail is all in its first convolution. */
+static inline void tiny_write_with(const char *path, const struct tiny *t, float detail, const char *phase,
+                                   enum tiny_tail tail)
 {
     struct tiny_file *f = calloc(1, sizeof(*f));
     unsigned char length[8] = {0};
@@ -131,10 +144,18 @@ static void tiny_write_as(const char *path, const struct tiny *t, float detail, 
     tiny_layer(f, n, t->sequence * n, 3, 1, "fusion_conv.0");
     for (int i = 0; i < 2 * t->recons; i++)
         tiny_layer(f, n, n, 3, 0.7f, "recons_net.%d.conv%d", i / 2, i % 2 + 1);
-    for (int i = 0; i < t->scale / 2; i++)
-        tiny_layer(f, 4 * n, n, 3, 0.8f, "upsample_layers.%d", 2 * i);
-    tiny_layer(f, n, n, 3, 0.8f, "out_conv.0");
-    tiny_layer(f, 3, n, 3, 0.8f * detail, "out_conv.1");
+    tiny_layer(f, 4 * n, n, 3, 0.8f, "upsample_layers.0");
+    if (tail == TINY_NARROW) {
+        if (t->scale == 4)
+            tiny_pass(f, 4 * n, n, 12, "upsample_layers.2");
+        tiny_pass(f, n, n, 3, "out_conv.0");
+        tiny_pass(f, 3, n, 3, "out_conv.1");
+    } else {
+        if (t->scale == 4)
+            tiny_layer(f, 4 * n, n, 3, 0.8f, "upsample_layers.2");
+        tiny_layer(f, n, n, 3, 0.8f, "out_conv.0");
+        tiny_layer(f, 3, n, 3, 0.8f * detail, "out_conv.1");
+    }
     tiny_flow_net(f, t);
     if (t->blur_side)
         tiny_kernel_net(f, t);
@@ -149,6 +170,11 @@ static void tiny_write_as(const char *path, const struct tiny *t, float detail, 
     }
     free(f->data);
     free(f);
+}
+
+static inline void tiny_write_as(const char *path, const struct tiny *t, float detail, const char *phase)
+{
+    tiny_write_with(path, t, detail, phase, TINY_WIDE);
 }
 
 static inline void tiny_write(const char *path, const struct tiny *t)
