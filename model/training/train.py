@@ -18,7 +18,6 @@ import datetime
 import hashlib
 import pathlib
 import sys
-from dataclasses import replace
 from typing import Any, Optional
 
 sys.path.append(str(pathlib.Path(__file__).resolve().parents[1] / "tools"))
@@ -28,38 +27,21 @@ except ImportError:
     sys.exit("train: PyTorch is needed (python3-torch, or https://pytorch.org)")
 
 from lib import model_file
-from lib.blur import PHASES, phase_offset
+from lib.blur import PHASES
 from lib.clips import ClipError, find_ffmpeg, require_x264
 from lib.program import finish
 from degrade import number_in
-from reference import Architecture, KernelNet, KernelWidths
+from new_network import (BLUR_SIDE, add_sizes, check_sizes, copy_flow_net, new_network, set_kernel_widths,
+                         start_kernel_net)
+from reference import KernelWidths
 from selfsupervised import SelfSupervised
 from supervised import Supervised
-from exportable import Network, Trainee, from_tensors, initialise_kernel_net
+from exportable import Network, Trainee, from_tensors
 from training import Budget, Options, Training, say
 from trainset import SCALE, WINDOW, decode_clips, decode_sharp, files_of
 
-BLUR_SIDE = 13
-FIRST_SIGMA = 1.2  # of the kernels that a new kernel network starts with
 DEFAULTS = {"supervised": {"minutes": 85.0, "patch": 48, "rate": 1e-3},
             "self": {"minutes": 30.0, "patch": 160, "rate": 1e-4}}
-
-
-def architecture(args: argparse.Namespace) -> Architecture:
-    """The architecture that the options describe."""
-    if args.size == "published":
-        return Architecture()
-    return Architecture(3, args.features, args.extra_blocks, args.recons_blocks, WINDOW, SCALE, tuple(args.pyramid),
-                        (tuple(args.decoder),) * (len(args.pyramid) - 1), tuple(args.refiner) + (2,),
-                        KernelWidths(*args.kernel_net, BLUR_SIDE))
-
-
-def add_kernel_net(net: Network, phase: str) -> None:
-    """A new kernel network, which says FIRST_SIGMA of every window."""
-    widths = KernelWidths()
-    net.arch = replace(net.arch, kernel_net=widths)
-    net.kernel_net = KernelNet(net.arch.n_sequence * net.arch.n_colors, widths)
-    initialise_kernel_net(net.kernel_net, FIRST_SIGMA, phase_offset(phase, net.arch.scale))
 
 
 def starting_network(args: argparse.Namespace) -> tuple[Network, dict[str, str]]:
@@ -73,27 +55,16 @@ def starting_network(args: argparse.Namespace) -> tuple[Network, dict[str, str]]
         args.phase = args.phase or stated or "center"
     else:
         args.phase, metadata = args.phase or "center", {}
-        arch = architecture(args)
-        net = Trainee(arch)
+        net = new_network(args)
         if args.method == "self":
-            initialise_kernel_net(net.kernel_net, FIRST_SIGMA, phase_offset(args.phase, SCALE))
+            start_kernel_net(net, args.phase)
     if args.flow_init:
-        load_flow(net, args.flow_init)
+        copy_flow_net(net, args.flow_init)
     if args.method == "self" and not net.arch.kernel_net:
         say(f"{args.init} has no kernel network: a new one is trained with it")
-        add_kernel_net(net, args.phase)
+        set_kernel_widths(net, KernelWidths())
+        start_kernel_net(net, args.phase)
     return net, metadata
-
-
-def load_flow(net: Network, path: pathlib.Path) -> None:
-    """The flow network of another model file."""
-    tensors, _ = model_file.read(path)
-    prefix = "flow_net."
-    state = {k[len(prefix):]: torch.as_tensor(v) for k, v in tensors.items() if k.startswith(prefix)}
-    try:
-        net.flow_net.load_state_dict(state)
-    except RuntimeError:
-        raise ValueError(f"{path}: its flow network has other widths") from None
 
 
 def provenance(args: argparse.Namespace, before: dict[str, str]) -> dict[str, str]:
@@ -200,10 +171,7 @@ def parse(arguments: Optional[list[str]] = None) -> argparse.Namespace:
     for name, value in DEFAULTS[args.method].items():
         if getattr(args, name, None) is None and not (name == "minutes" and args.steps):
             setattr(args, name, value)
-    if args.features < 12:
-        parser.error(f"--features {args.features}: at least 12")
-    if not 2 <= len(args.pyramid) <= 6:
-        parser.error(f"--pyramid: {len(args.pyramid)} levels, 2 to 6 are possible")
+    check_sizes(parser, args, args.init)
     args.checkpoint = args.checkpoint or args.output.with_suffix(".pt")
     args.cache = args.cache or args.output.parent / "cache"
     args.device = args.device or ("cuda" if torch.cuda.is_available() else "cpu")
@@ -226,19 +194,6 @@ def add_run(add: Any, whole: Any, positive: Any) -> None:
     add("--report", type=whole, default=50, help="steps between two rows of the curve (default 50)")
     add("--save-minutes", type=positive, default=4.0, help="minutes between two checkpoints (default 4)")
     add("--ffmpeg", help="ffmpeg that decodes the material; default: build/bin/ffmpeg, else the one on PATH")
-
-
-def add_sizes(add: Any, whole: Any) -> None:
-    add("--size", choices=("options", "published"), default="options",
-        help="published: that of the paper, whatever the options below")
-    add("--features", type=whole, default=32, help="channels of the feature maps, at least 12 (default 32)")
-    add("--extra-blocks", type=whole, default=2, help="residual blocks of the feature extractor (default 2)")
-    add("--recons-blocks", type=whole, default=8, help="residual blocks of the reconstruction (default 8)")
-    add("--pyramid", type=whole, nargs="+", default=[16, 24, 32], help="widths of the flow pyramid, finest first")
-    add("--decoder", type=whole, nargs=5, default=[40, 40, 32, 24, 16], help="widths of the flow decoders")
-    add("--refiner", type=whole, nargs=6, default=[40, 40, 40, 32, 24, 16], help="widths of the flow refiner")
-    add("--kernel-net", type=whole, nargs=4, default=[64, 4, 32, 1000],
-        help="widths of the kernel network: features, squeezed, last, hidden")
 
 
 def add_details(add: Any, whole: Any, positive: Any) -> None:

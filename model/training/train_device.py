@@ -6,7 +6,10 @@ Photographs are decoded once and stay on the device; reductions by scalers and l
 are made there. The run goes by the clock: single frames first, then motion. It prints steps and TFLOP a second and the
 loss, and leaves the model file, its curve (.csv) and the state from which the same command continues.
 
-    train_device.py --material PHOTOS --init model/default.bin --output better.bin --minutes 6
+    train_device.py --material PHOTOS --init default --output better.bin --minutes 6
+
+--init new begins with a network that is not trained, of the sizes that are asked for; --kernel-net-of gives it the kernel
+network of another model, which this program does not train.
 """
 from __future__ import annotations
 
@@ -27,13 +30,15 @@ import material
 from degrade import number_in
 from device_training import DeviceTraining, Settings, parse_stages
 from exportable import Trainee, from_tensors
-from lib import model_file, peers
+from lib import model_file, models, peers
 from lib.clips import ClipError
 from lib.program import finish
+from new_network import add_sizes, check_sizes, copy_kernel_net, new_network, start_kernel_net
 from teacher import Teacher
 from training import Budget, say
 
 
+NEW = "new"    # in place of a model to start from
 WRITING = 5.0  # seconds that the last state and the model file may take
 
 
@@ -44,7 +49,16 @@ def stages(text: str) -> tuple[tuple[str, float], ...]:
         raise argparse.ArgumentTypeError(str(error)) from None
 
 
-def starting_network(path: pathlib.Path) -> tuple[Trainee, dict[str, str]]:
+def starting_network(args: argparse.Namespace) -> tuple[Trainee, dict[str, str]]:
+    """The network to train, and the metadata of the file it comes from."""
+    if args.init == NEW:
+        net = new_network(args)
+        if args.kernel_net_of:
+            copy_kernel_net(net, args.kernel_net_of)
+        else:
+            start_kernel_net(net, "center")
+        return net, {}
+    path = models.find(args.init)
     tensors, metadata = model_file.read(path)
     net = from_tensors(tensors)
     if not isinstance(net, Trainee):
@@ -54,12 +68,22 @@ def starting_network(path: pathlib.Path) -> tuple[Trainee, dict[str, str]]:
     return net, metadata
 
 
+def origin(model: str, before: dict[str, str]) -> str:
+    """What a model file says of another: its name and digest."""
+    path = pathlib.Path(models.find(model))
+    return f"{before.get('name', path.stem)} (sha256 {hashlib.sha256(path.read_bytes()).hexdigest()})"
+
+
 def provenance(args: argparse.Namespace, before: dict[str, str]) -> dict[str, str]:
     names = ", ".join(folder.name for folder in args.material)
-    digest = hashlib.sha256(args.init.read_bytes()).hexdigest()
-    return {**before, "name": args.name or args.output.stem, "method": "supervised", "phase": "center",
-            "init": f"{before.get('name', args.init.stem)} (sha256 {digest})",
-            "training_data": f"{before.get('training_data', '')}; then {args.provenance or names}".lstrip("; ")}
+    init = NEW if args.init == NEW else origin(args.init, before)
+    if args.kernel_net_of:
+        init += f", kernel network of {origin(args.kernel_net_of, {})}"
+    data = args.provenance or names
+    if args.init != NEW:
+        data = f"{before.get('training_data', '')}; then {data}".lstrip("; ")
+    return {**before, "name": args.name or args.output.stem, "licence": args.licence or before.get("licence", ""),
+            "method": "supervised", "phase": "center", "init": init, "training_data": data}
 
 
 def chosen_teacher(name: str) -> Teacher:
@@ -76,7 +100,7 @@ def run(args: argparse.Namespace) -> None:
     torch.backends.cudnn.benchmark = True
     if args.threads:
         torch.set_num_threads(args.threads)
-    net, before = starting_network(args.init)
+    net, before = starting_network(args)
     args.output.parent.mkdir(parents=True, exist_ok=True)
     teacher = chosen_teacher(args.teacher) if args.teacher else None
     began = time.monotonic()
@@ -108,7 +132,9 @@ def parse(arguments: Optional[list[str]] = None) -> argparse.Namespace:
     add = parser.add_argument_group("what").add_argument
     add("--material", type=pathlib.Path, required=True, nargs="+", metavar="DIR",
         help="folders with photographs and clips, and perhaps coded windows (pack_material.py)")
-    add("--init", type=pathlib.Path, required=True, metavar="X.bin", help="model file to start from")
+    add("--init", required=True, metavar="MODEL", help=f"{models.HELP}, to start from, or {NEW}")
+    add("--kernel-net-of", metavar="MODEL", help=f"with --init {NEW}: the model whose kernel network it gets (default: one that "
+        "says the same of every clip, until train_kernel_net.py trains it)")
     add("--output", type=pathlib.Path, required=True, metavar="X.bin", help="model file to write")
     length = parser.add_mutually_exclusive_group(required=True)
     length.add_argument("--minutes", type=positive, help="wall clock, of all runs that continue one another")
@@ -118,6 +144,7 @@ def parse(arguments: Optional[list[str]] = None) -> argparse.Namespace:
     add("--state", type=pathlib.Path, metavar="X.pt", help="where the run continues from (default: beside --output)")
     add("--hold-out", nargs="+", default=[], metavar="NAME", help="leave out files whose names begin so")
     add("--name", help="name written into the model file; default: from --output")
+    add("--licence", help="licence written into the model file; default: that of --init")
     add("--provenance", help="training data, as written into the model file; default: the names of --material")
     add = parser.add_argument_group("how").add_argument
     add("--stages", type=stages, default=parse_stages("single:0.45,flow:0.55,all:1"), metavar="NAME:END,...",
@@ -136,6 +163,7 @@ def parse(arguments: Optional[list[str]] = None) -> argparse.Namespace:
     add("--knee", type=positive, default=defaults.knee, help="differences, of 1, below which they count squared")
     add("--clip", type=positive, default=defaults.clip, help="limit on the norm of the gradient")
     add("--seed", type=some, default=defaults.seed, help="of the draws")
+    add_sizes(parser.add_argument_group(f"sizes of a new network (--init {NEW})").add_argument, whole)
     add = parser.add_argument_group("where").add_argument
     add("--device", help="cpu, cuda, cuda:1, ...; default: cuda if PyTorch finds a GPU")
     add("--threads", type=whole, help="CPU threads (default: all)")
@@ -147,6 +175,9 @@ def parse(arguments: Optional[list[str]] = None) -> argparse.Namespace:
     args = parser.parse_args(arguments)
     if args.coded + args.clips >= args.batch:
         parser.error(f"--coded {args.coded} and --clips {args.clips} leave none of --batch {args.batch}")
+    check_sizes(parser, args, args.init if args.init != NEW else None)
+    if args.kernel_net_of and args.init != NEW:
+        parser.error(f"--kernel-net-of {args.kernel_net_of}: {args.init} has a kernel network of its own; only with --init {NEW}")
     args.state = args.state or args.output.with_suffix(".pt")
     args.cache = args.cache or args.output.parent / "cache"
     args.device = args.device or ("cuda" if torch.cuda.is_available() else "cpu")

@@ -34,8 +34,9 @@ import trainset  # noqa: E402
 from selfsupervised import ClipWindows  # noqa: E402
 
 torch.set_num_threads(1)
-TINY = ("--features 12 --extra-blocks 1 --recons-blocks 1 --pyramid 4 6 --decoder 5 4 4 3 3 --refiner 4 4 4 4 3 3 "
-        "--kernel-net 8 2 4 20 --batch 4 --threads 1 --report 1 --precision fp32 --device cpu").split()
+SIZES = ("--features 12 --extra-blocks 1 --recons-blocks 1 --pyramid 4 6 --decoder 5 4 4 3 3 --refiner 4 4 4 4 3 3 "
+         "--kernel-net 8 2 4 20").split()
+TINY = [*SIZES, *"--batch 4 --threads 1 --report 1 --precision fp32 --device cpu".split()]
 SUPERVISED = ["--method", "supervised", "--patch", "16", "--flow-patch", "16", "--hold-out", "0", "--codec", "0"]
 SELF = ["--method", "self", "--patch", "32"]
 
@@ -60,9 +61,12 @@ def material(program, tmp_path_factory) -> Path:
 
 
 def run(program: str, *arguments: object) -> subprocess.CompletedProcess[str]:
-    """The program, in this process: PyTorch takes longer to start than such a run lasts."""
+    """The program, in this process: PyTorch takes longer to start than such a run lasts. A model has sizes of its own."""
     output, errors = io.StringIO(), io.StringIO()
-    command = ["train.py", "--ffmpeg", program, *map(str, arguments)]
+    words = [str(word) for word in arguments]
+    if "--init" in words and words[:len(SIZES)] == SIZES:
+        words = words[len(SIZES):]
+    command = ["train.py", "--ffmpeg", program, *words]
     with mock.patch.object(sys, "argv", command), redirect_stdout(output), redirect_stderr(errors):
         status = train.main()
     return subprocess.CompletedProcess(command, status, output.getvalue(), errors.getvalue())
@@ -446,6 +450,17 @@ def test_refusals(program, material: Path, tmp_path: Path, arguments: tuple[str,
     assert done.returncode == 1 and done.stderr.startswith("train: ") and done.stderr.count("\n") == 1, done.stderr
     assert words in done.stderr
     assert not (tmp_path / "x.bin").exists()
+
+
+@pytest.mark.parametrize("arguments, words", [
+    (("--init", "x.bin", "--recons-blocks", "2"), "--recons-blocks: x.bin has sizes of its own"),
+    (("--features", "11"), "--features 11: at least 12"),
+    (("--pyramid", "16"), "--pyramid: 1 levels, 2 to 6 are possible"),
+])
+def test_wrong_sizes(program, arguments: tuple[str, ...], words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        train.parse(["--method", "self", "--data", "a.mkv", "--output", "y.bin", *arguments])
+    assert end.value.code == 2 and words in capsys.readouterr().err
 
 
 def test_without_codec(program, material: Path, tmp_path: Path) -> None:

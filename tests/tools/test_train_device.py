@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from conftest import FFmpeg, raw
-from lib import model_file, peers
+from lib import blur, model_file, peers
 
 torch = pytest.importorskip("torch")
 Image = pytest.importorskip("PIL.Image")
@@ -84,7 +84,7 @@ def run(program: ModuleType, *arguments: object) -> tuple[int, str, str]:
     return status, output.getvalue(), errors.getvalue()
 
 
-def train(material: Path, first: Path, output: Path, *arguments: object) -> tuple[int, str, str]:
+def train(material: Path, first: object, output: Path, *arguments: object) -> tuple[int, str, str]:
     return run(train_device, "--material", material, "--init", first, "--output", output, *TINY, *arguments)
 
 
@@ -252,6 +252,57 @@ def test_trains_all_stages(material: Path, first: Path, tmp_path: Path) -> None:
     flat = torch.tensor([0.2, 0.7, 0.4]).view(1, 1, 3, 1, 1).expand(1, 5, 3, 16, 16)
     with torch.no_grad():
         assert (net(flat) - flat[:, 0, :, :1, :1]).abs().max() < 1e-5
+
+
+SIZES = "--features 12 --extra-blocks 1 --recons-blocks 2 --pyramid 4 6 --decoder 5 4 4 3 3 --refiner 4 4 4 4 3 3".split()
+
+
+def test_begins_from_nothing(material: Path, first: Path, tmp_path: Path) -> None:
+    """A network of the sizes that are asked for, the kernel network another model's; and continues."""
+    output, common = tmp_path / "x.bin", (*SIZES, "--kernel-net-of", first, "--licence", "CC0", "--minutes", "9")
+    status, _, errors = train(material, "new", output, *common, "--steps", "30", "--rate", "4e-3", "--flow-rate", "1")
+    assert status == 0 and errors == "", errors
+    tensors, metadata = model_file.read(output)
+    net = exportable.from_tensors(tensors)
+    assert isinstance(net, exportable.Trainee)
+    assert (net.arch.n_feat, net.arch.extra_blocks, net.arch.recons_blocks, net.arch.pyramid) == (12, 1, 2, (4, 6))
+    others = model_file.read(first)[0]
+    assert all(np.array_equal(tensors[name], others[name]) for name in others if name.startswith("kernel_net."))
+    assert np.abs(tensors["upsample_layers.0.weight"]).max() > 0  # zeros before it has learnt something
+    assert metadata["init"].startswith("new, kernel network of first (sha256 ") and metadata["licence"] == "CC0"
+    assert metadata["training_data"] == material.name and metadata["phase"] == "center"
+    status, out, errors = train(material, "new", output, *common, "--steps", "31")
+    assert status == 0 and errors == "" and f"continuing from {tmp_path / 'x.pt'} at step 30" in out
+
+
+def test_begins_with_a_kernel_network_of_its_own(material: Path, tmp_path: Path) -> None:
+    """It says a Gaussian in the middle of the block, whatever the clip."""
+    status, _, errors = train(material, "new", tmp_path / "x.bin", *SIZES, "--kernel-net", "8", "2", "4", "20", "--minutes",
+                              "9", "--steps", "2")
+    assert status == 0 and errors == "", errors
+    tensors, metadata = model_file.read(tmp_path / "x.bin")
+    assert metadata["init"] == "new"
+    with torch.no_grad():
+        blurs = exportable.from_tensors(tensors).kernel_net(torch.rand(2, 5, 3, 24, 24))[:, None]
+    said = blur.moments(blurs[0].reshape(13, 13).numpy())
+    assert said.sigma_x == pytest.approx(1.2, rel=0.1) and said.center_x == pytest.approx(1.5, abs=0.1)
+
+
+@pytest.mark.parametrize("init, arguments, status, words", [
+    ("first", ("--recons-blocks", "5"), 2, "has sizes of its own"),
+    ("first", ("--kernel-net-of", "default"), 2, "has a kernel network of its own; only with --init new"),
+    ("new", ("--features", "8"), 2, "--features 8: at least 12"),
+    ("new", ("--kernel-net-of", "nonesuch"), 1, "model 'nonesuch': there is none of this name"),
+    ("new", ("--kernel-net-of", "random"), 1, "has no kernel network"),
+    ("nonesuch", (), 1, "model 'nonesuch': there is none of this name"),
+])
+def test_beginnings_that_are_refused(material: Path, first: Path, models, tmp_path: Path, init: str, arguments: tuple[str, ...],
+                                     status: int, words: str) -> None:
+    places = {"first": first, "random": models.random}
+    got, _, errors = train(material, places.get(init, init), tmp_path / "x.bin", "--minutes", "9", "--steps", "2",
+                           *(places.get(word, word) for word in arguments))
+    assert got == status and words in errors and (status == 2 or errors.count("\n") == 1), errors
+    assert not (tmp_path / "x.bin").exists()
 
 
 def test_windows_leave_the_flow_as_it_is(material: Path, first: Path, tmp_path: Path) -> None:
