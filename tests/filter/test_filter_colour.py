@@ -4,11 +4,13 @@ SPDX-License-Identifier: LGPL-2.1-or-later
 """
 from __future__ import annotations
 
+import itertools
 from typing import NamedTuple
 
 import numpy as np
 import pytest
-from conftest import TINT, TOP, FFmpeg, Models, raw
+from conftest import TINT, FFmpeg, Models, raw
+from lib import models as shipped
 
 
 class Layout(NamedTuple):
@@ -183,12 +185,14 @@ def test_the_network_sees_rgb_of_other_formats(ffmpeg: FFmpeg, models: Models, p
     assert distance(pix_fmt, out, wanted) <= 1
 
 
-@pytest.mark.parametrize("pix_fmt", ["yuv420p", "yuv420p10le"])
-@pytest.mark.parametrize("colour_range", ["tv", "pc"])
-@pytest.mark.parametrize("matrix", MATRICES)
-def test_flat_colours_of_the_default_model(ffmpeg: FFmpeg, matrix: str, colour_range: str, pix_fmt: str) -> None:
+TRAINED = [*itertools.product(["default"], MATRICES, ("tv", "pc"), ("yuv420p", "yuv420p10le")),
+           *((name, "bt709", "tv", "yuv420p") for name in shipped.names() if name != "default")]
+
+
+@pytest.mark.parametrize("name, matrix, colour_range, pix_fmt", TRAINED)
+def test_flat_colours_of_shipped_models(ffmpeg: FFmpeg, name: str, matrix: str, colour_range: str, pix_fmt: str) -> None:
     """Through a trained network a colour inside the RGB cube comes back within a code value."""
-    model = TOP / "model/default.bin"
+    model = shipped.FOLDER / f"{name}.bin"
     assert model.exists(), f"{model} is missing: the product ships it"
     depth = LAYOUTS[pix_fmt].depth
     for rgb in COLOURS:

@@ -5,6 +5,7 @@
  * This file is part of Self-Blind-VSR for FFmpeg. SPDX-License-Identifier: LGPL-2.1-or-later
  */
 #define _GNU_SOURCE
+#include <glob.h>
 #include <malloc.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -252,6 +253,23 @@ static void test_plans_are_measured(void **unused)
         }
 }
 
+/* What is read of the models that are shipped, too: the frames, the kernel network. */
+static void test_plans_of_shipped_models(void **unused)
+{
+    glob_t models;
+    (void)unused;
+    assert_int_equal(glob("model/*.bin", 0, NULL, &models), 0);
+    for (size_t i = 0; MEASURED && i < models.gl_pathc; i++)
+        for (int interval = 0; interval < 2; interval++) {
+            sbv_config config = new_config();
+            config.model_path = models.gl_pathv[i];
+            config.kernel_interval = interval;
+            printf("# %s\n", config.model_path);
+            check_plan(config, PLAIN);
+        }
+    globfree(&models);
+}
+
 static void test_plans_in_bf16(void **unused)
 {
     (void)unused;
@@ -426,11 +444,17 @@ static int remove_folder(void **unused)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_control_groups),       cmocka_unit_test(test_the_smaller_decides),
-        cmocka_unit_test(test_address_space),        cmocka_unit_test(test_plans_are_measured),
-        cmocka_unit_test(test_plans_in_bf16),        cmocka_unit_test(test_some_of_the_machine_is_left),
-        cmocka_unit_test(test_alpha_is_planned),     cmocka_unit_test(test_estimates_stay_within_the_limit),
-        cmocka_unit_test(test_the_least_that_works), cmocka_unit_test(test_a_long_stream),
+        cmocka_unit_test(test_control_groups),
+        cmocka_unit_test(test_the_smaller_decides),
+        cmocka_unit_test(test_address_space),
+        cmocka_unit_test(test_plans_are_measured),
+        cmocka_unit_test(test_plans_of_shipped_models),
+        cmocka_unit_test(test_plans_in_bf16),
+        cmocka_unit_test(test_some_of_the_machine_is_left),
+        cmocka_unit_test(test_alpha_is_planned),
+        cmocka_unit_test(test_estimates_stay_within_the_limit),
+        cmocka_unit_test(test_the_least_that_works),
+        cmocka_unit_test(test_a_long_stream),
     };
     return cmocka_run_group_tests(tests, make_model, remove_folder);
 }

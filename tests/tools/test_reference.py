@@ -15,6 +15,7 @@ SHARED = pathlib.Path(os.environ.get("SBV_SHARED", ROOT.parent / "shared")) / "g
 
 from lib import blur  # noqa: E402
 from lib import model_file  # noqa: E402
+from lib import models  # noqa: E402
 from lib import quality  # noqa: E402
 from lib import scalers  # noqa: E402
 
@@ -170,12 +171,12 @@ def test_exported_network_equals_the_trained_one() -> None:
 
 @needs_torch
 @pytest.mark.parametrize("colour", [(0.0, 0.0, 0.0), (1.0, 0.0, 0.5), (-0.1, 1.1, 0.3)])
-@pytest.mark.parametrize("network", ["trained", "default.bin"])
+@pytest.mark.parametrize("network", ["trained", *models.names()])
 def test_flat_colours_come_back_exactly(network: str, colour: tuple) -> None:
     if network == "trained":
         state = small_trainee().export()
     else:
-        state = model_file.read(str(ROOT / "model" / network))[0]
+        state = model_file.read(models.find(network))[0]
     frames = torch.tensor(colour).view(1, 1, 3, 1, 1).expand(1, 5, 3, 9, 13).contiguous()
     with torch.no_grad():
         output = reference.SelfBlindVSR.from_state_dict(state)(frames)

@@ -69,6 +69,8 @@ def frames(check: Check) -> None:
         measure(check, published, size)
     for size in SIZES[-1:] if check.quick else SIZES:
         measure(check, check.small_model, size)
+    for model in check.other_models:
+        measure(check, model, largest)
     for variant in VARIANTS[:3] if check.quick else VARIANTS:
         measure(check, published, largest, **variant)
 

@@ -104,6 +104,8 @@ def filter_on_cuda_frames(check: Check) -> None:
     default, golden_net = check.default_model or check.golden_model, check.golden_model
     for pix_fmt in FILTER_FORMATS[:1] if check.tiny else FILTER_FORMATS:
         compare_filters(check, ffmpeg, pix_fmt, size, frames, default, "")
+    for model in [] if check.tiny else check.other_models:
+        compare_filters(check, ffmpeg, "yuv420p", size, frames, model, "")
     for pix_fmt in ("yuv444p", "p010le"):
         compare_filters(check, ffmpeg, pix_fmt, size, frames, golden_net, "precision=fp32")
     compare_filters(check, ffmpeg, "yuv420p", size, frames, golden_net, "precision=fp32:backend=cuda", cuda_frames=False)

@@ -60,6 +60,11 @@ class Check:
         return path if path.exists() else None
 
     @property
+    def other_models(self) -> list[Path]:
+        """Those that are shipped beside the default one."""
+        return sorted(path for path in (self.top / "model").glob("*.bin") if path != self.default_model)
+
+    @property
     def small_model(self) -> Path:
         """The default model; where everything has to be small, the golden network."""
         return self.golden_model if self.tiny or not self.default_model else self.default_model
