@@ -23,23 +23,32 @@
 #define PACK_WINOGRAD  SBV_CPU_NAME(pack_winograd2)
 #define WINOGRAD_BYTES SBV_CPU_NAME(winograd2_bytes)
 
+#define INPUT_ROWS                                                                                                     \
+    {                                                                                                                  \
+        0, 4                                                                                                           \
+    }
+#define SUM_ROWS                                                                                                       \
+    {                                                                                                                  \
+        0, 2                                                                                                           \
+    }
+
 static const double weight_rows[OUT + 2][3] = {{1, 0, 0}, {0.5, 0.5, 0.5}, {0.5, -0.5, 0.5}, {0, 0, 1}};
 
-/* B'd of four values, `step` apart. */
-SBV_INLINE void transform_inputs(vec *d, int step)
+/* B'd of four values. */
+SBV_INLINE void transform_inputs(vec *d)
 {
-    const vec d0 = d[0], d1 = d[step], d2 = d[2 * step], d3 = d[3 * step];
+    const vec d0 = d[0], d1 = d[1], d2 = d[2], d3 = d[3];
     d[0] = d0 - d2;
-    d[step] = d1 + d2;
-    d[2 * step] = d2 - d1;
-    d[3 * step] = d1 - d3;
+    d[1] = d1 + d2;
+    d[2] = d2 - d1;
+    d[3] = d1 - d3;
 }
 
 /* A'm of four values. */
-SBV_INLINE void transform_sums(const vec m[OUT + 2], vec *out, int step)
+SBV_INLINE void transform_sums(const vec m[OUT + 2], vec *out)
 {
     out[0] = m[0] + m[1] + m[2];
-    out[step] = m[1] - m[2] - m[3];
+    out[1] = m[1] - m[2] - m[3];
 }
 
 #include "kernels/cpu/winograd.h"

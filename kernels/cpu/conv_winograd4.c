@@ -27,6 +27,26 @@
 #define PACK_WINOGRAD  SBV_CPU_NAME(pack_winograd4)
 #define WINOGRAD_BYTES SBV_CPU_NAME(winograd4_bytes)
 
+#if VEC_REGISTERS == 32
+#define INPUT_ROWS                                                                                                     \
+    {                                                                                                                  \
+        0, 1, 5, 6                                                                                                     \
+    }
+#define SUM_ROWS                                                                                                       \
+    {                                                                                                                  \
+        0, 4                                                                                                           \
+    }
+#else
+#define INPUT_ROWS                                                                                                     \
+    {                                                                                                                  \
+        0, 1, 3, 5, 6                                                                                                  \
+    }
+#define SUM_ROWS                                                                                                       \
+    {                                                                                                                  \
+        0, 2, 4                                                                                                        \
+    }
+#endif
+
 #define A 0.70710678118654752440
 #define B 1.41421356237309504880
 
@@ -39,27 +59,27 @@ static const double weight_rows[OUT + 2][3] = {
     {0, 0, 1},
 };
 
-/* B'd of six values, `step` apart. */
-SBV_INLINE void transform_inputs(vec *d, int step)
+/* B'd of six values. */
+SBV_INLINE void transform_inputs(vec *d)
 {
-    const vec d0 = d[0], d1 = d[step], d2 = d[2 * step], d3 = d[3 * step], d4 = d[4 * step], d5 = d[5 * step];
+    const vec d0 = d[0], d1 = d[1], d2 = d[2], d3 = d[3], d4 = d[4], d5 = d[5];
     const vec even_a = d4 - 2 * d2, odd_a = d3 - 2 * d1, even_b = d4 - 0.5f * d2, odd_b = d3 - 0.5f * d1;
     d[0] = d0 + d4 - 2.5f * d2;
-    d[step] = even_a + (float)A * odd_a;
-    d[2 * step] = even_a - (float)A * odd_a;
-    d[3 * step] = even_b + (float)B * odd_b;
-    d[4 * step] = even_b - (float)B * odd_b;
-    d[5 * step] = d1 + d5 - 2.5f * d3;
+    d[1] = even_a + (float)A * odd_a;
+    d[2] = even_a - (float)A * odd_a;
+    d[3] = even_b + (float)B * odd_b;
+    d[4] = even_b - (float)B * odd_b;
+    d[5] = d1 + d5 - 2.5f * d3;
 }
 
 /* A'm of six values. */
-SBV_INLINE void transform_sums(const vec m[OUT + 2], vec *out, int step)
+SBV_INLINE void transform_sums(const vec m[OUT + 2], vec *out)
 {
     const vec even_a = m[1] + m[2], odd_a = m[1] - m[2], even_b = m[3] + m[4], odd_b = m[3] - m[4];
     out[0] = m[0] + even_a + even_b;
-    out[step] = (float)A * odd_a + (float)B * odd_b;
-    out[2 * step] = 0.5f * even_a + 2 * even_b;
-    out[3 * step] = m[5] + (float)(A / 2) * odd_a + (float)(2 * B) * odd_b;
+    out[1] = (float)A * odd_a + (float)B * odd_b;
+    out[2] = 0.5f * even_a + 2 * even_b;
+    out[3] = m[5] + (float)(A / 2) * odd_a + (float)(2 * B) * odd_b;
 }
 
 #include "kernels/cpu/winograd.h"

@@ -15,6 +15,12 @@
 
 #define SBV_INLINE static inline __attribute__((always_inline))
 
+#if SBV_LANES == 16 || defined(__aarch64__)
+#define VEC_REGISTERS 32
+#else
+#define VEC_REGISTERS 16
+#endif
+
 typedef float vec __attribute__((vector_size(4 * SBV_LANES), aligned(4), may_alias));
 typedef int32_t vec_int __attribute__((vector_size(4 * SBV_LANES)));
 typedef uint32_t vec_bits __attribute__((vector_size(4 * SBV_LANES)));
@@ -30,10 +36,15 @@ SBV_INLINE vec_bits vec_choose(vec_int condition, vec_bits yes, vec_bits no)
     return ((vec_bits)condition & yes) | (~(vec_bits)condition & no);
 }
 
-/* x for x > 0, slope * x otherwise. */
+/* x for x > 0, slope * x otherwise. GCC would make the mask of AVX-512 a vector. */
 SBV_INLINE vec vec_activate(vec x, float slope)
 {
+#if SBV_LANES == 16
+    return (vec)_mm512_mask_mul_ps((__m512)x, _mm512_cmp_ps_mask((__m512)x, _mm512_setzero_ps(), _CMP_NGT_UQ),
+                                   (__m512)x, _mm512_set1_ps(slope));
+#else
     return (vec)vec_choose(x > 0, (vec_bits)x, (vec_bits)(slope * x));
+#endif
 }
 
 /* To 32 bits a lane and back. GCC would take 16 lanes in halves. */

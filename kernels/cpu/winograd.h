@@ -4,8 +4,9 @@
  *     OUT                   side of a tile of outputs
  *     CONV_WINOGRAD, PACK_WINOGRAD, WINOGRAD_BYTES   what it calls its functions
  *     weight_rows           G
- *     transform_inputs()    B'd of OUT + 2 values
+ *     transform_inputs()    B'd of OUT + 2 values, in their place
  *     transform_sums()      A'm of OUT + 2 values
+ *     INPUT_ROWS, SUM_ROWS  where rows of B'dB and of A'mA are divided: so many at once as registers hold
  *
  * and is compiled once for every instruction set, as conv_f32.c.
  *
@@ -29,7 +30,7 @@
 #define NARROW    64  /* a chunk where all channels are as few */
 #define VECTORS   2
 #define PANEL     (VECTORS * SBV_LANES) /* outputs */
-#if SBV_LANES == 16 || defined(__aarch64__)
+#if VEC_REGISTERS == 32
 #define ROWS 12 /* tiles whose sums are registers: 24 of 32 */
 #else
 #define ROWS 6 /* 12 of 16 */
@@ -48,6 +49,11 @@ struct tile {
     int x, y;
 };
 
+/* Pixels to fetch: the row of a tile, where that lies in tiles of the range, and products from one to the next. */
+struct coming {
+    int row, column, line, wait, every;
+};
+
 /* What a call works with. */
 struct winograd {
     const sbv_conv_args *a;
@@ -56,7 +62,7 @@ struct winograd {
     int chunks, chunk;                /* of input channels, and channels that a chunk has room for */
     int most;                         /* tiles of a block, a multiple of ROWS */
     int first, count;                 /* tiles of the block at hand */
-    int coming;                       /* products of this block so far */
+    struct coming coming;             /* of the next block */
     ptrdiff_t in_matrix, sums_matrix; /* from one position to the next */
     float *in;                        /* [position][tile][chunk] */
     float *sums;                      /* [panel][position][tile][PANEL]; one panel where one chunk is all */
@@ -123,48 +129,60 @@ void PACK_WINOGRAD(const float *raw, int out, int in, void *packed)
 
 /* ---- Input ---- */
 
-/* Where the pixels of a tile lie, from channel `from` on; outside the map they are zeros. */
-static void find_pixels(const struct winograd *w, struct tile tile, int from, const float *at[POSITIONS])
+/* Rows begin to end - 1 of B'dB, of a vector of channels. */
+SBV_INLINE void transform_rows(const float *d, ptrdiff_t row, ptrdiff_t pixel, float *to, ptrdiff_t matrix, int begin,
+                               int end)
+{
+    vec half[SIDE][SIDE];
+#pragma GCC unroll 6
+    for (int x = 0; x < SIDE; x++) {
+        vec column[SIDE];
+#pragma GCC unroll 6
+        for (int y = 0; y < SIDE; y++)
+            column[y] = *(const vec *)(d + y * row + x * pixel);
+        transform_inputs(column);
+#pragma GCC unroll 6
+        for (int y = begin; y < end; y++)
+            half[y][x] = column[y];
+    }
+#pragma GCC unroll 6
+    for (int y = begin; y < end; y++) {
+        transform_inputs(half[y]);
+#pragma GCC unroll 6
+        for (int x = 0; x < SIDE; x++)
+            *(vec *)(to + (y * SIDE + x) * matrix) = half[y][x];
+    }
+}
+
+/* A tile of whole vectors. Not inlined: the bits are the same wherever the pixels lie. */
+static __attribute__((noinline)) void transform_tile(const float *d, ptrdiff_t row, ptrdiff_t pixel, int channels,
+                                                     float *to, ptrdiff_t matrix)
+{
+    static const int rows[] = INPUT_ROWS;
+    for (int c = 0; c < channels; c += SBV_LANES)
+#pragma GCC unroll 6
+        for (int i = 0; i < (int)(sizeof(rows) / sizeof(*rows)) - 1; i++)
+            transform_rows(d + c, row, pixel, to + c, matrix, rows[i], rows[i + 1]);
+}
+
+/* `channels` channels of a tile, from channel `from` on; zeros outside the map, and behind them to a whole vector. */
+static void read_tile(const struct winograd *w, struct tile tile, int from, int channels, float *to)
 {
     const sbv_map *in = &w->a->in;
-    const int x = tile.x - 1, y = tile.y - 1;
-    if (x >= 0 && y >= 0 && x + SIDE <= in->w && y + SIDE <= in->h) {
-        const float *first = sbv_at(in, x, y) + from;
-        for (int p = 0; p < POSITIONS; p++)
-            at[p] = first + p / SIDE * in->row + p % SIDE * in->pixel;
+    const int x = tile.x - 1, y = tile.y - 1, room = sbv_round_up(channels, SBV_LANES);
+    float pixels[POSITIONS * CHUNK];
+    if (x >= 0 && y >= 0 && x + SIDE <= in->w && y + SIDE <= in->h && channels == room) {
+        transform_tile(sbv_at(in, x, y) + from, in->row, in->pixel, channels, to, w->in_matrix);
         return;
     }
     for (int p = 0; p < POSITIONS; p++) {
         const int ix = x + p % SIDE, iy = y + p / SIDE;
-        const int inside = ix >= 0 && iy >= 0 && ix < in->w && iy < in->h;
-        at[p] = (inside ? sbv_at(in, ix, iy) : w->a->zeros) + from;
+        const int there = ix >= 0 && iy >= 0 && ix < in->w && iy < in->h ? channels : 0;
+        if (there)
+            memcpy(pixels + p * room, sbv_at(in, ix, iy) + from, (size_t)there * sizeof(float));
+        memset(pixels + p * room + there, 0, (size_t)(room - there) * sizeof(float));
     }
-}
-
-/* `channels` channels of a tile, from channel `from` on. */
-static void read_tile(const struct winograd *w, struct tile tile, int from, int channels, float *to)
-{
-    const ptrdiff_t matrix = w->in_matrix;
-    const float *at[POSITIONS];
-    find_pixels(w, tile, from, at);
-    for (int c = 0; c < channels; c += SBV_LANES) {
-        vec d[POSITIONS];
-#pragma GCC unroll 6
-        for (int i = 0; i < SIDE; i++) {
-#pragma GCC unroll 6
-            for (int p = i; p < POSITIONS; p += SIDE)
-                d[p] = channels - c >= SBV_LANES ? *(const vec *)(at[p] + c)
-                                                 : vec_load_part(at[p], SBV_MAP_F32, c, channels - c);
-            transform_inputs(d + i, SIDE);
-        }
-#pragma GCC unroll 6
-        for (int i = 0; i < SIDE; i++) {
-            transform_inputs(d + i * SIDE, 1);
-#pragma GCC unroll 6
-            for (int p = i * SIDE; p < (i + 1) * SIDE; p++)
-                *(vec *)(to + p * matrix + c) = d[p];
-        }
-    }
+    transform_tile(pixels, SIDE * room, room, room, to, w->in_matrix);
 }
 
 /* ---- Products ---- */
@@ -186,6 +204,7 @@ SBV_INLINE void multiply(const float *in, int row, const float *weights, int cha
 {
     vec sum[ROWS][VECTORS];
     int c = 0;
+#pragma GCC unroll 12
     for (int i = 0; i < ROWS; i++)
         for (int v = 0; v < VECTORS; v++)
             sum[i][v] = (vec){0};
@@ -199,6 +218,7 @@ SBV_INLINE void multiply(const float *in, int row, const float *weights, int cha
     }
     for (; c < channels; c++, weights += PANEL)
         add_channel(sum, in + c, weights, row);
+#pragma GCC unroll 12
     for (int i = 0; i < ROWS; i++)
         for (int v = 0; v < VECTORS; v++) {
             vec *to = (vec *)(sums + i * PANEL + v * SBV_LANES);
@@ -212,32 +232,40 @@ SBV_INLINE void multiply(const float *in, int row, const float *weights, int cha
  * some pixels of the tiles at hand, which begin at tile t of the block. */
 static void look_ahead(struct winograd *w, int panel, int position, int t)
 {
-    const sbv_conv_args *a = w->a;
-    const void **ahead = w->ahead, *const *const full = w->ahead + sbv_min(a->in.c, CHUNK) / 4;
-    const int begin = position * ROWS * PIXELS / POSITIONS, end = (position + 1) * ROWS * PIXELS / POSITIONS;
-    for (int i = begin; i < end && t + i / PIXELS < w->count; i++) {
+    const sbv_map *out = &w->a->out, *add = &w->a->residual;
+    const int apart = add->data && add->data != out->data;
+    const void **ahead = w->ahead, *const *const full = w->ahead + sbv_min(w->a->in.c, CHUNK) / 4;
+    const int end = sbv_min((position + 1) * ROWS * PIXELS / POSITIONS, (w->count - t) * PIXELS);
+    for (int i = position * ROWS * PIXELS / POSITIONS; i < end; i++) {
         const struct tile *tile = &w->tile[t + i / PIXELS];
         const int x = tile->x + i % OUT, y = tile->y + i / OUT % OUT;
-        for (int c = panel * PANEL; c < (panel + 1) * PANEL && ahead < full; c += LINE) {
-            *ahead++ = sbv_at(&a->out, x, y) + c;
-            if (a->residual.data && a->residual.data != a->out.data && ahead < full)
-                *ahead++ = sbv_at(&a->residual, x, y) + c;
+        const float *to = sbv_at(out, x, y) + panel * PANEL, *from = apart ? sbv_at(add, x, y) + panel * PANEL : NULL;
+        for (int c = 0; c < PANEL && ahead < full; c += LINE) {
+            *ahead++ = to + c;
+            if (apart && ahead < full)
+                *ahead++ = from + c;
         }
     }
 }
 
 /* Pixels that the next block will read, OUT of a row, to be fetched during the next product: rows and tiles in turn, at
  * the pace of the products of this block. Only where all channels are one chunk. */
-static const float *next_pixels(struct winograd *w, int panels)
+static const float *next_pixels(struct winograd *w)
 {
     const sbv_map *in = &w->a->in;
-    const int every = panels * SIDE >= ROWS ? panels * SIDE / ROWS : 1; /* products for a row of a tile */
-    const int row = w->coming++ / every, tile = w->first + w->most + row / SIDE;
-    const int x = OUT * (w->left + tile % w->across) - w->a->shift + 1;
-    const int y = OUT * (w->top + tile / w->across) - w->a->shift + row % SIDE - 1;
-    if (w->chunks > 1 || tile >= w->tiles || w->coming % every || x < 0 || y < 0 || y >= in->h)
+    struct coming *coming = &w->coming;
+    int x, y;
+    if (w->chunks > 1 || --coming->wait > 0)
         return w->a->bias;
-    return sbv_at(in, x, y);
+    coming->wait = coming->every;
+    x = OUT * (w->left + coming->column) - w->a->shift + 1;
+    y = OUT * (w->top + coming->line) - w->a->shift + coming->row - 1;
+    if (++coming->row == SIDE) {
+        coming->row = 0;
+        if (++coming->column == w->across)
+            coming->column = 0, coming->line++;
+    }
+    return x < 0 || x >= in->w || y < 0 || y >= in->h ? w->a->bias : sbv_at(in, x, y);
 }
 
 /* One chunk of a panel of outputs, for the block. Rows of tiles behind the last one hold what was there before; nobody
@@ -249,7 +277,7 @@ static void multiply_panel(struct winograd *w, int chunk, int panel, float *sums
     const float *weights = (const float *)a->weights + weights_at(a->out.c, a->in.c, chunk, panel);
     for (int p = 0; p < POSITIONS; p++, weights += channels * PANEL)
         for (int t = 0; t < w->count; t += ROWS) {
-            const float *next = next_pixels(w, panels_of(a->out.c));
+            const float *next = next_pixels(w);
             const float *in = w->in + p * w->in_matrix + t * w->chunk;
             float *to = sums + p * w->sums_matrix + t * PANEL;
             if (last)
@@ -265,56 +293,88 @@ static void multiply_panel(struct winograd *w, int chunk, int panel, float *sums
 
 /* ---- Output ---- */
 
-/* What a sum becomes in channels `first` and on of a pixel; add: the residual's pixel, or NULL. */
-SBV_INLINE void store(const sbv_conv_args *a, vec sum, float *out, const float *add, int first)
+/* Rows begin to end - 1 of A'mA, of a vector of channels, to the tile at (x, y). */
+SBV_INLINE void finish_rows(const sbv_conv_args *a, int x, int y, int first, const float *sums, ptrdiff_t matrix,
+                            int residual, int begin, int end)
 {
-    const int channels = sbv_min(a->out.c - first, SBV_LANES);
-    vec value = vec_activate(sum + *(const vec *)(a->bias + first), a->slope);
-    if (channels < SBV_LANES) {
-        if (add)
-            value += vec_load_part(add, SBV_MAP_F32, first, channels);
-        vec_store_part(out, SBV_MAP_F32, first, value, channels);
-        return;
+    vec half[OUT][SIDE];
+#pragma GCC unroll 6
+    for (int j = 0; j < SIDE; j++) {
+        vec m[SIDE], column[OUT];
+#pragma GCC unroll 6
+        for (int i = 0; i < SIDE; i++)
+            m[i] = *(const vec *)(sums + (i * SIDE + j) * matrix);
+        transform_sums(m, column);
+#pragma GCC unroll 4
+        for (int i = begin; i < end; i++)
+            half[i][j] = column[i];
     }
-    if (add)
-        value += *(const vec *)(add + first);
-    *(vec *)(out + first) = value;
+#pragma GCC unroll 4
+    for (int i = begin; i < end; i++) {
+        float *out = sbv_at(&a->out, x, y + i) + first;
+        const float *add = residual ? sbv_at(&a->residual, x, y + i) + first : NULL;
+        vec sum[OUT];
+        transform_sums(half[i], sum);
+#pragma GCC unroll 4
+        for (int j = 0; j < OUT; j++) {
+            vec value = vec_activate(sum[j] + *(const vec *)(a->bias + first), a->slope);
+            if (residual)
+                value += *(const vec *)(add + j * a->residual.pixel);
+            *(vec *)(out + j * a->out.pixel) = value;
+        }
+    }
 }
 
-/* The outputs of a panel, of one tile: those pixels that the range has. */
+/* A whole tile, of a whole vector of channels. Not inlined: the bits are the same wherever it is stored. */
+static __attribute__((noinline)) void finish_tile(const sbv_conv_args *a, int x, int y, int first, const float *sums,
+                                                  ptrdiff_t matrix)
+{
+    static const int rows[] = SUM_ROWS;
+#pragma GCC unroll 4
+    for (int i = 0; i < (int)(sizeof(rows) / sizeof(*rows)) - 1; i++)
+        if (a->residual.data)
+            finish_rows(a, x, y, first, sums, matrix, 1, rows[i], rows[i + 1]);
+        else
+            finish_rows(a, x, y, first, sums, matrix, 0, rows[i], rows[i + 1]);
+}
+
+/* Those pixels of a tile that the range has, and those channels of a vector that there are. */
+static void finish_part(const struct winograd *w, struct tile tile, int first, const float *sums)
+{
+    const sbv_conv_args *a = w->a;
+    const int channels = sbv_min(a->out.c - first, SBV_LANES);
+    float out[PIXELS * SBV_LANES], add[PIXELS * SBV_LANES] = {0};
+    sbv_conv_args whole = *a;
+    whole.out = (sbv_map){.data = out, .pixel = SBV_LANES, .row = OUT * SBV_LANES};
+    whole.bias = a->bias + first;
+    if (a->residual.data)
+        whole.residual = (sbv_map){.data = add, .pixel = SBV_LANES, .row = OUT * SBV_LANES};
+    for (int done = 0; done < 2; done++) {
+        for (int i = 0; i < PIXELS; i++) {
+            const int x = tile.x + i % OUT, y = tile.y + i / OUT;
+            if (x < a->x0 || x >= a->x1 || y < w->begin || y >= w->end)
+                continue;
+            if (done)
+                memcpy(sbv_at(&a->out, x, y) + first, out + i * SBV_LANES, (size_t)channels * sizeof(float));
+            else if (a->residual.data)
+                memcpy(add + i * SBV_LANES, sbv_at(&a->residual, x, y) + first, (size_t)channels * sizeof(float));
+        }
+        if (!done)
+            finish_tile(&whole, 0, 0, 0, sums, w->sums_matrix);
+    }
+}
+
+/* The outputs of a panel, of one tile. */
 static void write_tile(const struct winograd *w, struct tile tile, int panel, const float *sums)
 {
     const sbv_conv_args *a = w->a;
-    float *out[PIXELS] = {NULL};
-    const float *add[PIXELS] = {NULL};
-    for (int i = 0; i < PIXELS; i++) {
-        const int x = tile.x + i % OUT, y = tile.y + i / OUT;
-        if (x < a->x0 || x >= a->x1 || y < w->begin || y >= w->end)
-            continue;
-        out[i] = sbv_at(&a->out, x, y);
-        if (a->residual.data)
-            add[i] = sbv_at(&a->residual, x, y);
-    }
+    const int inside = tile.x >= a->x0 && tile.x + OUT <= a->x1 && tile.y >= w->begin && tile.y + OUT <= w->end;
     for (int v = 0; v < VECTORS; v++) {
         const int first = panel * PANEL + v * SBV_LANES;
-        vec half[SIDE][OUT], sum[PIXELS];
-        if (first >= a->out.c)
-            return;
-        for (int i = 0; i < SIDE; i++) {
-            vec m[SIDE];
-            for (int k = 0; k < SIDE; k++)
-                m[k] = *(const vec *)(sums + (i * SIDE + k) * w->sums_matrix + v * SBV_LANES);
-            transform_sums(m, half[i], 1);
-        }
-        for (int i = 0; i < OUT; i++) {
-            vec m[SIDE];
-            for (int k = 0; k < SIDE; k++)
-                m[k] = half[k][i];
-            transform_sums(m, sum + i, OUT);
-        }
-        for (int i = 0; i < PIXELS; i++)
-            if (out[i])
-                store(a, sum[i], out[i], add[i], first);
+        if (inside && first + SBV_LANES <= a->out.c)
+            finish_tile(a, tile.x, tile.y, first, sums + v * SBV_LANES, w->sums_matrix);
+        else if (first < a->out.c)
+            finish_part(w, tile, first, sums + v * SBV_LANES);
     }
 }
 
@@ -325,7 +385,10 @@ static void compute_block(struct winograd *w)
 {
     const sbv_conv_args *a = w->a;
     const int panels = panels_of(a->out.c);
-    w->coming = 0;
+    w->coming =
+        (struct coming){.column = (w->first + w->most) % w->across,
+                        .line = (w->first + w->most) / w->across,
+                        .every = sbv_max(panels * SIDE / ROWS, 1)}; /* POSITIONS products for a panel and ROWS tiles */
     for (int t = 0; t < w->count; t++)
         w->tile[t] = (struct tile){OUT * (w->left + (w->first + t) % w->across) - a->shift,
                                    OUT * (w->top + (w->first + t) / w->across) - a->shift};
