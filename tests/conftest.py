@@ -24,7 +24,7 @@ VERSION = re.findall(r"define SBV_VERSION_(?:MAJOR|MINOR|PATCH) (\d+)",
                      (TOP / "model/include/selfblindvsr.h").read_text())
 SONAME = "libselfblindvsr.so." + (".".join(VERSION[:2]) if VERSION[0] == "0" else VERSION[0])
 SERIES = tuple(os.environ.get("SBV_SERIES", f"{ALL_SERIES[0]} {ALL_SERIES[-1]}").split())  # that run the filter
-TIMEOUT = 60  # seconds for one ffmpeg
+TIMEOUT = 600  # seconds: ends a program that hangs; far above what any takes on a loaded machine
 TINT = (0.12, -0.08, 0.04)  # R, G, B
 
 

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import TOP
+from conftest import TIMEOUT, TOP
 
 TOOLS = TOP / "build-aux/cuda"
 sys.path.append(str(TOOLS))
@@ -38,7 +38,7 @@ def write_nvcc(folder: Path, version: str, codes: str) -> Path:
 
 
 def settings(nvcc: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([TOOLS / "nvcc-settings.sh", nvcc], capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run([TOOLS / "nvcc-settings.sh", nvcc], capture_output=True, text=True, timeout=TIMEOUT, check=False)
 
 
 @pytest.mark.parametrize("version, codes, known, driver", [
@@ -70,7 +70,7 @@ def test_long_ptx_of_an_nvcc_is_made_old(tmp_path: Path) -> None:
     source, out = tmp_path / "long.cu", tmp_path / "long.80.ptx"
     source.write_text("")
     done = subprocess.run([sys.executable, TOOLS / "ptx.py", "--nvcc", write_nvcc(tmp_path, "13.0", "80"), "--arch", "80",
-                           source, out], capture_output=True, text=True, timeout=60, check=False)
+                           source, out], capture_output=True, text=True, timeout=TIMEOUT, check=False)
     assert done.returncode == 0, done.stderr
     text = out.read_text()
     assert text.startswith("//\n.version 7.8\n.target sm_80\n\n") and len(text) > 300000 and "pragma" not in text
@@ -88,7 +88,7 @@ def test_without_a_network(tmp_path: Path) -> None:
     """One line says what could not be had; nothing half-made is left."""
     env = os.environ | {"SBV_CACHE": str(tmp_path / "cache"), "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(tmp_path)}
     done = subprocess.run([sys.executable, TOOLS / "fetch.py", tmp_path / "compiler"], env=env, capture_output=True, text=True,
-                          timeout=120, check=False)
+                          timeout=TIMEOUT, check=False)
     assert done.returncode == 1 and done.stdout == "" and done.stderr.count("\n") == 1
     assert "nvidia-cuda-nvrtc-cu12 12.4.127" in done.stderr or "there is no pip" in done.stderr
     assert not (tmp_path / "compiler").exists()

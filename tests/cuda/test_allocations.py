@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import TOP, no_gpu_code
+from conftest import TIMEOUT, TOP, no_gpu_code
 
 if no_gpu_code():
     pytest.skip(no_gpu_code(), allow_module_level=True)
@@ -25,7 +25,7 @@ def run(report: Path, *arguments: str, **settings: str) -> str:
     """Runs it on the emulated driver; returns the report of the driver."""
     environment = os.environ | {"LD_LIBRARY_PATH": str(TOP / "build/emu"), "FAKE_CUDA_REPORT": str(report),
                                 "CMOCKA_MESSAGE_OUTPUT": "STDOUT"} | settings
-    done = subprocess.run([PROGRAM, *arguments], env=environment, capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run([PROGRAM, *arguments], env=environment, capture_output=True, text=True, timeout=TIMEOUT, check=False)
     assert done.returncode == 0, f"{arguments} {settings}\n{done.stdout}{done.stderr}"
     lines = report.read_text().splitlines()
     assert "end" in lines and not [line for line in lines if line.startswith(("misuse", "leak"))], (settings, lines)

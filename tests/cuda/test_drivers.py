@@ -10,7 +10,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from conftest import TOP, Models, no_gpu_code
+from conftest import TIMEOUT, TOP, Models, no_gpu_code
 from golden_cases import GOLDEN
 
 if no_gpu_code():
@@ -20,7 +20,6 @@ EMULATOR = TOP / "build/emu"
 FALLBACK = TOP / "build/tests/fallback"
 DEPTHS = TOP / "build/tests/depths"
 MODEL = GOLDEN / "three.bin"
-TIMEOUT = 300
 RIGHT, REFUSED = 0, 3  # how tests/programs/fallback.c ends
 NO_DRIVER_FOR_IT = {200: "CUDA_ERROR_INVALID_IMAGE", 209: "CUDA_ERROR_NO_BINARY_FOR_GPU",
                     222: "CUDA_ERROR_UNSUPPORTED_PTX_VERSION"}

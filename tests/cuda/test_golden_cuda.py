@@ -14,7 +14,7 @@ from typing import Iterator
 
 import pytest
 
-from conftest import TOP, no_gpu_code
+from conftest import TIMEOUT, TOP, no_gpu_code
 from golden_cases import GOLDEN, OWN, SHARED, SHARED_CASES
 from lib import model_file
 
@@ -25,7 +25,6 @@ EMULATOR = TOP / "build/emu"
 STAGES = TOP / "build/tests/golden_stages"
 FALLBACK = TOP / "build/tests/fallback"
 MODEL = GOLDEN / "three.bin"
-TIMEOUT = 600  # seconds for one program, on a loaded machine
 
 RIGHT, REFUSED = 0, 3  # how tests/programs/fallback.c ends
 

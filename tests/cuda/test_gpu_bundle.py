@@ -15,12 +15,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import TOP, no_gpu_code
+from conftest import TIMEOUT, TOP, no_gpu_code
 
 EMULATOR = TOP / "build/emu"
 CHECK_GPU = TOP / "tests/cuda/gpu/check_gpu.py"
 MOST_BYTES = 64 << 20
-TIMEOUT = 200
 # Nothing of the make that runs the tests, and no driver but where a test gives one.
 CLEAN = {name: value for name, value in os.environ.items()
          if name not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS", "LD_LIBRARY_PATH", "PKG_CONFIG_PATH", "CPATH", "LIBRARY_PATH")}

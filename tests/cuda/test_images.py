@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import TOP, no_gpu_code
+from conftest import TIMEOUT, TOP, no_gpu_code
 from cuda_images import Piece, images_of, read_image
 
 if no_gpu_code():
@@ -23,7 +23,6 @@ if no_gpu_code():
 LIBRARY = TOP / "build/lib/libselfblindvsr.so"
 COMPILER = TOP / "build/cuda-compiler"
 OLDEST = COMPILER / "ptxas-oldest"
-TIMEOUT = 300  # seconds for one file
 OLD_ABI, OLD_PTX = 7, (8, 0)  # what drivers from 525 on know
 BLACKWELL = {"100", "120"}
 

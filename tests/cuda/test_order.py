@@ -9,7 +9,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from conftest import TOP, no_gpu_code
+from conftest import TIMEOUT, TOP, no_gpu_code
 
 if no_gpu_code():
     pytest.skip(no_gpu_code(), allow_module_level=True)
@@ -27,7 +27,7 @@ def steady_calls(memory: str, folder: Path) -> tuple[list[list[str]], int]:
     env = os.environ | {"LD_LIBRARY_PATH": str(EMULATOR), "FAKE_CUDA_SM": "90", "FAKE_CUDA_WORK": str(folder / "work"),
                         "FAKE_CUDA_CALLS": str(calls)}
     subprocess.run([BENCH, TOP / "model/default.bin", "backend=cuda", "precision=fp16", f"memory={memory}", "size=48x32",
-                    f"frames={FRAMES}"], env=env, check=True, capture_output=True, timeout=100)
+                    f"frames={FRAMES}"], env=env, check=True, capture_output=True, timeout=TIMEOUT)
     words = [line.split() for line in calls.read_text().splitlines() if line]
     frames = [at for at, word in enumerate(words) if word == ["cuLaunchKernel", "sbv_colour_in"]]
     return words[:frames[LAST]], frames[FIRST]
@@ -65,5 +65,5 @@ def test_next_window_is_queued_before_a_picture_is_waited_for(tmp_path: Path) ->
 def test_same_bits(precision: str) -> None:
     env = os.environ | {"LD_LIBRARY_PATH": str(EMULATOR)}
     done = subprocess.run([FALLBACK, TOP / "tests/golden/three.bin", "cuda", precision, "0", "0", "alone"], env=env,
-                          capture_output=True, text=True, check=False, timeout=600)
+                          capture_output=True, text=True, check=False, timeout=TIMEOUT)
     assert done.returncode == 0 and done.stdout == "ok on cuda, 0 warnings\n", done.stdout + done.stderr

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import TOP, no_gpu_code
+from conftest import TIMEOUT, TOP, no_gpu_code
 
 if no_gpu_code():
     pytest.skip(no_gpu_code(), allow_module_level=True)
@@ -75,7 +75,7 @@ def test_bounds() -> None:
 
 def test_table_names_what_cannot_be_read(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, TOP / "tests/cuda/gpu/roofline.py", tmp_path / "table.md", "--model",
-                           tmp_path / "no-such.bin"], capture_output=True, text=True, timeout=100, check=False)
+                           tmp_path / "no-such.bin"], capture_output=True, text=True, timeout=TIMEOUT, check=False)
     assert done.returncode == 1 and done.stderr.startswith("roofline: no-such.bin, 320x180: ")
     assert not (tmp_path / "table.md").exists()
 

@@ -14,7 +14,7 @@ from typing import Callable
 
 import films
 import pytest
-from conftest import TOP, FFmpeg, Models
+from conftest import TIMEOUT, TOP, FFmpeg, Models
 from films import Frame, kill, start, stub, upscale
 
 sys.path.insert(0, str(TOP / "farm"))
@@ -94,7 +94,7 @@ def test_workers_are_killed(oldest: FFmpeg, film: Film, tmp_path: Path) -> None:
             kill(rng.choice(found))
             killed += 1
         time.sleep(rng.uniform(0.2, 1))
-    said, _ = child.communicate(timeout=films.RUN_TIMEOUT)
+    said, _ = child.communicate(timeout=TIMEOUT)
     assert child.returncode == 0 and killed >= 4 and "Snakemake was killed by signal 9: it is started again" in said, said
     assert films.frames(oldest, tmp_path / "many.mkv") == film.expected
 
@@ -187,7 +187,7 @@ def test_two_at_once_do_not_meet(oldest: FFmpeg, film: Film, tmp_path: Path) -> 
     status, said = upscale(oldest, tmp_path, film.source, "many.mkv", *film.options)
     assert status == 1 and "another upscale is at work" in said
     child.terminate()
-    said, _ = child.communicate(timeout=films.RUN_TIMEOUT)
+    said, _ = child.communicate(timeout=TIMEOUT)
     assert child.returncode == 130 and "the same command goes on" in said and not (tmp_path / "many.mkv").exists()
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import films
 import slurm
-from conftest import FFmpeg, Models
+from conftest import TIMEOUT, FFmpeg, Models
 
 # A chunk takes some seconds, so that its node can be lost meanwhile.
 SLOW = 'case "$*" in *trim=start_pts*) sleep 3;; esac'
@@ -39,12 +39,12 @@ def test_a_node_is_lost(ffmpegs: list[FFmpeg], models: Models, tmp_path: Path) -
         child = films.start(ffmpeg, tmp_path, source, "many.mkv", "--vf", chain, "--encode", "-c:v ffv1", "--chunk", "15",
                             "--workers", "3", "--profile", "slurm", "--gpu", "--snakemake", HASTE, "--keep",
                             program=films.stub(tmp_path, ffmpeg, "slow", SLOW))
-        end = time.time() + films.RUN_TIMEOUT
+        end = time.time() + TIMEOUT
         while not (lost := busy_node(work)) and child.poll() is None and time.time() < end:
             time.sleep(0.1)
         assert lost in slurm.NODES, "no chunk was begun"
         cluster.lose(lost)
-        said, _ = child.communicate(timeout=2 * films.RUN_TIMEOUT)
+        said, _ = child.communicate(timeout=2 * TIMEOUT)
         assert child.returncode == 0, said
         assert cluster.states()[lost].startswith("down")
     records = [json.loads(path.read_text()) for path in sorted((work / "chunks").glob("[0-9]*.json"))]

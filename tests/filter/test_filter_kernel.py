@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import FFmpeg, Models, noise, raw, texture
+from conftest import TIMEOUT, FFmpeg, Models, noise, raw, texture
 from test_filter_errors import only_line
 
 from lib import blur  # noqa: E402
@@ -154,14 +154,14 @@ def test_file_is_whole_when_the_run_ends_early(ffmpeg: FFmpeg, models: Models, t
                vsr(models.kernel, f"kernel_file={path}"), "-f", "null", "-"]
     with subprocess.Popen([str(word) for word in command], stdin=subprocess.DEVNULL, stderr=subprocess.PIPE) as run:
         try:
-            deadline = time.monotonic() + 40
+            deadline = time.monotonic() + TIMEOUT
             while not path.exists() or path.stat().st_size < 128 + 5 * 676:
                 assert run.poll() is None and time.monotonic() < deadline
                 time.sleep(0.01)
             if path.stat().st_size > 128:
                 assert len(np.load(path)) >= 4  # while it grows
             run.send_signal(how)
-            assert run.wait(40) != 0
+            assert run.wait(TIMEOUT) != 0
         finally:
             run.kill()
     kernels = np.load(path)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import FFmpeg, Models, Packet, noise, raw, texture
+from conftest import TIMEOUT, FFmpeg, Models, Packet, noise, raw, texture
 
 SIZE = (16, 12)
 INPUT = raw("yuv420p", *SIZE)
@@ -171,7 +171,7 @@ def test_an_interrupted_run_leaves_a_playable_file(ffmpeg: FFmpeg, models: Model
         frames = (int(line.split("=")[1]) for line in process.stdout if line.startswith("frame="))
         seen = next(count for count in frames if count >= 50)
         process.send_signal(signal.SIGINT)
-        process.communicate(timeout=30)
+        process.communicate(timeout=TIMEOUT)
     packets = ffmpeg.packets("-i", tmp_path / name)
     assert len(packets) >= seen
     assert [packet.pts for packet in packets] == list(range(len(packets)))

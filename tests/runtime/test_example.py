@@ -11,14 +11,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from conftest import TOP, Models
+from conftest import TIMEOUT, TOP, Models
 
 EXAMPLE = TOP / "build/tests/example"
 WIDTH, HEIGHT = 19, 11
 
 
 def run(*arguments: object, data: bytes = b"", **options: object) -> subprocess.CompletedProcess[bytes]:
-    return subprocess.run([EXAMPLE, *map(str, arguments)], input=data, capture_output=True, timeout=60, check=False,
+    return subprocess.run([EXAMPLE, *map(str, arguments)], input=data, capture_output=True, timeout=TIMEOUT, check=False,
                           **{"env": {**os.environ}, **options})
 
 
@@ -44,7 +44,7 @@ def test_what_is_wrong_is_said(tmp_path: Path, arguments: tuple[str, ...], statu
 def test_full_disk(models: Models) -> None:
     with open("/dev/full", "wb") as full:
         done = subprocess.run([EXAMPLE, models.plain, str(WIDTH), str(HEIGHT)], input=bytes(3 * WIDTH * HEIGHT), stdout=full,
-                              stderr=subprocess.PIPE, timeout=60, check=False)
+                              stderr=subprocess.PIPE, timeout=TIMEOUT, check=False)
     assert done.returncode == 1 and b"No space left" in done.stderr
 
 

@@ -13,11 +13,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from conftest import TOP, FFmpeg
+from conftest import TIMEOUT, TOP, FFmpeg
 from golden_cases import GOLDEN, OWN, SHARED, SHARED_CASES
 
 STAGES = TOP / "build/tests/golden_stages"
-TIMEOUT = 300  # seconds for one program, on a loaded machine
 
 # 8-bit output of a float computation within 5e-4: a few values in a thousand round the other way.
 LEAST_PSNR = 55.0

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Callable
 
 import pytest
-from conftest import TOP, FFmpeg
+from conftest import TIMEOUT, TOP, FFmpeg
 
 sys.path.insert(0, str(TOP / "farm"))
 from steps.common import read_framecrc  # noqa: E402
@@ -22,7 +22,6 @@ from steps.common import read_framecrc  # noqa: E402
 UPSCALE = TOP / "farm/upscale"
 VENV = TOP / "build/farm-venv/bin"
 LOSSLESS = {".mkv": ("-c:v", "ffv1"), ".mp4": ("-c:v", "libx264", "-qp", "0")}
-RUN_TIMEOUT = 240  # seconds, on a machine with other work
 
 
 def moving(frames: int, *, size: str = "32x24", rate: str = "25", more: str = "") -> tuple[str, ...]:
@@ -160,7 +159,7 @@ def upscale(ffmpeg: FFmpeg, folder: Path, *arguments: str | Path, program: Path 
     """Its status and what it said."""
     child = start(ffmpeg, folder, *arguments, program=program)
     try:
-        said, _ = child.communicate(timeout=RUN_TIMEOUT)
+        said, _ = child.communicate(timeout=TIMEOUT)
     except subprocess.TimeoutExpired:
         child.kill()
         raise

@@ -23,7 +23,7 @@ CONFIGURATION = Path("/etc/slurm/slurm.conf")  # jobs call Slurm's programs agai
 PATH = f"{os.environ.get('PATH', '')}:/usr/sbin"
 GPUS = CONFIGURATION.with_name("gres.conf")
 NODES = ("n1", "n2", "n3")
-START_TIMEOUT = 30  # seconds
+START_TIMEOUT = 300  # seconds, on a loaded machine
 
 
 def program(name: str) -> str:

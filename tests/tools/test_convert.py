@@ -19,8 +19,7 @@ from typing import Callable, Mapping, Optional
 
 import numpy as np
 import pytest
-
-TOP = Path(__file__).resolve().parents[2]
+from conftest import TIMEOUT, TOP
 
 import checkpoint_fixtures as fx  # noqa: E402
 import convert  # noqa: E402
@@ -65,7 +64,7 @@ def run_program(*arguments: object, limit: Optional[tuple[int, int]] = None) -> 
         if limit:
             resource.setrlimit(limit[0], (limit[1], limit[1]))
     command = [sys.executable, "-B", str(TOP / "model/tools/convert.py"), *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, preexec_fn=prepare, timeout=60)
+    return subprocess.run(command, capture_output=True, text=True, preexec_fn=prepare, timeout=TIMEOUT)
 
 
 def assert_same_bits(found: Mapping[str, np.ndarray], expected: Mapping[str, np.ndarray]) -> None:

@@ -11,8 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
-TOP = Path(__file__).resolve().parents[2]
+from conftest import TIMEOUT, TOP
 
 from lib import blur  # noqa: E402
 
@@ -36,7 +35,7 @@ def gaussian(sigma: tuple[float, float] = (1.5, 0.9), angle: float = 25, center:
 
 def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, str(TOP / "model/tools/show_blur.py"), *map(str, arguments)],
-                          capture_output=True, text=True, timeout=60, check=False)
+                          capture_output=True, text=True, timeout=TIMEOUT, check=False)
 
 
 @pytest.mark.parametrize("angle", [-80, -44, 0, 25, 46, 89])

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from conftest import SERIES, TOP, FFmpeg, Models, raw, texture
+from conftest import SERIES, TIMEOUT, TOP, FFmpeg, Models, raw, texture
 
 WINE = TOP / "build-aux/windows/wine.sh"
 OUT = TOP / "build/windows"
@@ -167,7 +167,7 @@ def test_example_with_the_dll(tmp_path: Path, models: Models) -> None:
         shutil.copy(file, tmp_path)
     data = np.random.RandomState(1).randint(0, 256, (3, 7, 9, 3), np.uint8).tobytes()
     done = subprocess.run([WINE, tmp_path / "example.exe", models.random, "9", "7"], input=data, capture_output=True,
-                          timeout=60, check=False)
+                          timeout=TIMEOUT, check=False)
     assert done.returncode == 0, done.stderr.decode()
     assert len(done.stdout) == 16 * len(data)
 
@@ -182,7 +182,7 @@ def test_restore_bat(exe: Windows, tmp_path: Path) -> None:
                    "-c:v", "ffv1", "-c:a", "aac", drive(folder / "клип 短片.mkv"))
     assert done.returncode == 0, done.stderr.decode()
     restored = subprocess.run([WINE, "cmd", "/c", "call", drive(folder / "restore.bat"), drive(folder / "клип 短片.mkv")],
-                              stdin=subprocess.DEVNULL, capture_output=True, timeout=60, check=False,
+                              stdin=subprocess.DEVNULL, capture_output=True, timeout=TIMEOUT, check=False,
                               env={**os.environ, "SBV_ENCODER": "-c:v ffv1"})
     assert restored.returncode == 0, restored.stdout.decode("utf8", "replace") + restored.stderr.decode("utf8", "replace")
     shown = exe.run("-show_entries", "stream=width,height,codec_type", "-of", "csv=p=0",
