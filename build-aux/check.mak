@@ -178,9 +178,11 @@ check-asan: check-lean
 	+@for series in $(RUN_SERIES); do \
 	    [ -e $(B)/lean-$$series/SKIPPED ] || $(MAKE) $(B)/asan-$$series/ffmpeg || exit 1; done
 
+# A file's tests run one after the other, as many files at a time as there are processors.
 check-python: check-asan $(TEST_TOOLS) $(B)/tests/test_allocation fake-cuda $(B)/sanitize/libselfblindvsr.so.$(SOVERSION)
 	@echo "Python tests"
-	@$(PYTHON) -m pytest -q -rs -p no:cacheprovider --junitxml=$(LOGS)/python/python.xml --ignore=tests/windows tests
+	@$(PYTHON) -m pytest -q -rs -p no:cacheprovider -n $$(nproc) --dist loadfile --junitxml=$(LOGS)/python/python.xml \
+	    --ignore=tests/windows tests
 
 # What needs a GPU runs on an emulated one: the emulator and its driver first, then the kernels. check-python has the rest.
 check-cuda:
