@@ -79,10 +79,14 @@ $(LICENCES): LICENSE $(PROGRAMS)/ffmpeg.exe
 
 all: $(if $(filter none,$(FFMPEG_SERIES)),,$(FOLDER_TEXTS) $(LICENCES))
 
+# What the archive holds, and nothing else that lies in the folder.
+ZIPPED = $(PROGRAMS)/ffmpeg.exe $(PROGRAMS)/ffprobe.exe $(LIBRARY) $(STATIC) $(HEADER) $(PKGCONFIG) $(LIBRARY_BESIDES) \
+         $(MODELS:%=$(MODEL_FOLDER)/%) $(FOLDER_TEXTS) $(LICENCES)
+
 windows-zip: all
 	@command -v zip >/dev/null || { echo "make windows-zip needs zip (package zip)" >&2; exit 1; }
 	@rm -f $(ZIP) $(ZIP:.zip=) && ln -s $(notdir $(OUT)) $(ZIP:.zip=)
-	@cd build && zip -q -r $(notdir $(ZIP)) $(notdir $(ZIP:.zip=))
+	@cd build && zip -q -r $(notdir $(ZIP)) $(patsubst $(OUT)/%,$(notdir $(ZIP:.zip=))/%,$(ZIPPED))
 	@rm -f $(ZIP:.zip=)
 	@echo "  $(ZIP) is ready"
 .PHONY: windows-zip
