@@ -5,8 +5,9 @@
  * A block of pixels by a few vectors of output channels stays in registers; each weight that is loaded serves all
  * pixels of the block, each input value all vectors. A tap that falls outside the image reads a row of zeros, which
  * treats padding, stride and dilation alike. Every tap is summed over the channels on its own before it is added, as
- * in kernels/reference/conv.c, whose results differ from these by the rounding of products alone. For sides of 3
- * there is another way too: winograd.h.
+ * in kernels/reference/conv.c, whose results differ from these by the rounding of products alone. Where there are fewer
+ * output channels than half of a vector has room for, as in those that make a flow, vectors are of input channels
+ * instead. For sides of 3 there is another way too: winograd.h.
  *
  * This file is part of Self-Blind-VSR for FFmpeg. SPDX-License-Identifier: LGPL-2.1-or-later
  */
@@ -98,6 +99,90 @@ static inline __attribute__((always_inline)) void block(const sbv_conv_args *a, 
             store(a, &sum[i][v], x + i, y, (g + v) * SBV_LANES);
 }
 
+#define FEW        2    /* output channels, at most, of the way by vectors of input channels */
+#define FEW_PIXELS 4    /* of a block */
+#define FEW_ROOM   5760 /* floats of weights for each of them: 640 channels and 3x3 taps */
+
+/* The weights of few output channels by vectors of input channels: of a tap all whole vectors, and one that ends with
+ * the last channel, which has zeros for those that it shares with the one before. */
+struct few {
+    int vectors; /* of a tap */
+    float weight[FEW][FEW_ROOM + 9 * SBV_LANES];
+};
+
+static int is_few(const sbv_conv_args *a)
+{
+    return 2 * a->out.c <= SBV_LANES && a->out.c <= FEW && a->in.c >= SBV_LANES && a->ksize == 3 &&
+           a->ksize * a->ksize * a->in.c <= FEW_ROOM;
+}
+
+/* Where vector v of a tap begins. */
+static inline int few_channel(const sbv_conv_args *a, int v)
+{
+    return (v + 1) * SBV_LANES <= a->in.c ? v * SBV_LANES : a->in.c - SBV_LANES;
+}
+
+static void take_few(const sbv_conv_args *a, struct few *few)
+{
+    const float *packed = a->weights;
+    few->vectors = (a->in.c + SBV_LANES - 1) / SBV_LANES;
+    for (int o = 0; o < FEW; o++)
+        for (int t = 0; t < a->ksize * a->ksize; t++)
+            for (int i = 0; i < few->vectors * SBV_LANES; i++) {
+                const int v = i / SBV_LANES, channel = few_channel(a, v) + i % SBV_LANES;
+                const int counted = channel < v * SBV_LANES || o >= a->out.c;
+                few->weight[o][t * few->vectors * SBV_LANES + i] =
+                    counted ? 0 : packed[(t * a->in.c + channel) * SBV_LANES + o];
+            }
+}
+
+static inline float few_sum(const vec *lanes)
+{
+    float sum[SBV_LANES];
+    *(vec *)sum = *lanes;
+    for (int half = SBV_LANES / 2; half; half /= 2)
+        for (int i = 0; i < half; i++)
+            sum[i] += sum[i + half];
+    return sum[0];
+}
+
+/* FEW_PIXELS pixels from (x, y) on. */
+static inline void few_block(const sbv_conv_args *a, const struct few *few, int x, int y)
+{
+    const int pixels = a->x1 - x < FEW_PIXELS ? a->x1 - x : FEW_PIXELS;
+    vec sum[FEW_PIXELS][FEW];
+    for (int i = 0; i < FEW_PIXELS; i++)
+        for (int o = 0; o < FEW; o++)
+            sum[i][o] = (vec){0};
+    for (int t = 0; t < a->ksize * a->ksize; t++) {
+        const struct taps taps = find_taps(a, x, y, t / a->ksize, t % a->ksize);
+        for (int v = 0; v < few->vectors; v++) {
+            const int c = few_channel(a, v), w = (t * few->vectors + v) * SBV_LANES;
+#pragma GCC unroll 4
+            for (int i = 0; i < FEW_PIXELS; i++) {
+                const vec in = *(const vec *)(taps.at[i] + c);
+                for (int o = 0; o < FEW; o++)
+                    sum[i][o] += in * *(const vec *)(few->weight[o] + w);
+            }
+        }
+    }
+    for (int i = 0; i < pixels; i++) {
+        vec all = {0};
+        for (int o = 0; o < a->out.c; o++)
+            all[o] = a->bias[o] + few_sum(&sum[i][o]);
+        store(a, &all, x + i, y, 0);
+    }
+}
+
+static void conv_few(const sbv_conv_args *a, int begin, int end)
+{
+    struct few few;
+    take_few(a, &few);
+    for (int y = a->y0 + begin; y < a->y0 + end; y++)
+        for (int x = a->x0; x < a->x1; x += FEW_PIXELS)
+            few_block(a, &few, x, y);
+}
+
 /* sbv_winograd_bytes_sse2, sbv_winograd_bytes_avx2, sbv_winograd_bytes_avx512, sbv_winograd_bytes_neon */
 size_t SBV_CPU_NAME(winograd_bytes)(int out, int in, int side)
 {
@@ -116,6 +201,10 @@ void SBV_CPU_NAME(conv)(const sbv_conv_args *a, int begin, int end)
     const int groups = (a->out.c + SBV_LANES - 1) / SBV_LANES;
     if (a->winograd) {
         (a->winograd == 4 ? SBV_CPU_NAME(conv_winograd4) : SBV_CPU_NAME(conv_winograd2))(a, begin, end);
+        return;
+    }
+    if (is_few(a)) {
+        conv_few(a, begin, end);
         return;
     }
     for (int y = a->y0 + begin; y < a->y0 + end; y++)

@@ -129,14 +129,30 @@ static void run_conv_case(const struct conv_case *c)
 static void test_conv(void **unused)
 {
     static const struct conv_case cases[] = {
-        {3, 16, 3, 2, 1, 13, 9, SBV_LEAKY, 0},    {16, 16, 3, 1, 1, 7, 5, SBV_RELU, 0},
-        {16, 16, 3, 1, 1, 12, 3, SBV_LINEAR, 1},  {128, 128, 3, 1, 1, 5, 3, SBV_LINEAR, 1},
-        {81, 33, 3, 1, 1, 6, 6, SBV_LEAKY, 0},    {129, 2, 3, 1, 1, 4, 3, SBV_LINEAR, 1},
-        {10, 12, 3, 1, 16, 19, 18, SBV_LEAKY, 0}, {8, 6, 3, 1, 2, 1, 5, SBV_LEAKY, 0},
-        {8, 48, 5, 1, 1, 9, 4, SBV_LINEAR, 0},    {8, 48, 7, 1, 1, 9, 5, SBV_LINEAR, 0},
-        {4, 12, 5, 1, 1, 1, 1, SBV_LINEAR, 0},    {5, 3, 1, 1, 1, 3, 3, SBV_RELU, 0},
-        {1, 1, 3, 1, 1, 2, 1, SBV_LINEAR, 0},     {640, 8, 3, 1, 1, 3, 2, SBV_LINEAR, 0},
+        {3, 16, 3, 2, 1, 13, 9, SBV_LEAKY, 0},
+        {16, 16, 3, 1, 1, 7, 5, SBV_RELU, 0},
+        {16, 16, 3, 1, 1, 12, 3, SBV_LINEAR, 1},
+        {128, 128, 3, 1, 1, 5, 3, SBV_LINEAR, 1},
+        {81, 33, 3, 1, 1, 6, 6, SBV_LEAKY, 0},
+        {129, 2, 3, 1, 1, 4, 3, SBV_LINEAR, 1},
+        {10, 12, 3, 1, 16, 19, 18, SBV_LEAKY, 0},
+        {8, 6, 3, 1, 2, 1, 5, SBV_LEAKY, 0},
+        {8, 48, 5, 1, 1, 9, 4, SBV_LINEAR, 0},
+        {8, 48, 7, 1, 1, 9, 5, SBV_LINEAR, 0},
+        {4, 12, 5, 1, 1, 1, 1, SBV_LINEAR, 0},
+        {5, 3, 1, 1, 1, 3, 3, SBV_RELU, 0},
+        {1, 1, 3, 1, 1, 2, 1, SBV_LINEAR, 0},
+        {640, 8, 3, 1, 1, 3, 2, SBV_LINEAR, 0},
         {6, 7, 3, 2, 1, 1, 2, SBV_LEAKY, 0},
+        /* few outputs: by vectors of input channels, whole ones, ones that overlap, too many */
+        {16, 2, 3, 1, 1, 9, 4, SBV_LINEAR, 1},
+        {17, 1, 3, 1, 2, 5, 6, SBV_RELU, 0},
+        {31, 2, 3, 2, 1, 7, 5, SBV_LEAKY, 0},
+        {229, 2, 3, 1, 1, 6, 3, SBV_LINEAR, 0},
+        {640, 2, 3, 1, 1, 3, 2, SBV_LINEAR, 0},
+        {641, 2, 3, 1, 1, 3, 2, SBV_LINEAR, 0},
+        {48, 3, 3, 1, 1, 5, 3, SBV_LINEAR, 0},
+        {24, 2, 1, 1, 1, 5, 3, SBV_LINEAR, 0},
     };
     (void)unused;
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
