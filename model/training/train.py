@@ -26,7 +26,7 @@ try:
 except ImportError:
     sys.exit("train: PyTorch is needed (python3-torch, or https://pytorch.org)")
 
-from lib import model_file
+from lib import model_file, models
 from lib.blur import PHASES
 from lib.clips import ClipError, find_ffmpeg, require_x264
 from lib.program import finish
@@ -157,8 +157,8 @@ def parse(arguments: Optional[list[str]] = None) -> argparse.Namespace:
         help="supervised: sharp photographs and clips (these are halved first), or folders of them; "
              "self: low-resolution clips, or folders of clips or images")
     add("--output", type=pathlib.Path, required=True, metavar="X.bin", help="model file to write")
-    add("--init", type=pathlib.Path, metavar="X.bin", help="model file to start from, of any size")
-    add("--flow-init", type=pathlib.Path, metavar="X.bin", help="model file whose flow network to start from")
+    add("--init", type=models.argument, metavar="MODEL", help=f"{models.HELP}, to start from, of any size")
+    add("--flow-init", type=models.argument, metavar="MODEL", help="likewise, whose flow network to start from")
     add("--phase", choices=PHASES, help="where samples sit; default: that of --init, else center")
     add("--name", help="name written into the model file; default: from --output")
     add("--licence", help="licence written into the model file; default: that of --init")

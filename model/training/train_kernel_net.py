@@ -32,7 +32,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 import kernel_net_init
-from lib import model_file
+from lib import model_file, models
 from lib.clips import ClipError, find_ffmpeg
 from lib.program import finish
 from degrade import number_in
@@ -173,7 +173,7 @@ def parse(arguments: Optional[Sequence[str]] = None) -> argparse.Namespace:
     add = parser.add_argument
     add("--data", type=pathlib.Path, required=True, nargs="+", metavar="PATH",
         help="photographs and clips, or folders of them")
-    add("--init", type=pathlib.Path, required=True, metavar="X.bin", help="model file whose kernel network to replace")
+    add("--init", type=models.argument, required=True, metavar="MODEL", help=f"{models.HELP}, whose kernel network to replace")
     add("--output", type=pathlib.Path, required=True, metavar="X.bin", help="model file to write")
     add("--resume", action="store_true", help="go on from the kernel network of --init, which train_kernel_net.py made")
     add("--rate", type=number_in(1e-9, 1.0), default=2e-3, help="highest learning rate (default 2e-3)")

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from conftest import TOP
+from lib import model_file, models
 
 DOCUMENTS = [path for path in [*TOP.glob("*.md"), *TOP.glob("[!b]*/**/*.md")] if "build" not in path.parts]
 README = (TOP / "README.md").read_text()
@@ -53,6 +54,20 @@ def test_commands_use_options_that_there_are() -> None:
     for line in commands():
         for options in re.findall(r"selfblindvsr=([\w=.:/]+)", line):
             assert all(part.split("=")[0] in names for part in options.split(":") if part), line
+
+
+@pytest.mark.parametrize("name", models.names())
+def test_models_have_a_card_and_a_row(name: str) -> None:
+    """And say of themselves what these say."""
+    path = models.FOLDER / f"{name}.bin"
+    tensors, metadata = model_file.read(path)
+    parameters, size = f"{sum(values.size for values in tensors.values()):,}", f"{path.stat().st_size / 1e6:.1f} MB"
+    assert (metadata["name"], metadata["licence"], metadata["phase"]) == (name, "LGPL-2.1-or-later", "center")
+    assert len(metadata["training_data"].strip()) > 20
+    card = path.with_suffix(".md").read_text()
+    assert card.startswith(f"# Model card: {name}.bin\n") and f"| parameters    | {parameters}, stored as F16 ({size})" in card
+    rows = re.findall(rf"^\| \[`{name}`\]\(model/{name}\.md\) *\|.*$", README, re.MULTILINE)
+    assert len(rows) == 1 and f"| {size} | {parameters} " in rows[0], rows
 
 
 def test_targets_are_those_of_make() -> None:

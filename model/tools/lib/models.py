@@ -2,6 +2,7 @@
 """The models of this folder by name, as the library knows those that are installed: see model/runtime/find_model.c."""
 from __future__ import annotations
 
+import argparse
 import pathlib
 
 FOLDER = pathlib.Path(__file__).resolve().parents[2]
@@ -26,3 +27,11 @@ def find(model: str) -> str:
         raise ValueError(f"model '{model}': there is none of this name; a file would be ./{model}; there are: "
                          f"{', '.join(names()) or 'none'}, in {FOLDER}")
     return str(FOLDER / f"{model}.bin")
+
+
+def argument(model: str) -> pathlib.Path:
+    """The path of a model, as a type for argparse."""
+    try:
+        return pathlib.Path(find(model))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
