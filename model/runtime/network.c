@@ -33,17 +33,61 @@ static size_t weight_bytes(const sbv_exec *exec, const sbv_layer *layer)
     return sbv_align(bytes, SBV_WEIGHT_ALIGN);
 }
 
-/* Packs the layer at `to`, of the host, which will be at `at` for the operations. */
-static int read_layer(const sbv_weights *weights, const sbv_exec *exec, sbv_layer *layer, float *raw, char *to,
-                      const char *at)
+/* Outputs of a convolution up to the last that is not zero whatever its input is. */
+static int live_outputs(const sbv_layer *layer, const float *raw, const float *bias)
 {
-    const size_t bytes = weight_bytes(exec, layer);
+    const size_t taps = (size_t)(layer->in * layer->ksize * layer->ksize);
+    for (int o = layer->out - 1; o > 0; o--) {
+        int live = bias[o] != 0;
+        for (size_t i = 0; i < taps && !live; i++)
+            live = raw[(size_t)o * taps + i] != 0;
+        if (live)
+            return o + 1;
+    }
+    return 1;
+}
+
+/* Leaves the first inputs of a convolution alone, where the others are zero. */
+static void drop_inputs(sbv_layer *layer, int inputs, float *raw)
+{
+    const size_t area = (size_t)(layer->ksize * layer->ksize), before = (size_t)layer->in * area;
+    for (size_t o = 0; o < (size_t)layer->out; o++)
+        memmove(raw + o * (size_t)inputs * area, raw + o * before, (size_t)inputs * area * sizeof(*raw));
+    layer->in = inputs;
+}
+
+/* What read_layer() keeps from layer to layer. */
+struct reading {
+    const sbv_weights *weights;
+    const sbv_exec *exec;
+    sbv_network *network;
+    float *raw; /* the weights of a layer as they are in the file */
+    int live;   /* channels of what in_conv makes that are not always zero */
+};
+
+/* What trained networks make of a frame first is its colours and a channel of ones (exportable.py): the first
+ * convolution of features need not look at the channels that are zero. On a GPU it does, which has kernels for whole
+ * groups of channels, as on a processor that multiplies in bf16. */
+static void drop_dead_channels(struct reading *r, sbv_layer *layer, const float *bias)
+{
+    if (layer == &r->network->in_conv)
+        r->live = live_outputs(layer, r->raw, bias);
+    else if (layer == &r->network->extra[0].conv[0] && !r->exec->backend && r->exec->ops.type == SBV_MAP_F32)
+        drop_inputs(layer, r->live, r->raw);
+}
+
+/* Packs the layer at `to`, of the host, which will be at `at` for the operations. */
+static int read_layer(struct reading *r, sbv_layer *layer, char *to, const char *at)
+{
+    const size_t bytes = weight_bytes(r->exec, layer);
+    float *const raw = r->raw;
     int ret;
-    if ((ret = sbv_weights_read(weights, layer->weight_tensor, raw)) < 0 ||
-        (ret = sbv_weights_read(weights, layer->bias_tensor, (float *)(to + bytes))) < 0)
+    if ((ret = sbv_weights_read(r->weights, layer->weight_tensor, raw)) < 0 ||
+        (ret = sbv_weights_read(r->weights, layer->bias_tensor, (float *)(to + bytes))) < 0)
         return ret;
+    drop_dead_channels(r, layer, (const float *)(to + bytes));
     if (layer->kind == SBV_LAYER_CONV)
-        sbv_pack_conv_layer(exec, layer, raw, to);
+        sbv_pack_conv_layer(r->exec, layer, raw, to);
     else if (layer->kind == SBV_LAYER_DECONV)
         pack_deconv(raw, layer->out, layer->in, layer->ksize, (float *)to);
     else
@@ -73,24 +117,25 @@ static size_t measure(sbv_network *network, const sbv_exec *exec, sbv_layer **la
 static int read_layers(sbv_network *network, const sbv_weights *weights, const sbv_exec *exec, sbv_layer **layer,
                        int layers, sbv_report *report)
 {
+    struct reading reading = {.weights = weights, .exec = exec, .network = network};
     size_t largest, inputs, at = 0, total;
     char *host = NULL;
-    float *raw;
     int ret;
     for (int i = 0; i < layers; i++)
         sbv_choose_winograd(exec, layer[i]);
     total = measure(network, exec, layer, layers, &largest, &inputs);
-    raw = malloc(largest * sizeof(*raw));
+    reading.raw = malloc(largest * sizeof(*reading.raw));
     network->zeros = exec->backend ? NULL : calloc(inputs, sizeof(*network->zeros));
-    if (!raw || (!network->zeros && !exec->backend))
+    if (!reading.raw || (!network->zeros && !exec->backend))
         ret = sbv_fail(report, SBV_ERROR_MEMORY, "out of memory: %zu bytes of weights", total);
     else
         ret = sbv_weights_memory(exec, total, &network->memory, &host, report);
     for (int i = 0; i < layers && ret >= 0; i++) {
-        ret = read_layer(weights, exec, layer[i], raw, host + at, (char *)network->memory + at);
-        at += weight_bytes(exec, layer[i]) + sbv_bias_bytes(layer[i]->out);
+        const size_t bytes = weight_bytes(exec, layer[i]) + sbv_bias_bytes(layer[i]->out);
+        ret = read_layer(&reading, layer[i], host + at, (char *)network->memory + at);
+        at += bytes;
     }
-    free(raw);
+    free(reading.raw);
     return sbv_weights_done(exec, total, network->memory, host, ret, report);
 }
 

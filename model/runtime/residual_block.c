@@ -68,7 +68,7 @@ void sbv_run_residual_block(const sbv_exec *exec, const sbv_residual_block_args 
 void sbv_run_block(const sbv_stages *s, const sbv_block *block, sbv_map x, sbv_map hidden)
 {
     sbv_residual_block_args a = {
-        .first = sbv_conv_of(s->network, &block->conv[0], x, hidden, SBV_RELU),
+        .first = sbv_conv_of(s->network, &block->conv[0], sbv_channels(x, 0, block->conv[0].in), hidden, SBV_RELU),
         .second = sbv_conv_of(s->network, &block->conv[1], hidden, x, SBV_LINEAR),
     };
     a.second.residual = x;
