@@ -115,7 +115,8 @@ static void metered_execute(void *opaque, sbv_job_fn *job, void *arg, int jobs)
     now.op = COST_OPS;
     const double start = bench_now();
     now.own.execute(opaque, job, arg, jobs);
-    const double seconds = now.beside + bench_now() - start;
+    const double spread = bench_now() - start, seconds = now.beside + spread;
+    now.m->spread[now.m->passes] += spread;
     const int end = atomic_exchange(&now.jobs, 0);
     now.on_threads = 0;
     now.beside = now.op == COST_OPS ? seconds : 0;

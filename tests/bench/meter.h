@@ -32,7 +32,8 @@ typedef struct meter_conv {
 typedef struct meter {
     meter_group group[METER_GROUPS];
     int groups, passes;
-    meter_conv *conv; /* of the last pass, in order */
+    double spread[METER_PASSES]; /* seconds of a pass, of the clock, in which all threads had work to take */
+    meter_conv *conv;            /* of the last pass, in order */
     int convs, room;
 } meter;
 

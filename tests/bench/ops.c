@@ -7,8 +7,9 @@
  *
  * What is repeated for so many seconds, and at least once: a frame sent and one received, in the middle of a stream;
  * the convolutions of that frame in their order on the same maps, with nothing between; the frame again with a clock
- * round every operation, which is for one thread alone. "kind" says what a line is about: the session, a peak of the
- * processor, the frame, an operation.
+ * round every operation. On several threads only the shares of that frame are printed: what is no convolution, and what
+ * is not spread over threads. "kind" says what a line is about: the session, a peak of the processor, the frame, an
+ * operation.
  *
  * Frames are a moving texture in NV12. With input=FILE they are packed 8-bit RGB from there, and output=FILE takes what
  * frame number `sequence / 2` became, whose window is full. Exit status 77: the processor does not have that precision.
@@ -47,7 +48,9 @@ struct bench {
     int inputs;
     int64_t sent;
     double open_seconds, first_seconds;
-    double frame[METER_PASSES], convs[METER_PASSES];
+    double frame[METER_PASSES], convs[METER_PASSES]; /* seconds: nothing beside, the convolutions alone */
+    double other[METER_PASSES],
+        serial[METER_PASSES]; /* shares of a metered frame: what is no convolution, one thread */
     int passes;
     meter meter;
     struct {
@@ -208,6 +211,11 @@ static void receive_frame(struct bench *b)
         stop(1, "a frame is not given back");
 }
 
+static int is_conv(const meter_group *group)
+{
+    return group->op == COST_conv || group->op == COST_residual_block;
+}
+
 /* A frame in the middle of a stream. Returns its seconds. */
 static double step(struct bench *b)
 {
@@ -237,14 +245,27 @@ static void restore_first(struct bench *b)
         write_output(b);
 }
 
+/* A frame with a clock round its operations. */
+static void meter_frame(struct bench *b)
+{
+    const int pass = b->passes;
+    double convs = 0;
+    meter_begin(&b->meter, b->session);
+    const double seconds = step(b);
+    meter_end();
+    for (int i = 0; i < b->meter.groups; i++)
+        if (is_conv(&b->meter.group[i]))
+            convs += b->meter.group[i].seconds[pass];
+    b->other[pass] = 1 - convs / seconds;
+    b->serial[pass] = b->set->threads > 1 ? 1 - b->meter.spread[pass] / seconds : 1;
+}
+
 static void repeat_frame(struct bench *b)
 {
     const double start = bench_now();
     do {
         b->frame[b->passes] = step(b);
-        meter_begin(&b->meter, b->session);
-        step(b);
-        meter_end();
+        meter_frame(b);
         const bench_timer timer = bench_start();
         meter_run_convs(&b->meter, b->session);
         b->convs[b->passes++] = bench_seconds(&timer, b->set->threads);
@@ -259,12 +280,18 @@ static int compare(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
+/* The one in the middle. Sorts them. */
+static double median(double *values, int count)
+{
+    qsort(values, (size_t)count, sizeof(*values), compare);
+    return count % 2 ? values[count / 2] : (values[count / 2 - 1] + values[count / 2]) / 2;
+}
+
 /* "min_ms": the least, "median_ms": the one in the middle. Sorts them. */
 static void print_times(const char *prefix, double *seconds, int count)
 {
-    qsort(seconds, (size_t)count, sizeof(*seconds), compare);
-    printf("\"%smin_ms\": %.6f, \"%smedian_ms\": %.6f, ", prefix, 1e3 * seconds[0], prefix,
-           1e3 * (count % 2 ? seconds[count / 2] : (seconds[count / 2 - 1] + seconds[count / 2]) / 2));
+    const double middle = median(seconds, count);
+    printf("\"%smin_ms\": %.6f, \"%smedian_ms\": %.6f, ", prefix, 1e3 * seconds[0], prefix, 1e3 * middle);
 }
 
 static void print_session(const struct bench *b)
@@ -293,13 +320,15 @@ static void print_frame(struct bench *b)
 {
     double flops = 0, made = 0;
     for (int i = 0; i < b->meter.groups; i++)
-        if (b->meter.group[i].op == COST_conv || b->meter.group[i].op == COST_residual_block) {
+        if (is_conv(&b->meter.group[i])) {
             flops += b->meter.group[i].flops;
             made += b->meter.group[i].made;
         }
     printf("{\"kind\": \"frame\", ");
     print_times("", b->frame, b->passes);
     print_times("convs_", b->convs, b->passes);
+    printf("\"other_share\": %.6f, \"serial_share\": %.6f, ", median(b->other, b->passes),
+           median(b->serial, b->passes));
     printf("\"first_ms\": %.3f, \"convs\": %d, \"convs_flops\": %.6e, \"convs_made\": %.6e, \"passes\": %d}\n",
            1e3 * b->first_seconds, b->meter.convs, flops, made, b->passes);
 }

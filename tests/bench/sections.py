@@ -26,7 +26,7 @@ MIB = 1 << 20
 class Scale:
     """How much is measured."""
     size: str = "320x180"                            # of single operations, memory, PyTorch and ffmpeg
-    frame_sizes: tuple[str, ...] = ("160x90", "320x180", "640x360")
+    frame_sizes: tuple[str, ...] = ("160x90", "320x180", "1280x720")
     line_sizes: tuple[str, ...] = ("320x180", "960x540", "1920x1080")
     line_frames: int = 4
     seconds: float = 3                               # for one measurement to be repeated
@@ -161,7 +161,7 @@ def session_settings(session: dict[str, Any]) -> dict[str, Any]:
 
 
 def frames(bench: Bench) -> None:
-    """Whole frames in the middle of a stream, and their convolutions alone."""
+    """Whole frames in the middle of a stream, their convolutions alone, and what more threads gain."""
     for model in bench.models:
         for size in bench.scale.frame_sizes:
             for threads in sorted({1, bench.threads}):
@@ -176,10 +176,13 @@ def measure_frame(bench: Bench, model: str, size: str, precision: str, threads: 
         expected = (known or 0) / 1e3 * pixels(size) / pixels(smaller)
         if expected > bench.scale.longest_frame:
             raise NotRun(f"would take about {expected:.0f} s a frame")
-    add_frame(bench, bench.frame(model, size, precision, threads, "off"), model, size)
+    one = bench.results.find("frames", "frame", "ms", model=model, size=size, precision=precision, threads=1)
+    add_frame(bench, bench.frame(model, size, precision, threads, "off"), model, size, one)
 
 
-def add_frame(bench: Bench, lines: list[dict[str, Any]], model: str, size: str) -> None:
+def add_frame(bench: Bench, lines: list[dict[str, Any]], model: str, size: str, one: Optional[float]) -> None:
+    """one: ms of a frame on one thread, where that is known. What the other threads wait for is what is not spread
+    over them."""
     session, frame, peaks = of_kind(lines, "session")[0], of_kind(lines, "frame")[0], Peaks(lines)
     rate, made = (frame[key] / frame["convs_min_ms"] * 1e3 for key in ("convs_flops", "convs_made"))
     figures = {
@@ -189,7 +192,12 @@ def add_frame(bench: Bench, lines: list[dict[str, Any]], model: str, size: str) 
         "% of it convolutions": 100 * frame["convs_min_ms"] / frame["min_ms"],
         "GFLOP/s in those": rate / 1e9,
         "% of the peak": 100 * made / session["threads"] / peaks.of_convolutions(session["precision"]),
+        "% other operations": 100 * frame["other_share"],
     }
+    if session["threads"] > 1:
+        figures["% not spread over threads"] = 100 * frame["serial_share"]
+        if one:
+            figures["times as fast as one thread"] = one / frame["min_ms"]
     bench.results.add("frames", "frame", figures, model=model, size=size, **session_settings(session),
                       passes=frame["passes"], median_ms=frame["median_ms"], open_ms=session["open_ms"],
                       convolutions=frame["convs"], convolutions_ms=frame["convs_min_ms"],

@@ -151,7 +151,7 @@ OPS = [
     {"kind": "peak", "name": "memory", "bytes": 2048, "rate": 8e9},
     {"kind": "peak", "name": "memory", "bytes": 4096, "rate": 1e9},
     {"kind": "frame", "min_ms": 20, "median_ms": 30, "convs_min_ms": 16, "convs_median_ms": 17, "first_ms": 40,
-     "convs": 3, "convs_flops": 8e9, "convs_made": 4e9, "passes": 2},
+     "other_share": 0.07, "serial_share": 0.01, "convs": 3, "convs_flops": 8e9, "convs_made": 4e9, "passes": 2},
     {"kind": "operation", "part": "frame", "name": "conv", "shape": "a", "calls": 2, "min_ms": 4, "median_ms": 5,
      "flops": 1e9, "made": 5e8, "bytes": 1, "parts": 2, "passes": 2},
     {"kind": "operation", "part": "frame", "name": "copy", "shape": "b", "calls": 2, "min_ms": 0.001, "median_ms": 5,
@@ -211,10 +211,24 @@ def test_arithmetic_of_frames(tree: Path) -> None:
     assert value(objects, "frame", "% of it convolutions") == pytest.approx(80)
     assert value(objects, "frame", "GFLOP/s in those") == pytest.approx(500)
     assert value(objects, "frame", "% of the peak") == pytest.approx(12.5)  # of two threads, of what is made
+    assert value(objects, "frame", "% other operations") == pytest.approx(7)
+    assert value(objects, "frame", "% not spread over threads") == pytest.approx(1)
     seconds = (0.5 + 3 * 0.25) / 4
     assert value(objects, "time for a pixel", "ns", size="320x180") == pytest.approx(1e9 * seconds / (320 * 180))
     assert value(objects, "peak resident", "MiB") == pytest.approx(3)
     assert [each["settings"]["reason"] for each in section(objects, "gpu")] == ["no GPU"]
+
+
+def test_threads_are_compared_with_one(tree: Path) -> None:
+    said = "\n".join(json.dumps(line) for line in OPS)
+    program(tree / "build/tests/bench_ops", f"""case "$*" in *bf16*) exit 77;; *threads=1*) ms=38 n=1;; *) ms=20 n=2;; esac
+sed "s/: 20,/: $ms,/; s/threads\\": 2/threads\\": $n/" <<'END'
+{said}
+END""")
+    _, objects = figures(tree, "--only", "frames", "--threads", "2")
+    gains = section(objects, "frames", "times as fast as one thread")
+    assert gains and all(each["settings"]["threads"] == 2 for each in gains)
+    assert {each["value"] for each in gains} == {1.9}
 
 
 def test_models_take_turns(tree: Path) -> None:
@@ -264,7 +278,7 @@ def test_frames_that_would_take_long_are_left_out(tree: Path) -> None:
     path.write_text(path.read_text().replace('"min_ms": 20,', '"min_ms": 8000,'))
     done, objects = figures(tree, "--only", "frames", "--precision", "fp32")
     reasons = {each["settings"]["size"]: each["settings"]["reason"] for each in objects if each["unit"] == "not run"}
-    assert reasons == {"320x180": "would take about 32 s a frame", "640x360": "would take about 128 s a frame"}
+    assert reasons == {"320x180": "would take about 32 s a frame", "1280x720": "would take about 512 s a frame"}
     assert "8.00" not in done.stdout and "8000 ms" in done.stdout
 
 
