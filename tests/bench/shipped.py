@@ -14,9 +14,8 @@ from sections import Bench, each_precision, of_kind, session_settings
 def shipped(bench: Bench) -> None:
     """A frame by each model, in turns. Times as fast: than by the default model in the same run."""
     names = sorted(models.names(), key=lambda name: name != "default")
-    for threads in sorted({1, bench.threads}):
-        each_precision(bench, "models", "frame", lambda precision: take_turns(bench, names, precision, threads),
-                       size=bench.scale.size, threads=threads)
+    each_precision(bench, "models", "frame", lambda precision: take_turns(bench, names, precision, bench.threads),
+                   size=bench.scale.size, threads=bench.threads)
 
 
 def take_turns(bench: Bench, names: list[str], precision: str, threads: int) -> None:
