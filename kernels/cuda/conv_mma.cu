@@ -11,136 +11,12 @@
  * Halo and gather kernels add up the same products in the same order: chunks of 32 channels, in each the taps, in each
  * two times 16 channels. So their results have the same bits, whatever the tiles.
  *
- * In shared memory a pixel, or an output's weights, is a row of four units of 16 bytes. Units are permuted so that
- * eight rows in a row, read at the same unit, lie in different banks.
- *
  * This file is part of Self-Blind-VSR for FFmpeg. SPDX-License-Identifier: LGPL-2.1-or-later
  */
-#include "kernels/cuda/conv_device.h"
+#include "kernels/cuda/conv_mma_load.cuh"
 
 namespace
 {
-
-constexpr int STAGES = SBV_MMA_STAGES, CHANNELS = SBV_MMA_CHANNELS;
-constexpr int UNIT = 8, UNITS = CHANNELS / UNIT, UNIT_BYTES = UNIT * 2; /* halves of a unit; units of a row */
-constexpr int TILE = SBV_MMA_TILE, SLAB_WIDTH = SBV_MMA_SLAB_WIDTH, SLAB = SBV_MMA_SLAB / 2;
-
-/* How a tile is divided among warps: WARPS_M x WARPS_N of them, TILES_M x TILES_N products of 16 pixels by 8 outputs
- * each. */
-template <int WARPS_M_, int WARPS_N_, int TILES_M_, int TILES_N_> struct Tile {
-    static constexpr int WARPS_M = WARPS_M_, TILES_M = TILES_M_, TILES_N = TILES_N_;
-    static constexpr int THREADS = 32 * WARPS_M_ * WARPS_N_;
-    static constexpr int PIXELS = 16 * WARPS_M_ * TILES_M_, OUTPUTS = 8 * WARPS_N_ * TILES_N_;
-};
-
-/* Offset of a unit, in halves. */
-__device__ __forceinline__ int unit_at(int row, int unit)
-{
-    return row * CHANNELS + ((unit ^ (row >> 1 & 3)) * UNIT);
-}
-
-__device__ __forceinline__ const __half *in_pixel(const sbv_map &in, int x, int y)
-{
-    return static_cast<const __half *>(in.data) + sample_offset(in, x, y);
-}
-
-/* Bytes of a unit of the input that hold channels, 0 behind the last one: what lies there can be anything, and it would
- * be multiplied by weights of zero. */
-__device__ __forceinline__ int unit_bytes(const sbv_map &in, int channel)
-{
-    return max(0, min(UNIT, in.c - channel)) * 2;
-}
-
-/* Up to eight samples from `from` on as fp16; zeros behind. */
-__device__ __forceinline__ uint4 load_unit(const sbv_map &in, int64_t from, int count)
-{
-    uint32_t word[4];
-#pragma unroll
-    for (int i = 0; i < 4; i++) {
-        const float low = 2 * i < count ? load_sample(in, from + 2 * i) : 0.0f;
-        const float high = 2 * i + 1 < count ? load_sample(in, from + 2 * i + 1) : 0.0f;
-        const __half2 pair = __floats2half2_rn(low, high);
-        word[i] = reinterpret_cast<const uint32_t &>(pair);
-    }
-    return make_uint4(word[0], word[1], word[2], word[3]);
-}
-
-/* ---- Loading ---- */
-
-/* The weights of a tile's outputs for a tap and the channels of `unit`, which is the thread's. */
-template <class T>
-__device__ __forceinline__ void load_weights(__half *stage, const sbv_conv_cuda_args &p, const TapCursor &tap,
-                                             int first_output, int thread)
-{
-    const int unit = thread % UNITS, tap_index = tap.ky * p.conv.ksize + tap.kx;
-    const __half *weights = static_cast<const __half *>(p.conv.weights);
-#pragma unroll
-    for (int i = 0; i < T::OUTPUTS * UNITS; i += T::THREADS) {
-        const int row = (i + thread) / UNITS, output = first_output + row;
-        const bool ok = output < p.out_packed && tap.channel < p.in_packed;
-        if (T::OUTPUTS * UNITS % T::THREADS == 0 || row < T::OUTPUTS)
-            cp_async16(stage + unit_at(row, unit),
-                       ok ? weights + ((int64_t)tap_index * p.out_packed + output) * p.in_packed + tap.channel
-                          : weights,
-                       ok ? UNIT_BYTES : 0);
-    }
-}
-
-/* The inputs of all taps of a tile of 16x16 pixels, whose first is at (x0, y0). */
-template <class T>
-__device__ __forceinline__ void load_slab(__half *slab, const sbv_conv_cuda_args &p, int x0, int y0, int chunk,
-                                          int thread)
-{
-    const sbv_map &in = p.conv.in;
-    const int size = TILE + (p.conv.ksize - 1) * p.conv.dilation;
-    const int unit = thread % UNITS, channel = chunk + unit * UNIT, bytes = unit_bytes(in, channel);
-    const __half *base = static_cast<const __half *>(in.data);
-    for (int row = thread / UNITS; row < size * SLAB_WIDTH; row += T::THREADS / UNITS) {
-        const int column = row % SLAB_WIDTH, x = x0 + column, y = y0 + row / SLAB_WIDTH;
-        const bool ok = x >= 0 && x < in.w && y >= 0 && y < in.h && bytes;
-        if (column < size)
-            cp_async16(slab + unit_at(row, unit), ok ? in_pixel(in, x, y) + channel : base, ok ? bytes : 0);
-    }
-}
-
-/* The inputs of a tap for some pixels in reading order. A thread loads the same unit of every ROWSth pixel. */
-template <class T, bool WIDE> struct Gather {
-    static constexpr int COUNT = T::PIXELS * UNITS / T::THREADS, STEP = T::THREADS / UNITS;
-    int x[COUNT], y[COUNT]; /* of the inputs at the first tap */
-
-    __device__ __forceinline__ void locate(const sbv_conv_cuda_args &p, int64_t first_pixel, int thread)
-    {
-        const sbv_conv_args &a = p.conv;
-        const int width = a.x1 - a.x0;
-#pragma unroll
-        for (int i = 0; i < COUNT; i++) {
-            const int64_t pixel = first_pixel + i * STEP + thread / UNITS;
-            const int row = (int)(pixel / width), column = (int)(pixel - (int64_t)row * width);
-            x[i] = (a.x0 + column) * a.stride - a.padding;
-            y[i] = row < p.rows ? (a.y0 + row) * a.stride - a.padding : INT32_MIN / 2; /* outside with any tap */
-        }
-    }
-
-    __device__ __forceinline__ void load(__half *stage, const sbv_conv_cuda_args &p, const TapCursor &tap,
-                                         int thread) const
-    {
-        const sbv_map &in = p.conv.in;
-        const int unit = thread % UNITS, dx = tap.kx * p.conv.dilation, dy = tap.ky * p.conv.dilation;
-        const int bytes = unit_bytes(in, tap.channel);
-#pragma unroll
-        for (int i = 0; i < COUNT; i++) {
-            const int at_x = x[i] + dx, at_y = y[i] + dy;
-            const bool ok = at_x >= 0 && at_x < in.w && at_y >= 0 && at_y < in.h && bytes;
-            __half *to = stage + unit_at(i * STEP + thread / UNITS, unit);
-            if (WIDE)
-                cp_async16(to, ok ? in_pixel(in, at_x, at_y) + tap.channel : static_cast<const __half *>(in.data),
-                           ok ? bytes : 0);
-            else
-                *reinterpret_cast<uint4 *>(to) =
-                    load_unit(in, sample_offset(in, at_x, at_y) + tap.channel, ok ? in.c - tap.channel : 0);
-        }
-    }
-};
 
 /* ---- Multiplying ---- */
 
@@ -295,23 +171,27 @@ template <class T> __device__ __forceinline__ void convolve_halo(const sbv_conv_
     const int x0 = a.x0 + tile % p.tiles_x * TILE, y0 = a.y0 + tile / p.tiles_x * TILE;
     const int steps = (a.in.c + CHANNELS - 1) / CHANNELS * a.ksize * a.ksize;
     const int b = unit_at(first_column + output_row(lane), output_unit(lane));
-    TapCursor ahead = {0, 0, thread % UNITS * UNIT}, now = {0, 0, 0};
+    LoadCursor ahead(p);
+    TapCursor now = {0, 0, 0};
+    Weights<T> weights;
     float sum[T::TILES_M][T::TILES_N][4] = {};
 
     /* At least four taps: so many that the next chunk is there when it is needed, and no ring is longer than the sum.
      */
+    ahead.begin_at(thread % UNITS * UNIT);
+    weights.locate(p, first_output, thread);
     load_slab<T>(slabs, p, x0 - a.padding, y0 - a.padding, 0, thread);
     for (int step = 0; step < STAGES - 1; step++) {
-        load_weights<T>(stages + step * STAGE, p, ahead, first_output, thread);
+        weights.load(stages + step * STAGE, p, ahead, thread);
         cp_async_commit();
-        ahead.advance(1, a.ksize, CHANNELS);
+        ahead.advance(1, a.ksize);
     }
     for (int step = 0; step < steps; step++) {
         cp_async_wait<STAGES - 2>();
         __syncthreads();
         const int chunk = now.channel / CHANNELS;
         if (step + STAGES - 1 < steps)
-            load_weights<T>(stages + (step + STAGES - 1) % STAGES * STAGE, p, ahead, first_output, thread);
+            weights.load(stages + (step + STAGES - 1) % STAGES * STAGE, p, ahead, thread);
         if (now.kx == 0 && now.ky == 0 && now.channel + CHANNELS < a.in.c)
             load_slab<T>(slabs + (chunk + 1) % 2 * SLAB, p, x0 - a.padding, y0 - a.padding, now.channel + CHANNELS,
                          thread);
@@ -319,7 +199,7 @@ template <class T> __device__ __forceinline__ void convolve_halo(const sbv_conv_
         const int pixel = (first_row + now.ky * a.dilation) * SLAB_WIDTH + pixel_row(lane) + now.kx * a.dilation;
         multiply<T, SLAB_WIDTH>(sum, slabs + chunk % 2 * SLAB, unit_at(pixel, pixel_unit(lane)),
                                 stages + step % STAGES * STAGE, b);
-        ahead.advance(1, a.ksize, CHANNELS);
+        ahead.advance(1, a.ksize);
         now.advance(1, a.ksize, CHANNELS);
     }
     const auto place = [&](int row, int &x, int &y) {
@@ -335,7 +215,7 @@ template <class T, bool WIDE> __device__ __forceinline__ void convolve_gather(co
     constexpr int PIXEL_STAGE = T::PIXELS * CHANNELS, OUTPUT_STAGE = T::OUTPUTS * CHANNELS;
     DYN_SMEM();
     SMEM_ARRAY(__half, inputs, 0, STAGES * PIXEL_STAGE);
-    SMEM_ARRAY(__half, weights, STAGES * PIXEL_STAGE * 2, STAGES * OUTPUT_STAGE);
+    SMEM_ARRAY(__half, factors, STAGES * PIXEL_STAGE * 2, STAGES * OUTPUT_STAGE);
     const sbv_conv_args &a = p.conv;
     const int thread = (int)threadIdx.x, lane = thread % 32, warp = thread / 32, unit = thread % UNITS;
     const int first_row = warp % T::WARPS_M * T::TILES_M * 16, first_column = warp / T::WARPS_M * T::TILES_N * 8;
@@ -347,18 +227,21 @@ template <class T, bool WIDE> __device__ __forceinline__ void convolve_gather(co
     const int taps = p.in_packed < CHANNELS ? 2 : 1;
     const int steps = (a.in.c + CHANNELS - 1) / CHANNELS * ((a.ksize * a.ksize + taps - 1) / taps);
     float sum[T::TILES_M][T::TILES_N][4] = {};
-    TapCursor ahead = {0, 0, taps == 2 ? unit % 2 * UNIT : unit * UNIT};
+    LoadCursor ahead(p);
     Gather<T, WIDE> gather;
+    Weights<T> weights;
 
     gather.locate(p, first_pixel, thread);
-    ahead.advance(taps == 2 ? unit / 2 : 0, a.ksize, CHANNELS);
+    weights.locate(p, first_output, thread);
+    ahead.begin_at(taps == 2 ? unit % 2 * UNIT : unit * UNIT);
+    ahead.advance(taps == 2 ? unit / 2 : 0, a.ksize);
     for (int step = 0; step < STAGES - 1; step++) {
         if (step < steps) {
             gather.load(inputs + step * PIXEL_STAGE, p, ahead, thread);
-            load_weights<T>(weights + step * OUTPUT_STAGE, p, ahead, first_output, thread);
+            weights.load(factors + step * OUTPUT_STAGE, p, ahead, thread);
         }
         cp_async_commit();
-        ahead.advance(taps, a.ksize, CHANNELS);
+        ahead.advance(taps, a.ksize);
     }
     for (int step = 0; step < steps; step++) {
         cp_async_wait<STAGES - 2>();
@@ -366,11 +249,11 @@ template <class T, bool WIDE> __device__ __forceinline__ void convolve_gather(co
         if (step + STAGES - 1 < steps) {
             const int next = (step + STAGES - 1) % STAGES;
             gather.load(inputs + next * PIXEL_STAGE, p, ahead, thread);
-            load_weights<T>(weights + next * OUTPUT_STAGE, p, ahead, first_output, thread);
+            weights.load(factors + next * OUTPUT_STAGE, p, ahead, thread);
         }
         cp_async_commit();
-        ahead.advance(taps, a.ksize, CHANNELS);
-        multiply<T, 16>(sum, inputs + step % STAGES * PIXEL_STAGE, pixels, weights + step % STAGES * OUTPUT_STAGE,
+        ahead.advance(taps, a.ksize);
+        multiply<T, 16>(sum, inputs + step % STAGES * PIXEL_STAGE, pixels, factors + step % STAGES * OUTPUT_STAGE,
                         outputs);
     }
     const auto place = [&](int row, int &x, int &y) {
