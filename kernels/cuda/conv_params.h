@@ -73,29 +73,35 @@ typedef struct sbv_conv_batch {
 #define SBV_WGMMA_ROWS   (SBV_WGMMA_HEIGHT + 2)
 #define SBV_WGMMA_BOX    (SBV_WGMMA_ROWS * SBV_WGMMA_WIDTH * SBV_WGMMA_CHANNELS * 2)
 
-/* The shared memory of a block, by its number of outputs: boxes, the weights of single taps, room for the epilogue of
- * eight warps, barriers. The rings of boxes and of weights are as long as fits into 227 KiB. */
-#define SBV_WGMMA_BOXES(outputs)       ((outputs) == 128 ? 3 : 4)
-#define SBV_WGMMA_TAPS(outputs)        ((outputs) == 128 ? 6 : 9)
-#define SBV_WGMMA_TAP(outputs)         ((outputs)*SBV_WGMMA_CHANNELS * 2)
-#define SBV_WGMMA_STAGING              2048
-#define SBV_WGMMA_TAPS_AT(outputs)     (SBV_WGMMA_BOXES(outputs) * SBV_WGMMA_BOX)
-#define SBV_WGMMA_STAGING_AT(outputs)  (SBV_WGMMA_TAPS_AT(outputs) + SBV_WGMMA_TAPS(outputs) * SBV_WGMMA_TAP(outputs))
-#define SBV_WGMMA_BARRIERS_AT(outputs) (SBV_WGMMA_STAGING_AT(outputs) + 8 * SBV_WGMMA_STAGING)
-#define SBV_WGMMA_SHARED(outputs)                                                                                      \
-    (SBV_WGMMA_BARRIERS_AT(outputs) + 2 * 8 * (SBV_WGMMA_BOXES(outputs) + SBV_WGMMA_TAPS(outputs)))
+/* The shared memory of a block: a ring of boxes, the weights of single taps for 64 outputs, barriers. With 64 outputs
+ * there is one ring of weights, with 128 one for each half of them. As long as fits into 227 KiB. The results of a
+ * tile, 64 outputs of 8 x 32 pixels, take a place in the ring of boxes. */
+#define SBV_WGMMA_BOXES                4
+#define SBV_WGMMA_RESULTS              (SBV_WGMMA_HEIGHT * SBV_WGMMA_WIDTH * 64 * 2)
+#define SBV_WGMMA_TAP                  (64 * SBV_WGMMA_CHANNELS * 2)
+#define SBV_WGMMA_TAPS(outputs)        ((outputs) == 128 ? 5 : 9)
+#define SBV_WGMMA_TAP_PLACES(outputs)  ((outputs) / 64 * SBV_WGMMA_TAPS(outputs))
+#define SBV_WGMMA_TAPS_AT              (SBV_WGMMA_BOXES * SBV_WGMMA_BOX)
+#define SBV_WGMMA_BARRIERS_AT(outputs) (SBV_WGMMA_TAPS_AT + SBV_WGMMA_TAP_PLACES(outputs) * SBV_WGMMA_TAP)
+#define SBV_WGMMA_BARRIERS(outputs)    (2 * (SBV_WGMMA_BOXES + SBV_WGMMA_TAP_PLACES(outputs) + 3))
+#define SBV_WGMMA_SHARED(outputs)      (SBV_WGMMA_BARRIERS_AT(outputs) + 8 * SBV_WGMMA_BARRIERS(outputs))
 
-/* Two warpgroups that compute and one that loads. */
+/* With 128 outputs: the steps, each a box with its three taps, that one warpgroup is ahead of the other one. Finishing
+ * a tile takes less time than the products of two. */
+#define SBV_WGMMA_HEAD 2
+
+/* Two warpgroups that compute and one that loads and stores. */
 #define SBV_WGMMA_THREADS 384
 
+/* Beside it a kernel gets the tensor maps of pixels, weights, residual (any, where there is none) and output. */
 typedef struct sbv_conv_wgmma_args {
-    sbv_map out, residual; /* fp16 at multiples of 16 bytes; residual.data NULL: none */
     const float *bias;
     float slope;
-    int x0, x1, y0, y1; /* the output pixels to compute */
+    int x0, y0, x1, y1; /* the output pixels to compute */
     int padding;
     int chunks; /* of SBV_WGMMA_CHANNELS input channels */
     int tiles_x, tiles;
+    int step_x, step_y; /* pixels from a tile of a block to its next one, which may be in the row below */
 } sbv_conv_wgmma_args;
 
 /* ---- conv_blas.cu ---- */

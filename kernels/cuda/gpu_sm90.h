@@ -18,7 +18,7 @@ __device__ __forceinline__ void mbar_init(MBar *bar, int count)
     asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(smem_address(bar)), "r"(count) : "memory");
 }
 
-/* Makes what this thread wrote to shared memory, mbarriers too, visible to TMA and wgmma. */
+/* Makes mbarriers, and all that this thread wrote to shared memory, visible to TMA and wgmma. */
 __device__ __forceinline__ void mbar_fence()
 {
     asm volatile("fence.mbarrier_init.release.cluster;\n\tfence.proxy.async.shared::cta;" ::: "memory");
@@ -80,7 +80,46 @@ __device__ __forceinline__ void tma_load4(void *shared, const TensorMap *map, MB
                  : "memory");
 }
 
-/* ---- Transposing stores ---- */
+/* The way back: a box of shared memory into the tensor; what lies outside of that is left out. Shared memory must be
+ * known to TMA, see proxy_fence(), and stay as it is until tma_store_wait_read(). */
+__device__ __forceinline__ void tma_store3(const TensorMap *map, const void *shared, int c0, int c1, int c2)
+{
+    asm volatile("cp.async.bulk.tensor.3d.global.shared::cta.tile.bulk_group [%0, {%2, %3, %4}], [%1];" ::"l"(map),
+                 "r"(smem_address(shared)), "r"(c0), "r"(c1), "r"(c2)
+                 : "memory");
+}
+
+/* Ends a group of this thread's stores. */
+__device__ __forceinline__ void tma_store_commit()
+{
+    asm volatile("cp.async.bulk.commit_group;" ::: "memory");
+}
+
+/* Waits until at most the N latest groups of this thread are under way, or have still to be read from shared memory. */
+template <int N> __device__ __forceinline__ void tma_store_wait()
+{
+    asm volatile("cp.async.bulk.wait_group %0;" ::"n"(N) : "memory");
+}
+template <int N> __device__ __forceinline__ void tma_store_wait_read()
+{
+    asm volatile("cp.async.bulk.wait_group.read %0;" ::"n"(N) : "memory");
+}
+
+/* Makes what this thread wrote to shared memory visible to TMA and wgmma. */
+__device__ __forceinline__ void proxy_fence()
+{
+    asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
+}
+
+/* ---- Halves, transposing stores ---- */
+
+/* Two halves, the first one in the low bits, and zero where they are negative. */
+__device__ __forceinline__ uint32_t half2_relu(float first, float second)
+{
+    uint32_t halves;
+    asm("cvt.rn.relu.f16x2.f32 %0, %1, %2;" : "=r"(halves) : "f"(second), "f"(first));
+    return halves;
+}
 
 /* Stores four 8x8 matrices of halves, the inverse of ldmatrix_x4_trans: lane 8 * i + j gives the address of row j of
  * matrix i (16 bytes, a multiple of 16), lane l has in r[i] column l / 4, rows 2 * (l % 4) and 2 * (l % 4) + 1. */

@@ -25,7 +25,13 @@
 /* conv_wgmma.cu */
 #define SBV_KERNELS_WGMMA(K)                                                                                           \
     K(CONV_WGMMA_64, "sbv_conv_wgmma_64", SBV_WGMMA_SHARED(64))                                                        \
-    K(CONV_WGMMA_128, "sbv_conv_wgmma_128", SBV_WGMMA_SHARED(128))
+    K(CONV_WGMMA_64_RELU, "sbv_conv_wgmma_64_relu", SBV_WGMMA_SHARED(64))                                              \
+    K(CONV_WGMMA_64_RESIDUAL, "sbv_conv_wgmma_64_residual", SBV_WGMMA_SHARED(64))                                      \
+    K(CONV_WGMMA_64_LINEAR_RESIDUAL, "sbv_conv_wgmma_64_linear_residual", SBV_WGMMA_SHARED(64))                        \
+    K(CONV_WGMMA_128, "sbv_conv_wgmma_128", SBV_WGMMA_SHARED(128))                                                     \
+    K(CONV_WGMMA_128_RELU, "sbv_conv_wgmma_128_relu", SBV_WGMMA_SHARED(128))                                           \
+    K(CONV_WGMMA_128_RESIDUAL, "sbv_conv_wgmma_128_residual", SBV_WGMMA_SHARED(128))                                   \
+    K(CONV_WGMMA_128_LINEAR_RESIDUAL, "sbv_conv_wgmma_128_linear_residual", SBV_WGMMA_SHARED(128))
 
 /* conv_blas.cu */
 #define SBV_KERNELS_BLAS(K)                                                                                            \

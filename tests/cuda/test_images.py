@@ -14,8 +14,9 @@ import sys
 from pathlib import Path
 
 import pytest
+import sass
 from conftest import TIMEOUT, TOP, no_gpu_code
-from cuda_images import Piece, images_of, read_image
+from cuda_images import Kernel, Piece, images_of, read_image
 
 if no_gpu_code():
     pytest.skip(no_gpu_code(), allow_module_level=True)
@@ -116,6 +117,44 @@ def test_nothing_but_registers(pieces: list[Piece]) -> None:
     assert all(0 < kernel.registers <= 255 for _, _, kernel in kernels)
 
 
+def outside_most(name: str) -> int:
+    """Instructions that finishing a tile of 8 x 32 pixels may take, of a thread, which has 128 sums. Each is set to zero (two at
+    a time), gets its bias, is rounded (two at a time) and stored (eight at a time); a residual is loaded (eight at a time),
+    widened and added; any slope is a comparison and a product. The rest are addresses and barriers."""
+    each, rest = 1 / 2 + 1 + 1 / 2 + 1 / 8, 110
+    if "_residual" in name:
+        each += 1 / 8 + 2
+    if "_relu" not in name and "_linear" not in name:
+        each += 2
+    return int(128 * each) + rest
+
+
+@from_pypi
+def test_little_is_done_between_products(pieces: list[Piece]) -> None:
+    """The tile loop of the Hopper convolution, without the loop over its products in it: had 1770 instructions once."""
+    kernels: dict[str, Kernel] = {name: kernel for piece in pieces if not piece.is_ptx and piece.arch == "90a"
+                                  for name, kernel in piece.kernels.items()}
+    assert len(kernels) == 8
+    for name, kernel in kernels.items():
+        products, tiles = sass.around(kernel.code, sass.HGMMA)[:2]
+        assert sass.count(kernel.code, sass.HGMMA) == 12, name  # three taps of 64 channels, 16 at a time
+        assert tiles.begin < products.begin and products.end < tiles.end
+        assert 300 < tiles.length - products.length <= outside_most(name), name
+        # a warpgroup that computes and one that loads trade registers: a launch gives each thread as many
+        assert kernel.registers == 168
+
+
+@from_pypi
+def test_addresses_are_not_computed_anew(pieces: list[Piece]) -> None:
+    """A step of the convolutions that gather their inputs, on 9.0: 16 or 8 products, their factors, the copies of a later step
+    and where these come from, which is added up. 189 and 170 instructions when addresses were multiplied."""
+    kernels = {name: kernel for piece in pieces if not piece.is_ptx and piece.arch == "90"
+               for name, kernel in piece.kernels.items()}
+    for name, products, most in (("sbv_conv_mma_gather_64", 16, 150), ("sbv_conv_mma_gather_32", 8, 140)):
+        assert sass.count(kernels[name].code, sass.HMMA) == products
+        assert sass.around(kernels[name].code, sass.HMMA)[0].length <= most, name
+
+
 @from_pypi
 def test_an_array_in_memory_is_seen(tmp_path: Path) -> None:
     source = tmp_path / "array.cu"
@@ -156,4 +195,4 @@ def test_accumulators_are_held() -> None:
     waits = text.count("\nwgmma.wait_group.sync.aligned 0;\n")
     fence = r"(?:// begin inline asm\n// end inline asm\n)"
     held = re.findall(rf"\nwgmma\.wait_group\.sync\.aligned 0;\n// end inline asm\n{fence}{{128}}", text)
-    assert waits == len(held) == 2  # of the kernels for 64 and for 128 outputs
+    assert waits == len(held) == len(wanted("90a")) == 8

@@ -85,6 +85,8 @@ ARITHMETIC = {
     "cvt.rzi.u32.f32 %r0, 0fBFC00000;": 0,
     "cvt.rzi.s32.f32 %r0, 0f60AD78EC;": 0x7fffffff,
     "cvt.rn.f16x2.f32 %r0, %f1, 0f3F800000;": 0x3e003c00,
+    "cvt.rn.relu.f16x2.f32 %r0, %f1, 0fBF800000;": 0x3e000000,
+    "cvt.rn.relu.f16x2.f32 %r0, 0fFF800000, %f1;": 0x00003e00,
     "mov.b32 %r0, 0x3c003c00; add.f16x2 %r0, %r0, %r0;": 0x40004000,
     "mov.b32 %r0, 0x3c003c00; fma.rn.f16x2 %r0, %r0, %r0, %r0;": 0x40004000,
     "setp.ltu.f32 %p0, %f1, 0f7FC00000; selp.b32 %r0, 1, 2, %p0;": 1,

@@ -36,7 +36,8 @@ def shapes(frame: dict[roofline.Launch, int], part: str) -> list[str]:
 
 def test_launches_of_a_frame(frame: dict[roofline.Launch, int]) -> None:
     assert 60 < sum(frame.values()) <= MOST
-    assert {launch.kernel for launch in frame} >= {"sbv_conv_wgmma_64", "sbv_cost_volume", "sbv_warp", "sbv_colour_in"}
+    assert {launch.kernel for launch in frame} >= {"sbv_conv_wgmma_64", "sbv_conv_wgmma_64_relu", "sbv_cost_volume",
+                                                   "sbv_conv_wgmma_64_linear_residual", "sbv_warp", "sbv_colour_in"}
 
 
 def test_launches_of_the_published_network(tmp_path: Path) -> None:
@@ -82,6 +83,15 @@ def test_table_names_what_cannot_be_read(tmp_path: Path) -> None:
 
 def test_table_is_of_these_networks() -> None:
     text = (TOP / "tests/cuda/gpu/ROOFLINE.md").read_text()
-    assert re.findall(r"^## (.*)$", text, re.M) == [f"{name}, {size}" for name in ("default.bin", "A network of the published size")
-                                                    for size in ("320x180", "960x540")]
+    networks = [f"{name}, {size}" for name in ("default.bin", "A network of the published size")
+                for size in ("320x180", "960x540")]
+    assert re.findall(r"^## (.*)$", text, re.M) == [*networks, "Tiles of the Hopper convolution"]
     assert all(text.count(f"| {gpu.name} |") == 4 for gpu in roofline.GPUS)
+
+
+@pytest.mark.skipif("--nvrtc" not in (TOP / "config.mak").read_text(),
+                    reason="the kernels were compiled by an nvcc of this machine")
+def test_table_is_of_these_kernels() -> None:
+    """What the table says of tiles is what the library's machine code says."""
+    text = (TOP / "tests/cuda/gpu/ROOFLINE.md").read_text()
+    assert "\n".join(roofline.write_finishing()).strip() in text, "run tests/cuda/gpu/roofline.py"

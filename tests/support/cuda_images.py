@@ -27,6 +27,7 @@ WITH_SIZE = 4  # the format of an attribute whose value follows
 class Kernel:
     registers: int = 0
     frame: int = 0  # bytes of a thread's own memory, which spilled registers and arrays take
+    code: bytes = b""  # its instructions
 
 
 @dataclass
@@ -76,7 +77,7 @@ def attributes(info: bytes) -> Iterator[tuple[int, bytes]]:
 def kernels_of(elf: bytes) -> dict[str, Kernel]:
     assert elf[:4] == b"\x7fELF" and struct.unpack_from("<H", elf, 18)[0] == CUDA_MACHINE
     sections = sections_of(elf)
-    kernels = {s.name[len(".text."):]: Kernel() for s in sections if s.name.startswith(".text.")}
+    kernels = {s.name[len(".text."):]: Kernel(code=s.data) for s in sections if s.name.startswith(".text.")}
     symbols = next(s for s in sections if s.name == ".symtab")
     names = sections[symbols.link].data
 

@@ -99,11 +99,14 @@ Load conv(void *const *parameters, int count)
     return sum;
 }
 
-Load conv_wgmma(const void *parameter)
+/* The name of the kernel says how many outputs there are, and whether a residual. */
+Load conv_wgmma(const std::string &kernel, const void *parameter)
 {
     const sbv_conv_wgmma_args a = args_of<sbv_conv_wgmma_args>(parameter);
     const int in = a.chunks * SBV_WGMMA_CHANNELS, w = a.x1 - a.x0, h = a.y1 - a.y0;
-    return convolution(3, in, a.out.c, w, h, (double)w * h * in * 2, a.residual.data != nullptr, 2);
+    const int out = kernel.find("_128") != std::string::npos ? 128 : 64;
+    const bool residual = kernel.find("_residual") != std::string::npos;
+    return convolution(3, in, out, w, h, (double)w * h * in * 2, residual, 2);
 }
 
 Load between(const sbv_map &in, const sbv_map &out, double flop)
@@ -175,7 +178,7 @@ Load work_of(const std::string &kernel, void *const *parameters, int count)
     auto begins = [&](const char *name) { return kernel.compare(0, strlen(name), name) == 0; };
     const void *parameter = parameters[0];
     if (begins("sbv_conv_wgmma"))
-        return conv_wgmma(parameter);
+        return conv_wgmma(kernel, parameter);
     if (begins("sbv_conv_mma") || kernel == "sbv_conv_f32")
         return conv(parameters, count);
     if (kernel == "sbv_cost_volume")

@@ -21,11 +21,17 @@ from typing import NamedTuple
 import random_model
 
 TOP = Path(__file__).resolve().parents[3]
+sys.path.append(str(TOP / "tests/support"))
+import cuda_images  # noqa: E402
+import sass  # noqa: E402
+
+LIBRARY = TOP / "build/lib/libselfblindvsr.so"
 BENCH = TOP / "build/tests/bench"
 EMULATOR = TOP / "build/emu"
 TIMEOUT = 600  # seconds for one run
 FRAMES = (22, 24)  # of two runs: the difference is steady work
 LAUNCH = 2.5e-6   # seconds from one kernel of a graph to the next
+WGMMA_CYCLES = 128  # of one m64n256k16 at the rate of the tensor cores
 
 
 class Gpu(NamedTuple):
@@ -106,6 +112,28 @@ def write_table(title: str, size: str, frames: dict[int, dict[Launch, int]]) -> 
     return [*lines, ""]
 
 
+def hopper_kernels(library: Path = LIBRARY) -> dict[str, cuda_images.Kernel]:
+    """The convolutions by wgmma in the machine code of a library."""
+    return {name: kernel for image in cuda_images.images_of(library) for piece in image
+            if not piece.is_ptx and piece.arch == "90a" for name, kernel in sorted(piece.kernels.items())}
+
+
+def write_finishing() -> list[str]:
+    """What a warpgroup does for a tile besides products, from the machine code."""
+    one, both = 9 * 4 * WGMMA_CYCLES, 2 * 3 * 4 * WGMMA_CYCLES
+    lines = ["## Tiles of the Hopper convolution", "",
+             "A warpgroup finishes its tile, 64 outputs of 8 x 32 pixels, while the other one multiplies: with 64 inputs and",
+             f"outputs for {one} cycles; with 128 outputs, where both read the same pixels, their distance is {both} cycles.",
+             "What a warp has to do meanwhile is the loop over tiles without the loop over products in it, counted in the",
+             "machine code. A block of 384 threads takes all registers and nearly all shared memory of a multiprocessor.", "",
+             "| kernel | registers of a thread | instructions of a step, 12 of them products | of the rest of a tile |",
+             "|---|---|---|---|"]
+    for name, kernel in hopper_kernels().items():
+        products, tiles = sass.around(kernel.code, sass.HGMMA)[:2]
+        lines.append(f"| {name} | {kernel.registers} | {products.length} | {tiles.length - products.length} |")
+    return [*lines, ""]
+
+
 def write(models: dict[str, Path], sizes: list[str]) -> str:
     lines = ["# What a frame costs at the least", "",
              "Written by tests/cuda/gpu/roofline.py from the launches that the library makes; nothing here was measured. A",
@@ -117,7 +145,7 @@ def write(models: dict[str, Path], sizes: list[str]) -> str:
     for title, model in models.items():
         for size in sizes:
             lines += write_table(title, size, {sm: of_a_frame(model, size, sm) for sm in {gpu.sm for gpu in GPUS}})
-    return "\n".join(lines).rstrip() + "\n"
+    return "\n".join([*lines, *write_finishing()]).rstrip() + "\n"
 
 
 def main() -> int:

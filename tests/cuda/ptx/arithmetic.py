@@ -346,8 +346,10 @@ def cvt(f: Function, ins: Instruction) -> str:
     if source not in TYPES or target not in TYPES:
         ins.refuse("these types are not known")
     modifiers = set(ins.parts[1:-2])
-    if target == "f16x2" and source == "f32" and modifiers == {"rn"}:
+    if target == "f16x2" and source == "f32" and modifiers in ({"rn"}, {"rn", "relu"}):
         high, low = values(f, ins, source, 2)
+        if "relu" in modifiers:
+            high, low = f"ptx::relu({high})", f"ptx::relu({low})"
         return f.assign(ins.operands[0], target, f"ptx::to_half2({low}, {high})", ins)
     if not modifiers <= ROUNDINGS | {"sat"}:
         ins.refuse("not translated")

@@ -39,8 +39,9 @@ TARGETS = {
     "gather": Target("conv_mma.80", "sbv_conv_mma_gather_32",
                      "conv fusion: 320 to 128, k3 s1 d1, 19x5, gather 32", "80"),
     "halo": Target("conv_mma.80", "sbv_conv_mma_halo_32", "conv fusion: 320 to 128, k3 s1 d1, 19x5, halo 32", "80"),
-    "wgmma": Target("conv_wgmma.90a", "sbv_conv_wgmma_64", "conv on Hopper 64->64 50x66, tiles of one block", "90"),
-    "deep": Target("conv_wgmma.90a", "sbv_conv_wgmma_64", "conv on Hopper 192->64 33x33, tiles of one block", "90"),
+    "wgmma": Target("conv_wgmma.90a", "sbv_conv_wgmma_64_residual", "conv on Hopper 64->64 50x66, tiles of one block", "90"),
+    "deep": Target("conv_wgmma.90a", "sbv_conv_wgmma_64_residual", "conv on Hopper 192->64 33x33, tiles of one block", "90"),
+    "shared": Target("conv_wgmma.90a", "sbv_conv_wgmma_128_relu", "conv on Hopper 128->128 25x65, tiles of one block", "90"),
     "volume": Target("cost_volume.80", "sbv_cost_volume", "cost_volume f16", "80"),
     "pool": Target("pool.80", "sbv_adaptive_pool", "adaptive_pool f32", "80"),
     "resize": Target("resize.80", "sbv_resize", "resize 13x9x3", "80"),
@@ -56,7 +57,20 @@ PRODUCT = r"(wgmma\.mma_async\.\S+ \{[^}]*\}, *)"
 DESCRIPTOR = r"\b46116862933053603(\d\d)\b"  # 1 << 62 | 64 << 32 | 1 << 16, and the columns: 84, 86, 88, 90
 TENSOR = r"(cp\.async\.bulk\.tensor\.3d\.\S+ )"
 SHUFFLE = r"(shfl\.sync\.bfly\.b32\s+[^,]*, %\w+,) ([^,]*), ([^,]*), ([^;]*);"
-TRY = r"(mbarrier\.try_wait\.parity\.\S+ p, \[%\w+\], )"
+TRY = r"(?:mbarrier\.try_wait\.parity\.\S+ p, \[%\w+\], )"
+ANYTHING = r"(?:.|\n)*?"
+WAIT = TRY + r"%\w+;"
+AT_ONCE = "setp.eq.u32 p, 0, 0;"
+ARRIVE = r"mbarrier\.arrive\.shared::cta\.b64 _, \[%\w+\];"
+# Where the barriers of the Hopper convolution with 64 and with 128 outputs begin that are no part of a ring, see conv_params.h:
+# whose turn it is, whether the place for the results is ready, whether the results are done; of two warpgroups each.
+TURN, READY, DONE = (4 * 34816 + 9 * 8192 + 8 * (2 * (4 + 9) + i) for i in (0, 2, 4))
+TURN_128 = 4 * 34816 + 10 * 8192 + 8 * 2 * (4 + 10)
+
+
+def at_barrier(barrier: int, instruction: str, replacement: str = "") -> Edit:
+    """Replaces the instruction that follows the address of a barrier, the first such one of its kind."""
+    return Edit(rf"(, {barrier};(?:(?!mbarrier)(?:.|\n))*?){instruction}", rf"\1{replacement}", 1)
 
 
 def descriptor(swizzle: int, stride: int, leading: int) -> list[Edit]:
@@ -158,11 +172,11 @@ BUGS = [
         r"^EMU: setmaxnreg.dec to 232"),
     # mbarriers, the tensor memory accelerator and the asynchronous proxy
     Bug("coordinates-swapped", "wgmma",
-        [Edit(TENSOR + rf"(\[%\w+\], \[%\w+, \{{%\w+, ){TWO}\}}", r"\1\2\4, \3}", 1)], WRONG),
+        [Edit(TENSOR + rf"(\[%\w+\], \[%\w+, \{{%\w+, ){TWO}\}}", r"\1\2\4, \3}")], WRONG),
     Bug("tensors-swapped", "wgmma", [Edit(TENSOR + r"(\[%\w+\], \[%\w+)", r"\1\2+128", 1)], WRONG + "|^EMU"),
     Bug("box-to-other-place", "wgmma", [Edit(TENSOR + r"\[(%\w+)\]", r"\1[\2+1024]", 1)], WRONG + "|^EMU"),
     Bug("box-misaligned", "wgmma", [Edit(TENSOR + r"\[(%\w+)\]", r"\1[\2+128]", 1)], r"^EMU: misaligned TMA load"),
-    Bug("phase-constant", "wgmma", [Edit(TRY + r"%\w+;", r"\g<1>0;")], WRONG + "|^EMU"),
+    Bug("phase-constant", "wgmma", [Edit(rf"({TRY})%\w+;", r"\g<1>0;")], WRONG + "|^EMU"),
     Bug("phase-not-inverted", "deep", [Edit(r"(xor\.b32\s+%\w+, %\w+, )1;", r"\g<1>0;", 1)], WRONG + "|^EMU"),
     Bug("try-predicate-inverted", "wgmma", [Edit(r"selp\.u32 (%\w+), 1, 0, p;", r"selp.u32 \1, 0, 1, p;")],
         WRONG + "|^EMU"),
@@ -175,8 +189,28 @@ BUGS = [
         r"^EMU: TMA load: mbar_fence\(\) is missing"),
     Bug("write-read-by-wgmma", "wgmma", [Edit(r"(wgmma\.fence\.sync\.aligned;)", STORE + r"\1", 1)],
         r"^EMU: wgmma of byte 0 of shared memory, which thread \d+ has written without fence.proxy.async"),
-    Bug("write-before-box", "wgmma", [Edit(TENSOR, STORE + r"\1", 1)],
+    Bug("write-before-box", "wgmma", [Edit(TENSOR, STORE + r"\1")],
         r"^EMU: TMA load of byte 0 of shared memory, which thread \d+ has written without fence.proxy.async"),
+    # warpgroups that take turns, and results that the copy engine takes away
+    Bug("turn-not-awaited", "wgmma", [at_barrier(TURN, WAIT, AT_ONCE)], WRONG + "|^EMU"),
+    Bug("turn-not-passed", "wgmma", [at_barrier(TURN, ARRIVE)], DEADLOCK),
+    Bug("turn-wrong-parity", "wgmma", [Edit(r"xor\.b32(\s+%r\d+, %r\d+), %r\d+;", r"mov.b32\1;", 1)], DEADLOCK),
+    Bug("turn-of-128-not-passed", "shared", [at_barrier(TURN_128, ARRIVE)], DEADLOCK),
+    Bug("results-before-ready", "wgmma", [at_barrier(READY, WAIT, AT_ONCE)], WRONG + "|^EMU"),
+    Bug("results-not-done", "wgmma", [at_barrier(DONE, ARRIVE)], DEADLOCK),
+    Bug("results-without-fence", "wgmma", [Edit(r"(stmatrix(?:.|\n)*)fence\.proxy\.async\.shared::cta;", r"\1")],
+        r"^EMU: TMA store of byte \d+ of shared memory, which thread \d+ has written without fence.proxy.async"),
+    Bug("store-before-done", "wgmma",
+        [Edit(rf"{WAIT}((?:(?!try_wait)(?:.|\n))*tensor\.3d\.global)", rf"{AT_ONCE}\1")], WRONG + "|^EMU"),
+    Bug("store-no-commit", "wgmma", [Edit(r"cp\.async\.bulk\.commit_group;", "")], WRONG + "|^EMU"),
+    Bug("store-not-read", "wgmma", [Edit(r"cp\.async\.bulk\.wait_group\.read 0;", "")], WRONG + "|^EMU"),
+    Bug("place-of-too-few", "wgmma", [Edit(rf"(wait_group\.read 0;{ANYTHING}){ARRIVE}", r"\1")], DEADLOCK),
+    Bug("walk-off-by-one", "wgmma", [Edit(r"(add\.s32\s+%r\d+, %r\d+, )32;", r"\g<1>31;")], WRONG),
+    Bug("walk-of-stores-off-by-one", "wgmma", [Edit(r"(wait_group\.read(?:.|\n)*add\.s32\s+%r\d+, %r\d+, )32;", r"\g<1>33;")],
+        WRONG),
+    Bug("walk-turns-late", "wgmma",
+        [Edit(r"setp\.lt\.s32(\s+%p\d+, %r\d+, %r\d+;\s+add\.s32[^;]*;\s+add\.s32[^;]*, 32;)", r"setp.le.s32\1")], WRONG),
+    Bug("relu-lost", "shared", [Edit(r"cvt\.rn\.relu\.f16x2", "cvt.rn.f16x2")], WRONG),
 ]
 
 

@@ -241,6 +241,11 @@ inline uint32_t to_half2(float low, float high)
 {
     return to_half(low) | (uint32_t)to_half(high) << 16;
 }
+/* cvt.relu: NaN stays NaN. */
+inline float relu(float v)
+{
+    return v < 0 ? 0.0f : v;
+}
 inline uint16_t add_f16(uint16_t a, uint16_t b)
 {
     return to_half(from_half(a) + from_half(b));

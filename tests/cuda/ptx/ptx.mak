@@ -3,7 +3,7 @@
 #
 # This file is part of Self-Blind-VSR for FFmpeg. SPDX-License-Identifier: LGPL-2.1-or-later
 
-PTX_TRANSLATOR := $(wildcard tests/cuda/ptx/*.py)
+PTX_TRANSLATOR := $(filter-out %/bugs.py %/check_bugs.py,$(wildcard tests/cuda/ptx/*.py))
 PTX_MACHINE    := $(patsubst %,tests/cuda/ptx/%.cpp,machine matrices warpgroups)
 PTX_OBJECTS    := $(foreach k,$(IMAGES),$(B)/emu/ptx/$(k).$(if $(filter conv_wgmma,$(k)),90a,80).o)
 # Nothing is contracted but where the PTX says so. A kernel is one long function with many variables, few of which a
