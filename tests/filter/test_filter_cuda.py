@@ -15,7 +15,7 @@ from typing import Iterator
 
 import numpy as np
 import pytest
-from conftest import TOP, FFmpeg, Models, no_gpu_code, raw, texture
+from conftest import TOP, FFmpeg, Models, model_file, no_gpu_code, raw, texture, tiny_tensors
 from test_filter_colour import LAYOUTS, Layout, samples
 
 if no_gpu_code():
@@ -564,3 +564,20 @@ def test_less_memory(gpu: FFmpeg, models: Models, report: Report) -> None:
     assert whole.returncode == less.returncode == 0, less.stderr.decode()
     assert int(report.lines("memory")[-1].split()[1]) < most - 1000
     assert whole.stdout == less.stdout
+
+
+def test_smaller_tiles(gpu: FFmpeg, report: Report, tmp_path: Path) -> None:
+    """A device that has not even enough for that: smaller tiles, the same bits. The network is wider than the others of these
+    tests, so that most of the memory is that of a tile."""
+    model = tmp_path / "wide.bin"
+    model_file.write(model, tiny_tensors(4, 0.5, features=16), {"name": "tiny wide", "licence": "CC0", "phase": "center"})
+    source = ("-f", "lavfi", "-i", "testsrc2=s=96x64:r=5:d=0.4,format=yuv420p")
+    command = ("-v", "verbose", *source, "-vf", vsr(model, "backend=cuda"), "-f", "rawvideo", "-")
+    whole = gpu.run(*command)
+    room = int(report.lines("memory")[-1].split()[1]) * 9 // 10
+    less = replace(gpu, environment={**gpu.environment, "FAKE_CUDA_MEMORY": str(room)}).run(*command)
+    assert whole.returncode == less.returncode == 0, less.stderr.decode()
+    tiles = [int(re.findall(rb"MiB, tiles of (\d+), cuda", run.stderr)[-1]) for run in (whole, less)]
+    assert tiles[0] == 96 > tiles[1]
+    assert int(report.lines("memory")[-1].split()[1]) <= room
+    assert len(whole.stdout) == 2 * 16 * 96 * 64 * 3 // 2 and whole.stdout == less.stdout
