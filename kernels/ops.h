@@ -246,8 +246,8 @@ typedef struct sbv_colour_out_args {
 } sbv_colour_out_args;
 
 /* Operations that come in batches: up to SBV_MAX_BATCH of them at once, which differ in where their maps lie and, of
- * convolutions, in weights, bias, x0, x1 and y0 alone. None reads what another one writes. A backend makes one launch
- * of a batch where it can. */
+ * convolutions, in weights, bias, x0, x1 and y0 alone; deconvolutions in all but the size of their outputs. None reads
+ * what another one writes. A backend makes one launch of a batch where it can. */
 #define SBV_MAX_BATCH 20
 #define SBV_BATCH_OPS(OP)                                                                                              \
     OP(conv, sbv_conv_args)                                                                                            \

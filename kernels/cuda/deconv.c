@@ -3,6 +3,8 @@
  *
  * This file is part of Self-Blind-VSR for FFmpeg. SPDX-License-Identifier: LGPL-2.1-or-later
  */
+#include <string.h>
+
 #include "kernels/cuda/device.h"
 #include "kernels/cuda/params.h"
 
@@ -11,11 +13,8 @@
 
 void sbv_deconv_cuda(sbv_backend *b, const sbv_deconv_args *a, int count, int jobs)
 {
-    sbv_deconv_params p = {.a = *a, .rows = jobs, .batch.count = count};
-    for (int i = 0; i < count; i++) {
-        p.batch.in[i] = a[i].in.data;
-        p.batch.out[i] = a[i].out.data;
-    }
+    sbv_deconv_params p = {.rows = jobs, .count = count};
+    memcpy(p.a, a, (size_t)count * sizeof(*a));
     if (jobs > 0)
         sbv_cuda_launch((sbv_cuda *)b, SBV_KERNEL_DECONV, (unsigned)sbv_tiles(a->out.w, SBV_DECONV_WARPS),
                         (unsigned)(jobs < MAX_GRID_Y ? jobs : MAX_GRID_Y), (unsigned)count, SBV_DECONV_WARPS * 32, 0,

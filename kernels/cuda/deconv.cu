@@ -9,8 +9,8 @@
  * the parity of y + 1, and likewise for columns. Grid: groups of warps x rows x operations of the batch. */
 KERNEL(LAUNCH_BOUNDS(SBV_DECONV_WARPS * 32, 2) sbv_deconv, const sbv_deconv_params p)
 {
-    const sbv_deconv_args &a = p.a;
-    const sbv_map in = map_at(a.in, p.batch.in[blockIdx.z]), out = map_at(a.out, p.batch.out[blockIdx.z]);
+    const sbv_deconv_args &a = p.a[blockIdx.z];
+    const sbv_map &in = a.in, &out = a.out;
     const int lane = (int)threadIdx.x % 32, x = (int)(blockIdx.x * SBV_DECONV_WARPS + threadIdx.x / 32);
     if (x >= out.w)
         return;

@@ -54,9 +54,8 @@ typedef struct sbv_resize_params {
 } sbv_resize_params;
 
 typedef struct sbv_deconv_params {
-    sbv_deconv_args a;
-    int rows;
-    sbv_batch batch;
+    int rows, count;
+    sbv_deconv_args a[SBV_MAX_BATCH]; /* with outputs of one size */
 } sbv_deconv_params;
 
 #define SBV_DECONV_WARPS 8 /* of a block: each computes an output pixel */

@@ -63,23 +63,22 @@ static void prepare_level(const struct flows *f, int level, sbv_map warped[])
     const sbv_map from = f->center->pyramid[level - 1];
     const int at = d->volume_at + SBV_COST_CHANNELS;
     sbv_copy_args copy[SBV_MAX_SEQUENCE];
-    sbv_deconv_args up_flow[SBV_MAX_SEQUENCE], up_feat[SBV_MAX_SEQUENCE];
+    sbv_deconv_args up[2 * SBV_MAX_SEQUENCE];
     sbv_warp_args warp[SBV_MAX_SEQUENCE];
     for (int i = 0; i < f->count; i++) {
         const sbv_flow_scratch *scratch = &f->s->ws->flow_scratch[i];
         const sbv_map dense = dense_map(f, i, level), to = f->other[i]->pyramid[level - 1];
         copy[i] = (sbv_copy_args){from, sbv_channels(dense, at, from.c)};
-        up_flow[i] = deconv_of(&d->up_flow, scratch->flow[level], sbv_channels(dense, at + from.c, 2));
-        up_feat[i] = deconv_of(&d->up_feat, dense_map(f, i, level + 1), sbv_channels(dense, at + from.c + 2, 2));
+        up[i] = deconv_of(&d->up_flow, scratch->flow[level], sbv_channels(dense, at + from.c, 2));
+        up[f->count + i] = deconv_of(&d->up_feat, dense_map(f, i, level + 1), sbv_channels(dense, at + from.c + 2, 2));
         warp[i] = (sbv_warp_args){.in = to,
                                   .out = sbv_precise_map(exec, scratch->warped, to.w, to.h, to.c),
-                                  .flow = up_flow[i].out,
+                                  .flow = up[i].out,
                                   .scale = FLOW_UNIT / (float)(1 << level)};
         warped[i] = warp[i].out;
     }
     sbv_run_copy_batch(exec, copy, f->count, from.h);
-    sbv_run_deconv_batch(exec, up_flow, f->count, from.h);
-    sbv_run_deconv_batch(exec, up_feat, f->count, from.h);
+    sbv_run_deconv_batch(exec, up, 2 * f->count, from.h);
     sbv_run_warp_batch(exec, warp, f->count, from.h);
 }
 

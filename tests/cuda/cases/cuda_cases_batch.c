@@ -254,6 +254,14 @@ static void resizes(cuda_test *t)
     }
 }
 
+/* Every other one reads half of the channels, with weights and biases of its own: the flow and the features of a level.
+ */
+static sbv_deconv_args deconv_args(sbv_map in, sbv_map out, const float *weights, const float *bias, int i)
+{
+    in.c >>= i % 2;
+    return (sbv_deconv_args){in, out, weights + i % 2 * 8, bias + i % 2};
+}
+
 static void deconvolutions(cuda_test *t)
 {
     /* Channels in and out, size, number. */
@@ -269,17 +277,17 @@ static void deconvolutions(cuda_test *t)
         make_maps(t, in, count, TEST_IN, (test_layout){.w = k[2], .h = k[3], .c = k[0], .type = type, .row_gap = 1}, 0);
         make_maps(t, out, count, TEST_OUT, (test_layout){.w = 2 * k[2], .h = 2 * k[3], .c = k[1], .type = type}, 3);
         test_buffer *weights = test_buffer_new(t, TEST_IN, (size_t)(16 * k[0] * k[1]) * sizeof(float), 0);
-        test_buffer *bias = test_buffer_new(t, TEST_IN, (size_t)k[1] * sizeof(float), 4);
+        test_buffer *bias = test_buffer_new(t, TEST_IN, (size_t)(k[1] + 1) * sizeof(float), 4);
         for (size_t i = 0; i < weights->bytes / sizeof(float); i++)
             ((float *)(void *)weights->host)[i] = test_random(t);
-        for (int i = 0; i < k[1]; i++)
+        for (int i = 0; i <= k[1]; i++)
             ((float *)(void *)bias->host)[i] = test_random(t);
         test_upload(t);
         for (int i = 0; i < count; i++) {
-            const sbv_deconv_args host = {in[i]->host, out[i]->host, (float *)(void *)weights->host,
-                                          (float *)(void *)bias->host};
-            device[i] = (sbv_deconv_args){in[i]->device, out[i]->device, (float *)(void *)weights->device,
-                                          (float *)(void *)bias->device};
+            const sbv_deconv_args host =
+                deconv_args(in[i]->host, out[i]->host, (float *)(void *)weights->host, (float *)(void *)bias->host, i);
+            device[i] = deconv_args(in[i]->device, out[i]->device, (float *)(void *)weights->device,
+                                    (float *)(void *)bias->device, i);
             sbv_deconv_c(&host, 0, 2 * k[3]);
         }
         TEST_RUN(t, t->backend->deconv(t->backend, device, count, 2 * k[3]));

@@ -124,11 +124,24 @@ Load cost_volume(const void *parameter)
                  p.batch.count);
 }
 
-/* Every output is made of four of the sixteen taps. */
+/* Every output is made of four of the sixteen taps. The shape is that with most inputs. */
 Load deconv(const void *parameter)
 {
     const sbv_deconv_params p = args_of<sbv_deconv_params>(parameter);
-    return times(between(p.a.in, p.a.out, 8.0 * p.a.in.c * p.a.out.w * p.a.out.h * p.a.out.c), p.batch.count);
+    Load sum = {"", 0, 0};
+    int most = 0;
+    for (int i = 0; i < p.count; i++) {
+        const sbv_map &in = p.a[i].in, &out = p.a[i].out;
+        const Load own = between(in, out, 8.0 * in.c * out.w * out.h * out.c);
+        if (in.c > most)
+            sum.shape = own.shape;
+        most = in.c > most ? in.c : most;
+        sum.flop += own.flop;
+        sum.bytes += own.bytes;
+    }
+    if (p.count > 1)
+        sum.shape += describe(", batch of %d", p.count);
+    return sum;
 }
 
 Load warp(const void *parameter)
