@@ -39,22 +39,17 @@ check: library
 	@$(PYTHON) tests/support/skipped.py $(CHECK_PARTS:%=$(LOGS)/%)
 	@echo "Every test that was run passed."
 
-# $(1): folder of the programs, $(2): of the logs. Stops at the end, so that one run shows every failure.
-define run_unit_tests
-	@rm -rf $(2) && mkdir -p $(2)
-	@failed=; for test in $(UNIT_TESTS); do \
-	    log=$(2)/$$test.log; CMOCKA_MESSAGE_OUTPUT=TAP $(1)/$$test > $$log 2>&1; status=$$?; \
-	    case $$status in \
-	    0) echo "  PASS  $$test ($$(grep -c '^ok' $$log) tests)"; grep -i '# *skip' $$log || : ;; \
-	    77) reason=$$(tail -n 1 $$log); echo "1..0 # SKIP $$reason" >> $$log; echo "  SKIP  $$test: $$reason" ;; \
-	    *) cat $$log; echo "  FAIL  $$test (status $$status)"; failed="$$failed $$test" ;; \
-	    esac; done; \
-	if [ -n "$$failed" ]; then echo "Failed:$$failed" >&2; exit 1; fi
+# $(1): programs, $(2): their folder, $(3): folder of the logs. As many at a time as there are processors; a failure stops
+# nothing, so that one run shows them all.
+define run_tests
+	@rm -rf $(3) && mkdir -p $(3)
+	@printf '%s\n' $(1) | xargs -n 1 -P $$(nproc) tests/support/run_test.sh $(3) $(2) || \
+	    { echo "Failed:" $$(cat $(3)/failed) >&2; exit 1; }
 endef
 
 check-unit: $(UNIT_TESTS:%=$(B)/tests/%)
 	@echo "Unit tests"
-	$(call run_unit_tests,$(B)/tests,$(LOGS)/unit)
+	$(call run_tests,$(UNIT_TESTS),$(B)/tests,$(LOGS)/unit)
 
 # A program is called by the name of its source, whatever folder that is in.
 vpath %.c tests/ops tests/runtime tests/programs
@@ -86,7 +81,7 @@ check-threads:
 
 check-sanitize: $(UNIT_TESTS:%=$(B)/sanitize/%)
 	@echo "Unit tests under the address and undefined behaviour sanitizers"
-	$(call run_unit_tests,$(B)/sanitize,$(LOGS)/sanitize)
+	$(call run_tests,$(UNIT_TESTS),$(B)/sanitize,$(LOGS)/sanitize)
 
 $(B)/sanitize/obj/%.o: %.c config.mak Makefile
 	@mkdir -p $(@D)
@@ -121,14 +116,10 @@ check-neon:
 	    $(MAKE) B=$(B)/neon LOGS=$(LOGS) CC=$(CROSS_CC) check-cross; \
 	fi
 
-# What it says of the instruction sets of others is no news.
+check-cross: export RUNNER = $(CROSS_RUN)
+check-cross: export NEEDS = ^ok - neon
 check-cross: $(CROSS_TESTS:%=$(B)/tests/cross/%)
-	@for test in $(CROSS_TESTS); do \
-	    log=$(LOGS)/neon/$$test.log; \
-	    $(CROSS_RUN) $(B)/tests/cross/$$test > $$log || { cat $$log; echo "  FAIL  $$test"; exit 1; }; \
-	    sed -i '/^# skip/d' $$log; \
-	    grep -q '^ok - neon' $$log || { echo "  FAIL  $$test: did not test NEON"; exit 1; }; \
-	    echo "  PASS  $$test ($$(grep -c '^ok' $$log) tests)"; done
+	$(call run_tests,$(CROSS_TESTS),$(B)/tests/cross,$(LOGS)/neon)
 
 $(B)/tests/cross/%: %.c tests/support/guarded.c tests/cross/cmocka.h $(CROSS_OBJECTS) $(TEST_HEADERS)
 	@mkdir -p $(@D)
