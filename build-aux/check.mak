@@ -182,9 +182,7 @@ check-cuda:
 	+@$(MAKE) check-fake-cuda
 	+@$(MAKE) check-fake-cuda-asan
 	+@$(MAKE) check-cuda-abi
-	+@$(MAKE) check-cuda-ops
-	+@$(MAKE) check-cuda-ops-asan
-	+@$(MAKE) check-cuda-ops-tsan
+	+@$(MAKE) check-cuda-ops check-cuda-ops-asan check-cuda-ops-tsan
 	+@$(MAKE) check-ptx
 
 .PHONY: check check-unit check-sanitize check-threads check-neon check-cross check-windows check-compile check-cuda check-lean check-asan check-python

@@ -34,8 +34,10 @@ check-cuda-ops check-cuda-ops-asan check-cuda-ops-tsan:
 	@echo "1..0 # SKIP the library has no kernels for GPUs, configure found no CUDA compiler" | tee $(LOGS)/cuda/$@.log
 else
 # What a device of one kind has not is skipped there: no case is skipped in both runs.
-check-cuda-ops: $(B)/tests/test_cuda_ops fake-cuda
+check-cuda-ops: check-cuda-ops-sm90 check-cuda-ops-sm80
+check-cuda-ops-sm90: $(B)/tests/test_cuda_ops fake-cuda
 	$(call run_cuda_ops,$<,emu,FAKE_CUDA_SM=90 EMU_ORDER=greedy EMU_ASYNC=lazy,,sm90)
+check-cuda-ops-sm80: $(B)/tests/test_cuda_ops fake-cuda
 	$(call run_cuda_ops,$<,emu,FAKE_CUDA_SM=80 EMU_ORDER=random EMU_ASYNC=eager,,sm80)
 check-cuda-ops-asan: $(B)/sanitize/test_cuda_ops fake-cuda-asan
 	$(call run_cuda_ops,$<,emu-asan,FAKE_CUDA_SM=90 EMU_ORDER=reverse EMU_ASYNC=lazy,,asan)
@@ -47,4 +49,4 @@ check-cuda-ops-tsan: $(B)/emu-tsan/test_cuda_ops fake-cuda-tsan
 	$(call run_cuda_ops,$<,emu-tsan,FAKE_CUDA_SM=90 EMU_ASYNC=lazy,adaptive_pool,tsan-pool)
 	$(call run_cuda_ops,$<,emu-tsan,FAKE_CUDA_SM=90 EMU_ASYNC=lazy,'colour_out nv12',tsan-nv12)
 endif
-.PHONY: check-cuda-ops check-cuda-ops-asan check-cuda-ops-tsan
+.PHONY: check-cuda-ops check-cuda-ops-sm90 check-cuda-ops-sm80 check-cuda-ops-asan check-cuda-ops-tsan
