@@ -14,7 +14,7 @@ import math
 import pathlib
 import time
 from dataclasses import dataclass, field, replace
-from typing import Any, Callable, Mapping, Optional
+from typing import Any, Callable, Mapping, Optional, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -24,6 +24,7 @@ from device_set import CENTER, WITH_CLIPS, Batch, DeviceSet, Material
 from exportable import Trainee
 from lib import model_file
 from losses import charbonnier, flow_error, matching_loss
+from muon import Muon
 from reference import resize
 from teacher import Teacher
 from training import SAFELY, Budget, read_curve, say, write_curve
@@ -38,10 +39,12 @@ EARLY = (5.0, 10.0, 20.0)  # seconds after which a first figure is printed
 @dataclass(frozen=True)
 class Settings:
     """Of a run. stages: names and the shares of the run at which they end. `coded` and `clips`: windows of a batch that
-    come from the coded ones and from clips."""
+    come from the coded ones and from clips. `rate` is Muon's, `adam_rate` that of what Adam trains: the first filters
+    and, times flow_rate outside of its own stage, the flow network."""
     budget: Budget
     stages: tuple[tuple[str, float], ...]
-    rate: float = 5e-4
+    rate: float = 0.01
+    adam_rate: float = 1e-3
     flow_rate: float = 0.2
     fusion_rate: float = 1.0
     batch: int = 32
@@ -112,8 +115,9 @@ class Step:
     """Forward, backward and the optimiser's step on a batch. On a GPU it is recorded once for each stage and replayed,
     as launching a thousand small kernels takes longer than they do."""
 
-    def __init__(self, net: Trainee, optimiser: torch.optim.Optimizer, settings: Settings, graphs: bool) -> None:
-        self.net, self.optimiser, self.settings, self.graphs = net, optimiser, settings, graphs
+    def __init__(self, net: Trainee, optimisers: Sequence[torch.optim.Optimizer], settings: Settings,
+                 graphs: bool) -> None:
+        self.net, self.optimisers, self.settings, self.graphs = net, optimisers, settings, graphs
         self.device = next(net.parameters()).device
         self.recorded: dict[str, tuple[Any, Batch, dict[str, Tensor]]] = {}
 
@@ -121,11 +125,13 @@ class Step:
         # no cache of converted weights: a recording must convert them again
         with torch.autocast(self.device.type, torch.bfloat16, cache_enabled=False):
             terms = losses(self.net, batch, stage, self.settings)
-        self.optimiser.zero_grad(set_to_none=True)
+        for optimiser in self.optimisers:
+            optimiser.zero_grad(set_to_none=True)
         terms["sum"].backward()
-        for group in self.optimiser.param_groups:
-            nn.utils.clip_grad_norm_(group["params"], self.settings.clip)
-        self.optimiser.step()
+        for optimiser in self.optimisers:
+            for group in optimiser.param_groups:
+                nn.utils.clip_grad_norm_(group["params"], self.settings.clip)
+            optimiser.step()
         return {name: value.detach() for name, value in terms.items()}
 
     def record(self, batch: Batch, stage: str) -> None:
@@ -205,20 +211,22 @@ class DeviceTraining:
         if net.arch.kernel_net:
             net.kernel_net.requires_grad_(False)  # it is trained on its own
         flow, fusion = list(net.flow_net.parameters()), list(net.fusion.parameters())
-        known = {id(p) for p in flow + fusion}
+        known = {id(p) for p in [*flow, *fusion, net.difference]}
         rest = [p for p in net.parameters() if p.requires_grad and id(p) not in known]
         self.average = copy.deepcopy(self.net)
         pairs = zip(self.average.parameters(), net.parameters())
         self.pairs = list(zip(*((mean, value) for mean, value in pairs if value.requires_grad)))
         gpu = self.device.type == "cuda"
+        parts = rest, fusion, [net.difference], flow
         # rates as tensors, so that a recorded step reads them anew
-        self.rates = [torch.tensor(0.0, device=self.device) if gpu else 0.0 for _ in range(3)]
-        groups = [{"params": params, "lr": rate} for params, rate in zip((rest, fusion, flow), self.rates)]
-        self.optimiser = torch.optim.Adam(groups, betas=(0.9, 0.99), **({"capturable": True} if gpu else {}))
+        self.rates = [torch.tensor(0.0, device=self.device) if gpu else 0.0 for _ in parts]
+        groups = [{"params": params, "lr": rate} for params, rate in zip(parts, self.rates)]
+        self.optimisers = (Muon(groups[:2]),
+                           torch.optim.Adam(groups[2:], betas=(0.9, 0.99), **({"capturable": True} if gpu else {})))
         self.step, self.spent, self.rows = 0, 0.0, []
         if state.exists():
             self.load()
-        self.take = Step(net, self.optimiser, settings, graphs=gpu)
+        self.take = Step(net, self.optimisers, settings, graphs=gpu)
         self.data = DeviceSet(material, settings.patch, self.device, settings.seed + self.step)
         self.flops: dict[str, Optional[float]] = {}
 
@@ -228,18 +236,22 @@ class DeviceTraining:
         self.settings = replace(self.settings, budget=Budget(minutes, self.settings.budget.steps))
 
     @property
+    def groups(self) -> list[dict[str, Any]]:
+        """Of the optimisers: the reconstruction, the fusion, the first filters, the flow network."""
+        return [group for optimiser in self.optimisers for group in optimiser.param_groups]
+
+    @property
     def fraction(self) -> float:
         return self.settings.budget.fraction(self.step, self.spent)
 
     def set_rates(self, stage: str) -> float:
         """A warm-up, then a cosine by the clock. Returns the rate of the reconstruction."""
-        rate = self.settings.rate * 0.5 * (1 + math.cos(math.pi * self.fraction)) * min(1.0, 0.02 + self.step / WARM_UP)
+        share = 0.5 * (1 + math.cos(math.pi * self.fraction)) * min(1.0, 0.02 + self.step / WARM_UP)
+        rate, adam_rate = share * self.settings.rate, share * self.settings.adam_rate
         of_flow = {"flow": 1.0, "all": self.settings.flow_rate}.get(stage, 0.0)
         of_fusion = self.settings.fusion_rate if stage in WITH_CLIPS else 1.0
-        shares = (1.0, of_fusion, of_flow)
-        for index, (group, share) in enumerate(zip(self.optimiser.param_groups, shares)):
-            value = rate * share
-            if isinstance(self.rates[index], Tensor):
+        for group, value in zip(self.groups, (rate, rate * of_fusion, adam_rate, adam_rate * of_flow)):
+            if isinstance(group["lr"], Tensor):
                 group["lr"].fill_(value)
             else:
                 group["lr"] = value
@@ -311,7 +323,8 @@ class DeviceTraining:
     def save(self) -> None:
         """The state, the model file and the curve."""
         write_parts(self.state, {"net": self.net.state_dict(), "average": self.average.state_dict(),
-                                 "optimiser": self.optimiser.state_dict(), "step": self.step, "spent": self.spent})
+                                 "optimisers": [optimiser.state_dict() for optimiser in self.optimisers],
+                                 "step": self.step, "spent": self.spent})
         tensors = {name: value.numpy() for name, value in copy.deepcopy(self.average).cpu().export().items()}
         steps = {"steps": str(self.step), "minutes": f"{self.spent / 60:.1f}"}
         model_file.write(self.output, tensors, {**self.metadata, **steps}, dtype="F16")
@@ -323,12 +336,13 @@ class DeviceTraining:
             state = read_parts(self.state, self.device)
             self.net.load_state_dict(state["net"])
             self.average.load_state_dict(state["average"])
-            self.optimiser.load_state_dict(state["optimiser"])
+            for optimiser, values in zip(self.optimisers, state["optimisers"]):
+                optimiser.load_state_dict(values)
             self.step, self.spent = int(state["step"]), float(state["spent"])
         except (KeyError, RuntimeError, ValueError) as error:
             reason = " ".join(str(error).split())[:100]
             raise ValueError(f"{self.state}: not a state of this network: {reason}") from None
-        for group, rate in zip(self.optimiser.param_groups, self.rates):
+        for group, rate in zip(self.groups, self.rates):
             group["lr"] = rate
         self.rows = [row for row in read_curve(self.output.with_suffix(".csv")) if row["step"] <= self.step]
 

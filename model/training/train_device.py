@@ -112,9 +112,9 @@ def run(args: argparse.Namespace) -> None:
         raise ValueError(f"--patch {args.patch}: the coded windows have patches of {data.coded_frames.shape[-1]}")
     if args.until and args.until - WRITING <= time.time():
         raise ValueError(f"--until {args.until:.0f}: no time is left to train")
-    settings = Settings(Budget(args.minutes, args.steps), args.stages, args.rate, args.flow_rate, args.fusion_rate,
-                        args.batch, args.patch, args.coded, args.clips, args.quantised, args.trust, args.flow_weight,
-                        args.knee, args.clip, args.seed, args.report_seconds, args.save_minutes)
+    settings = Settings(Budget(args.minutes, args.steps), args.stages, args.rate, args.adam_rate, args.flow_rate,
+                        args.fusion_rate, args.batch, args.patch, args.coded, args.clips, args.quantised, args.trust,
+                        args.flow_weight, args.knee, args.clip, args.seed, args.report_seconds, args.save_minutes)
     training = DeviceTraining(net.to(device), data, settings, args.output, args.state, provenance(args, before), teacher)
     if args.until:
         training.end_at(args.until - WRITING)
@@ -149,7 +149,9 @@ def parse(arguments: Optional[list[str]] = None) -> argparse.Namespace:
     add = parser.add_argument_group("how").add_argument
     add("--stages", type=stages, default=parse_stages("single:0.45,flow:0.55,all:1"), metavar="NAME:END,...",
         help="stages and the shares of the run at which they end (default single:0.45,flow:0.55,all:1)")
-    add("--rate", type=positive, default=defaults.rate, help="peak learning rate")
+    add("--rate", type=positive, default=defaults.rate, help="peak learning rate of Muon, which trains the reconstruction")
+    add("--adam-rate", type=positive, default=defaults.adam_rate,
+        help="peak learning rate of Adam, which trains the first filters and the flow network")
     add("--flow-rate", type=share, default=defaults.flow_rate, help="of the flow network among all, relative")
     add("--fusion-rate", type=positive, default=defaults.fusion_rate, help="of the fusion on whole windows, relative")
     add("--teacher", choices=list(peers.PEERS), help="a network of single frames that says a part of the targets")

@@ -232,8 +232,9 @@ def test_single_is_the_window_of_one_frame_repeated() -> None:
 
 def test_trains_all_stages(material: Path, first: Path, tmp_path: Path) -> None:
     output = tmp_path / "new" / "better.bin"
-    status, out, errors = train(material, first, output, "--minutes", "9", "--steps", "120", "--rate", "4e-3", "--stages",
-                                "single:0.3,flow:0.6,windows:0.8,all:1", "--quantised", "0.5")
+    status, out, errors = train(material, first, output, "--minutes", "9", "--steps", "120", "--rate", "0.05",
+                                "--adam-rate", "4e-3", "--stages", "single:0.3,flow:0.6,windows:0.8,all:1",
+                                "--quantised", "0.5")
     assert status == 0 and errors == "", errors
     assert "6 pictures, 0 clips, 4 coded windows on cpu" in out
     with open(output.with_suffix(".csv"), newline="", encoding="utf-8") as file:
@@ -260,7 +261,7 @@ SIZES = "--features 12 --extra-blocks 1 --recons-blocks 2 --pyramid 4 6 --decode
 def test_begins_from_nothing(material: Path, first: Path, tmp_path: Path) -> None:
     """A network of the sizes that are asked for, the kernel network another model's; and continues."""
     output, common = tmp_path / "x.bin", (*SIZES, "--kernel-net-of", first, "--licence", "CC0", "--minutes", "9")
-    status, _, errors = train(material, "new", output, *common, "--steps", "30", "--rate", "4e-3", "--flow-rate", "1")
+    status, _, errors = train(material, "new", output, *common, "--steps", "30", "--flow-rate", "1")
     assert status == 0 and errors == "", errors
     tensors, metadata = model_file.read(output)
     net = exportable.from_tensors(tensors)
