@@ -90,7 +90,7 @@ ISA_CFLAGS_sse2   := -DSBV_LANES=4 -msse2
 ISA_CFLAGS_avx2   := -DSBV_LANES=8 -mavx2 -mfma
 ISA_CFLAGS_avx512 := -DSBV_LANES=16 -mavx512f -mavx512vl -mprefer-vector-width=512
 ISA_CFLAGS_neon   := -DSBV_LANES=4
-ISA_SOURCES := $(addprefix kernels/cpu/,blur colour conv_f32 conv_winograd2 conv_winograd4 copy cost_volume deconv dense pixel_shuffle pool resize warp)
+ISA_SOURCES := $(addprefix kernels/cpu/,blur colour conv_f32 conv_winograd2 conv_winograd4 conv_winograd6 copy cost_volume deconv dense pixel_shuffle pool resize warp)
 ISA_OBJECTS := $(foreach isa,$(INSTRUCTION_SETS),$(ISA_SOURCES:%=%_$(isa).o))
 
 OBJECTS := $(SOURCES:%.c=$(B)/obj/%.o) $(addprefix $(B)/obj/,$(ISA_OBJECTS))

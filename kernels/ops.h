@@ -71,7 +71,7 @@ typedef struct sbv_conv_args {
     sbv_scratch *scratch; /* of blocks of conv_scratch bytes, where the table asks for them */
     int ksize, stride, dilation, padding; /* ksize: side of the square of taps */
     enum sbv_split split; /* the weights are packed for it. Where there is no BF16 it changes nothing. */
-    int winograd;         /* 2 or 4, the side of its tiles: the weights are packed for it; ksize 3, stride, dilation and
+    int winograd;         /* 2, 4 or 6, side of its tiles: the weights are packed for it; ksize 3, stride, dilation and
                              padding 1, maps of F32. 0: none. */
     int shift;            /* its tiles begin at multiples of their side, less this */
     float slope;          /* of the activation */

@@ -186,13 +186,17 @@ static void conv_few(const sbv_conv_args *a, int begin, int end)
 /* sbv_winograd_bytes_sse2, sbv_winograd_bytes_avx2, sbv_winograd_bytes_avx512, sbv_winograd_bytes_neon */
 size_t SBV_CPU_NAME(winograd_bytes)(int out, int in, int side)
 {
-    return (side == 4 ? SBV_CPU_NAME(winograd4_bytes) : SBV_CPU_NAME(winograd2_bytes))(out, in);
+    return (side == 6   ? SBV_CPU_NAME(winograd6_bytes)
+            : side == 4 ? SBV_CPU_NAME(winograd4_bytes)
+                        : SBV_CPU_NAME(winograd2_bytes))(out, in);
 }
 
 /* sbv_pack_winograd_sse2, sbv_pack_winograd_avx2, sbv_pack_winograd_avx512, sbv_pack_winograd_neon */
 void SBV_CPU_NAME(pack_winograd)(const float *raw, int out, int in, int side, void *packed)
 {
-    (side == 4 ? SBV_CPU_NAME(pack_winograd4) : SBV_CPU_NAME(pack_winograd2))(raw, out, in, packed);
+    (side == 6   ? SBV_CPU_NAME(pack_winograd6)
+     : side == 4 ? SBV_CPU_NAME(pack_winograd4)
+                 : SBV_CPU_NAME(pack_winograd2))(raw, out, in, packed);
 }
 
 /* sbv_conv_sse2, sbv_conv_avx2, sbv_conv_avx512, sbv_conv_neon */
@@ -200,7 +204,9 @@ void SBV_CPU_NAME(conv)(const sbv_conv_args *a, int begin, int end)
 {
     const int groups = (a->out.c + SBV_LANES - 1) / SBV_LANES;
     if (a->winograd) {
-        (a->winograd == 4 ? SBV_CPU_NAME(conv_winograd4) : SBV_CPU_NAME(conv_winograd2))(a, begin, end);
+        (a->winograd == 6   ? SBV_CPU_NAME(conv_winograd6)
+         : a->winograd == 4 ? SBV_CPU_NAME(conv_winograd4)
+                            : SBV_CPU_NAME(conv_winograd2))(a, begin, end);
         return;
     }
     if (is_few(a)) {

@@ -31,6 +31,7 @@
     {                                                                                                                  \
         0, 2                                                                                                           \
     }
+#define SUM_ROW(i) (i)
 
 static const double weight_rows[OUT + 2][3] = {{1, 0, 0}, {0.5, 0.5, 0.5}, {0.5, -0.5, 0.5}, {0, 0, 1}};
 

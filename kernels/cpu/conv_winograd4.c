@@ -46,6 +46,7 @@
         0, 2, 4                                                                                                        \
     }
 #endif
+#define SUM_ROW(i) (i)
 
 #define A 0.70710678118654752440
 #define B 1.41421356237309504880

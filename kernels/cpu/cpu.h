@@ -64,6 +64,7 @@ SBV_CPU_OPS(SBV_CPU_OP, neon)
 #define SBV_WINOGRADS(isa)                                                                                             \
     SBV_WINOGRAD(isa, 2)                                                                                               \
     SBV_WINOGRAD(isa, 4)                                                                                               \
+    SBV_WINOGRAD(isa, 6)                                                                                               \
     size_t sbv_winograd_bytes_##isa(int out, int in, int side);                                                        \
     void sbv_pack_winograd_##isa(const float *raw, int out, int in, int side, void *packed);
 SBV_WINOGRADS(sse2)

@@ -1,5 +1,6 @@
 /*
- * Convolution by Winograd: all but the transforms. A source that includes this (conv_winograd2.c, conv_winograd4.c) has
+ * Convolution by Winograd: all but the transforms. A source that includes this (conv_winograd2.c, conv_winograd4.c,
+ * conv_winograd6.c) has
  *
  *     OUT                   side of a tile of outputs
  *     CONV_WINOGRAD, PACK_WINOGRAD, WINOGRAD_BYTES   what it calls its functions
@@ -7,6 +8,7 @@
  *     transform_inputs()    B'd of OUT + 2 values, in their place
  *     transform_sums()      A'm of OUT + 2 values
  *     INPUT_ROWS, SUM_ROWS  where rows of B'dB and of A'mA are divided: so many at once as registers hold
+ *     SUM_ROW(i)            which row of A'mA is made i-th: those that share sums together
  *
  * and is compiled once for every instruction set, as conv_f32.c.
  *
@@ -43,6 +45,8 @@
  * room in an L2 cache of 512 KiB for the pixels that come and go. */
 #define ROOM (SBV_WINOGRAD_SCRATCH / (int)sizeof(float) / POSITIONS)
 #define SNUG ((352 << 10) / (int)sizeof(float) / POSITIONS)
+
+#define STEP (OUT > 4 ? OUT : 4) /* pixels that are fetched during a product */
 
 /* Where the outputs of a tile begin. */
 struct tile {
@@ -134,21 +138,21 @@ SBV_INLINE void transform_rows(const float *d, ptrdiff_t row, ptrdiff_t pixel, f
                                int end)
 {
     vec half[SIDE][SIDE];
-#pragma GCC unroll 6
+#pragma GCC unroll 8
     for (int x = 0; x < SIDE; x++) {
         vec column[SIDE];
-#pragma GCC unroll 6
+#pragma GCC unroll 8
         for (int y = 0; y < SIDE; y++)
             column[y] = *(const vec *)(d + y * row + x * pixel);
         transform_inputs(column);
-#pragma GCC unroll 6
+#pragma GCC unroll 8
         for (int y = begin; y < end; y++)
             half[y][x] = column[y];
     }
-#pragma GCC unroll 6
+#pragma GCC unroll 8
     for (int y = begin; y < end; y++) {
         transform_inputs(half[y]);
-#pragma GCC unroll 6
+#pragma GCC unroll 8
         for (int x = 0; x < SIDE; x++)
             *(vec *)(to + (y * SIDE + x) * matrix) = half[y][x];
     }
@@ -160,7 +164,7 @@ static __attribute__((noinline)) void transform_tile(const float *d, ptrdiff_t r
 {
     static const int rows[] = INPUT_ROWS;
     for (int c = 0; c < channels; c += SBV_LANES)
-#pragma GCC unroll 6
+#pragma GCC unroll 8
         for (int i = 0; i < (int)(sizeof(rows) / sizeof(*rows)) - 1; i++)
             transform_rows(d + c, row, pixel, to + c, matrix, rows[i], rows[i + 1]);
 }
@@ -210,7 +214,9 @@ SBV_INLINE void multiply(const float *in, int row, const float *weights, int cha
             sum[i][v] = (vec){0};
     for (; c < channels - 3; c += 4, weights += 4 * PANEL) {
         __builtin_prefetch(ahead[c / 4]);
-        __builtin_prefetch(next + c * 4, 0, 2);
+        __builtin_prefetch(next + c * STEP, 0, 2);
+        if (STEP > 4)
+            __builtin_prefetch(next + c * STEP + LINE, 0, 2);
         add_channel(sum, in + c, weights, row);
         add_channel(sum, in + c + 1, weights + PANEL, row);
         add_channel(sum, in + c + 2, weights + 2 * PANEL, row);
@@ -248,8 +254,8 @@ static void look_ahead(struct winograd *w, int panel, int position, int t)
     }
 }
 
-/* Pixels that the next block will read, OUT of a row, to be fetched during the next product: rows and tiles in turn, at
- * the pace of the products of this block. Only where all channels are one chunk. */
+/* Pixels that the next block will read, STEP of a row, to be fetched during the next product: rows and tiles in turn,
+ * at the pace of the products of this block. Only where all channels are one chunk. */
 static const float *next_pixels(struct winograd *w)
 {
     const sbv_map *in = &w->a->in;
@@ -298,24 +304,24 @@ SBV_INLINE void finish_rows(const sbv_conv_args *a, int x, int y, int first, con
                             int residual, int begin, int end)
 {
     vec half[OUT][SIDE];
-#pragma GCC unroll 6
+#pragma GCC unroll 8
     for (int j = 0; j < SIDE; j++) {
         vec m[SIDE], column[OUT];
-#pragma GCC unroll 6
+#pragma GCC unroll 8
         for (int i = 0; i < SIDE; i++)
             m[i] = *(const vec *)(sums + (i * SIDE + j) * matrix);
         transform_sums(m, column);
-#pragma GCC unroll 4
+#pragma GCC unroll 6
         for (int i = begin; i < end; i++)
-            half[i][j] = column[i];
+            half[i][j] = column[SUM_ROW(i)];
     }
-#pragma GCC unroll 4
+#pragma GCC unroll 6
     for (int i = begin; i < end; i++) {
-        float *out = sbv_at(&a->out, x, y + i) + first;
-        const float *add = residual ? sbv_at(&a->residual, x, y + i) + first : NULL;
+        float *out = sbv_at(&a->out, x, y + SUM_ROW(i)) + first;
+        const float *add = residual ? sbv_at(&a->residual, x, y + SUM_ROW(i)) + first : NULL;
         vec sum[OUT];
         transform_sums(half[i], sum);
-#pragma GCC unroll 4
+#pragma GCC unroll 6
         for (int j = 0; j < OUT; j++) {
             vec value = vec_activate(sum[j] + *(const vec *)(a->bias + first), a->slope);
             if (residual)
@@ -330,7 +336,7 @@ static __attribute__((noinline)) void finish_tile(const sbv_conv_args *a, int x,
                                                   ptrdiff_t matrix)
 {
     static const int rows[] = SUM_ROWS;
-#pragma GCC unroll 4
+#pragma GCC unroll 6
     for (int i = 0; i < (int)(sizeof(rows) / sizeof(*rows)) - 1; i++)
         if (a->residual.data)
             finish_rows(a, x, y, first, sums, matrix, 1, rows[i], rows[i + 1]);

@@ -267,12 +267,12 @@ static void mark_flow_layers(sbv_network *n)
         n->refiner[i].split = SBV_SPLIT_BOTH;
 }
 
-/* Tiles of 4x4, whose grids take turns: what is wrong at the edge of a part of a frame spreads by two pixels a layer,
- * to the end of a tile, where it would by four if tiles lay upon each other. */
+/* Tiles of 6x6, or of 4x4, whose grids take turns: what is wrong at the edge of a part of a frame spreads by half a
+ * tile a layer, to the end of a tile, where it would by a whole one if tiles lay upon each other. */
 static void mark_winograd_block(sbv_block *block)
 {
-    block->conv[0].winograd = block->conv[1].winograd = 4;
-    block->conv[1].shift = 2;
+    block->conv[0].winograd = block->conv[1].winograd = 6;
+    block->conv[1].shift = 3;
 }
 
 /* Layers that may be rounded as Winograd's way does, so that the result changes no more than by that. Not the first

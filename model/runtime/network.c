@@ -178,7 +178,7 @@ sbv_conv_args sbv_conv_of(const sbv_network *network, const sbv_layer *layer, sb
         .padding = layer->ksize / 2,
         .split = layer->split,
         .winograd = layer->winograd,
-        .shift = layer->winograd == 4 ? layer->shift : 0,
+        .shift = layer->shift,
         .slope = slope,
         .x1 = out.w,
     };

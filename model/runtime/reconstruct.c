@@ -124,26 +124,26 @@ void sbv_run_tail(const sbv_stages *s, const sbv_slot *center, const sbv_tile *t
 
 /* One axis of a tile: the core that begins at `at`, and the core with its halo, which begins and ends on the grid of
  * Winograd's tiles, so that each pixel has its place in one of them as in the whole frame. */
-static void place(int at, int tile, int halo, int size, int *core, int *core_size, int *start, int *extent)
+static void place(int at, int tile, int halo, int grid, int size, int *core, int *core_size, int *start, int *extent)
 {
     int core_end = size - at < tile ? size : at + tile;
-    int end = size - core_end <= halo ? size : (core_end + halo + SBV_GRID - 1) / SBV_GRID * SBV_GRID;
+    int end = size - core_end <= halo ? size : (core_end + halo + grid - 1) / grid * grid;
     if (end > size)
         end = size;
     *core = at;
     *core_size = core_end - at;
-    *start = at < halo ? 0 : (at - halo) / SBV_GRID * SBV_GRID;
+    *start = at < halo ? 0 : (at - halo) / grid * grid;
     *extent = end - *start;
 }
 
 int sbv_tile_at(const sbv_stages *s, int i, sbv_tile *tile)
 {
-    const int side = s->ws->tile, halo = sbv_halo(s->network);
+    const int side = s->ws->tile, halo = sbv_halo(s->network), grid = sbv_grid(s->network);
     const int across = (s->ws->width - 1) / side + 1, down = (s->ws->height - 1) / side + 1;
     if (i >= across * down)
         return 0;
-    place(i % across * side, side, halo, s->ws->width, &tile->core_x0, &tile->core_w, &tile->x0, &tile->w);
-    place(i / across * side, side, halo, s->ws->height, &tile->core_y0, &tile->core_h, &tile->y0, &tile->h);
+    place(i % across * side, side, halo, grid, s->ws->width, &tile->core_x0, &tile->core_w, &tile->x0, &tile->w);
+    place(i / across * side, side, halo, grid, s->ws->height, &tile->core_y0, &tile->core_h, &tile->y0, &tile->h);
     return 1;
 }
 

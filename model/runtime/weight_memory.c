@@ -16,7 +16,8 @@ size_t sbv_bias_bytes(int out)
 void sbv_choose_winograd(const sbv_exec *exec, sbv_layer *layer)
 {
     while (layer->winograd && !sbv_winograd_bytes(exec, layer->out, layer->in, layer->winograd))
-        layer->winograd = layer->winograd == 4 ? 2 : 0;
+        layer->winograd -= 2;
+    layer->shift = layer->shift && layer->winograd > 2 ? layer->winograd / 2 : 0;
 }
 
 size_t sbv_conv_layer_bytes(const sbv_exec *exec, const sbv_layer *layer)

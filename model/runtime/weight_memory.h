@@ -14,7 +14,7 @@
 size_t sbv_bias_bytes(int out);
 
 /* A convolution that may be computed by Winograd's way is, with the largest tiles that make it faster; or it is not,
- * where none do. */
+ * where none do. A shift becomes half of the side of its tiles, none where a pixel depends on its neighbours alone. */
 void sbv_choose_winograd(const sbv_exec *exec, sbv_layer *layer);
 
 /* Weights of a convolution, by Winograd's way or not: bytes they take, and packing from PyTorch's

@@ -68,13 +68,31 @@ static sbv_map take_float_map(arena *a, int w, int h, int c)
 
 /* At the cut edge of a part that begins and ends on the grid `reach` pixels differ from those of the whole frame; how
  * many do behind a layer. Of Winograd's larger tiles it is all of the tiles that read one of them. Their grids take
- * turns (architecture.c), so that they are two more for each layer, not four. */
+ * turns (architecture.c), so that they are half a tile more for each layer, not a whole one. */
 static int reach_behind(const sbv_layer *layer, int reach)
 {
     reach++;
-    while (layer->winograd == SBV_GRID && (reach + layer->shift) % SBV_GRID)
+    while (layer->winograd > 2 && (reach + layer->shift) % layer->winograd)
         reach++;
     return reach;
+}
+
+/* The smallest multiple of `grid` that a layer's tiles divide. */
+static int grid_with(int grid, const sbv_layer *layer)
+{
+    int all = grid;
+    while (layer->winograd && all % layer->winograd)
+        all += grid;
+    return all;
+}
+
+int sbv_grid(const sbv_network *network)
+{
+    int grid = grid_with(SBV_GRID, &network->fusion);
+    for (int b = 0; b < network->recons_blocks; b++)
+        for (int i = 0; i < 2; i++)
+            grid = grid_with(grid, &network->recons[b].conv[i]);
+    return grid_with(grid, &network->tail[0][0]);
 }
 
 int sbv_halo(const sbv_network *network)
@@ -176,7 +194,7 @@ static void lay_out_stages(sbv_workspace *ws, const sbv_network *n, arena *a, in
 
 static void lay_out(sbv_workspace *ws, const sbv_network *n, arena *a)
 {
-    const int extent = ws->tile + 2 * (sbv_halo(n) + SBV_GRID - 1); /* at most */
+    const int extent = ws->tile + 2 * (sbv_halo(n) + sbv_grid(n) - 1); /* at most */
     const int tile_w = sbv_min(extent, ws->width), tile_h = sbv_min(extent, ws->height);
     lay_out_slots(ws, n, a);
     for (int i = 0; i < n->sequence; i++)

@@ -92,8 +92,10 @@ void sbv_workspace_close(sbv_workspace *workspace, const sbv_exec *exec);
 /* Whether the limit has room for something that was not planned: "<purpose> needs ...". Errors: MEMORY, reported. */
 int sbv_workspace_has_room(const sbv_workspace *workspace, size_t more, const char *purpose, sbv_report *report);
 
-/* Parts of a frame begin and end at multiples of this many pixels, or with the frame. */
+/* Parts of a frame begin and end at multiples of so many pixels, or with the frame: at least SBV_GRID, and tiles of
+ * Winograd's way fit in. */
 #define SBV_GRID 4
+int sbv_grid(const sbv_network *network);
 
 /* Pixels that one output pixel's neighbourhood reaches beyond it, from the features on; those that it depends on in its
  * last bits alone too. */
