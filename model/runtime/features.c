@@ -14,7 +14,7 @@ void sbv_extract_features(const sbv_stages *s, sbv_slot *slot)
     sbv_copy_args copy = {x, slot->features};
     sbv_run_conv(s->exec, &in, x.h);
     for (int i = 0; i < n->extra_blocks; i++)
-        sbv_run_block(s, &n->extra[i], x, n->extra[i].conv[1].split ? hidden : s->ws->hidden);
+        sbv_run_block(s, &n->extra[i], x, n->extra[i].conv[1].split ? hidden : s->ws->hidden, NULL);
     if (x.data != slot->features.data)
         sbv_run_copy(s->exec, &copy, x.h);
 }

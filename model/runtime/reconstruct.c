@@ -5,6 +5,7 @@
  *
  * This file is part of Self-Blind-VSR for FFmpeg. SPDX-License-Identifier: LGPL-2.1-or-later
  */
+#include "kernels/numbers.h"
 #include "model/runtime/stages.h"
 
 static sbv_map tile_map(const sbv_stages *s, const sbv_tile *tile, void *data, int channels)
@@ -12,9 +13,38 @@ static sbv_map tile_map(const sbv_stages *s, const sbv_tile *tile, void *data, i
     return sbv_feature_map(s->exec, data, tile->w, tile->h, channels);
 }
 
+/* Whether layers compute what is needed of a tile alone: on a device, and where a block is one operation, all of it. */
+static int in_parts(const sbv_stages *s)
+{
+    return !s->exec->backend && !s->exec->ops.residual_block;
+}
+
 static sbv_map trunk_map(const sbv_stages *s, const sbv_tile *tile)
 {
     return sbv_precise_map(s->exec, s->ws->part.trunk, tile->w, tile->h, s->network->features);
+}
+
+/* Along one axis of `size` pixels: what a layer reads to make begin .. end - 1. Of Winograd's larger tiles that is all
+ * that they read. */
+static void reach_back(const sbv_layer *layer, int size, int *begin, int *end)
+{
+    const int side = layer->winograd > 2 ? layer->winograd : 1, reach = layer->ksize / 2;
+    *begin = sbv_max((*begin + layer->shift) / side * side - layer->shift - reach, 0);
+    *end = sbv_min((*end + layer->shift + side - 1) / side * side - layer->shift + reach, size);
+}
+
+/* What is needed of the results of the fusion, area[0], and of the convolutions of the blocks: towards the core less
+ * and less of the halo. */
+static void find_areas(const sbv_network *n, const sbv_tile *tile, sbv_area area[1 + 2 * SBV_MAX_BLOCKS])
+{
+    const int x = tile->core_x0 - tile->x0, y = tile->core_y0 - tile->y0;
+    sbv_area at = {x, x + tile->core_w, y, y + tile->core_h};
+    for (int i = 2 * n->recons_blocks; i >= 0; i--) {
+        const sbv_layer *next = i == 2 * n->recons_blocks ? &n->tail[0][0] : &n->recons[i / 2].conv[i % 2];
+        reach_back(next, tile->w, &at.x0, &at.x1);
+        reach_back(next, tile->h, &at.y0, &at.y1);
+        area[i] = at;
+    }
 }
 
 void sbv_warp_features(const sbv_stages *s, sbv_slot *const window[], const sbv_tile *tile)
@@ -46,7 +76,10 @@ void sbv_fuse(const sbv_stages *s, const sbv_tile *tile)
     const sbv_network *n = s->network;
     sbv_conv_args conv = sbv_conv_of(n, &n->fusion, tile_map(s, tile, s->ws->part.warped, n->sequence * n->features),
                                      trunk_map(s, tile), SBV_LINEAR);
-    sbv_run_conv(s->exec, &conv, tile->h);
+    sbv_area area[1 + 2 * SBV_MAX_BLOCKS] = {{0, tile->w, 0, tile->h}};
+    if (in_parts(s))
+        find_areas(n, tile, area);
+    sbv_run_area(s->exec, &conv, area);
 }
 
 void sbv_run_trunk(const sbv_stages *s, const sbv_tile *tile)
@@ -54,8 +87,10 @@ void sbv_run_trunk(const sbv_stages *s, const sbv_tile *tile)
     const sbv_network *n = s->network;
     sbv_map trunk = trunk_map(s, tile);
     sbv_map hidden = tile_map(s, tile, s->ws->hidden.data, n->features);
+    sbv_area area[1 + 2 * SBV_MAX_BLOCKS];
+    find_areas(n, tile, area);
     for (int i = 0; i < n->recons_blocks; i++)
-        sbv_run_block(s, &n->recons[i], trunk, hidden);
+        sbv_run_block(s, &n->recons[i], trunk, hidden, in_parts(s) ? area + 1 + 2 * i : NULL);
 }
 
 #define MAX_SEGMENTS 5 /* of an axis: two pixels on either side, and the middle */

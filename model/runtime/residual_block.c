@@ -65,12 +65,25 @@ void sbv_run_residual_block(const sbv_exec *exec, const sbv_residual_block_args 
     }
 }
 
-void sbv_run_block(const sbv_stages *s, const sbv_block *block, sbv_map x, sbv_map hidden)
+void sbv_run_area(const sbv_exec *exec, sbv_conv_args *a, const sbv_area *area)
+{
+    a->x0 = area->x0;
+    a->x1 = area->x1;
+    a->y0 = area->y0;
+    sbv_run_conv(exec, a, area->y1 - area->y0);
+}
+
+void sbv_run_block(const sbv_stages *s, const sbv_block *block, sbv_map x, sbv_map hidden, const sbv_area area[2])
 {
     sbv_residual_block_args a = {
         .first = sbv_conv_of(s->network, &block->conv[0], sbv_channels(x, 0, block->conv[0].in), hidden, SBV_RELU),
         .second = sbv_conv_of(s->network, &block->conv[1], hidden, x, SBV_LINEAR),
     };
     a.second.residual = x;
-    sbv_run_residual_block(s->exec, &a);
+    if (!area) {
+        sbv_run_residual_block(s->exec, &a);
+        return;
+    }
+    sbv_run_area(s->exec, &a.first, &area[0]);
+    sbv_run_area(s->exec, &a.second, &area[1]);
 }

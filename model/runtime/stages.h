@@ -65,7 +65,16 @@ void sbv_refine(const sbv_stages *s, const sbv_slot *center, int side, int steps
  * (refine.c) */
 void sbv_compare_cycle(const sbv_stages *s, const sbv_slot *center, int side);
 
-/* x + conv[1](relu(conv[0](x))), in place; hidden is scratch of the same size. (residual_block.c) */
-void sbv_run_block(const sbv_stages *s, const sbv_block *block, sbv_map x, sbv_map hidden);
+/* Pixels of a map: x0 <= x < x1 and y0 <= y < y1. */
+typedef struct sbv_area {
+    int x0, x1, y0, y1;
+} sbv_area;
+
+/* A convolution of those pixels of its output. (residual_block.c) */
+void sbv_run_area(const sbv_exec *exec, sbv_conv_args *a, const sbv_area *area);
+
+/* x + conv[1](relu(conv[0](x))), in place; hidden is scratch of the same size. `area`: what is needed of the results of
+ * the two convolutions, or NULL for all. (residual_block.c) */
+void sbv_run_block(const sbv_stages *s, const sbv_block *block, sbv_map x, sbv_map hidden, const sbv_area area[2]);
 
 #endif /* SBV_RUNTIME_STAGES_H */
