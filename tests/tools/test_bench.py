@@ -101,8 +101,8 @@ def test_shares_of_peaks(quick: tuple[str, list[dict[str, Any]]]) -> None:
 def test_rates(quick: tuple[str, list[dict[str, Any]]]) -> None:
     """Products and sums of convolutions as their shapes have them; those of a frame as the network's definition has
     them: 16.8 million a pixel of the published network, more where the flow network rounds small frames up. Shares of the
-    peak are of those that are made: 16 of 36 by Winograd with tiles of 2x2, 36 of 144 with tiles of 4x4. All convolutions
-    of a run are compared with the same peak."""
+    peak are of those that are made: 16 of 36 by Winograd with tiles of 2x2, 36 of 144 with 4x4, 64 of 324 with 6x6. All
+    convolutions of a run are compared with the same peak."""
     _, objects = quick
     convolutions = [each for each in section(objects, "ops", "GFLOP/s") if each["settings"].get("operation") == "conv"]
     assert len(convolutions) > 20
