@@ -30,6 +30,7 @@
 #define PIXELS    (OUT * OUT)
 #define CHUNK     128 /* input channels at once: of a panel and a position they are 16 KiB of weights with AVX-512 */
 #define NARROW    64  /* a chunk where all channels are as few */
+#define NARROWEST 32  /* likewise */
 #define VECTORS   2
 #define PANEL     (VECTORS * SBV_LANES) /* outputs */
 #if VEC_REGISTERS == 32
@@ -79,10 +80,16 @@ static inline int panels_of(int out)
     return (out + PANEL - 1) / PANEL;
 }
 
+/* Channels that a chunk has room for. */
+static inline int room_of(int in)
+{
+    return in > NARROW ? CHUNK : in > NARROWEST ? NARROW : NARROWEST;
+}
+
 /* Floats of scratch for each position and tile: the sums of all panels wait where there is another chunk. */
 static inline int floats_of(int out, int in)
 {
-    return (in > NARROW ? CHUNK : NARROW) + (in > CHUNK ? panels_of(out) : 1) * PANEL;
+    return room_of(in) + (in > CHUNK ? panels_of(out) : 1) * PANEL;
 }
 
 /* Tiles that `room` floats for each position are enough for, a multiple of ROWS. */
@@ -288,7 +295,9 @@ static void multiply_panel(struct winograd *w, int chunk, int panel, float *sums
             float *to = sums + p * w->sums_matrix + t * PANEL;
             if (last)
                 look_ahead(w, panel, p, t);
-            if (w->chunk == NARROW)
+            if (w->chunk == NARROWEST)
+                multiply(in, NARROWEST, weights, channels, to, 1, w->ahead, next);
+            else if (w->chunk == NARROW)
                 multiply(in, NARROW, weights, channels, to, 1, w->ahead, next);
             else if (chunk == 0)
                 multiply(in, CHUNK, weights, channels, to, 1, w->ahead, next);
@@ -416,7 +425,7 @@ static void plan(struct winograd *w, char *scratch)
 {
     const sbv_conv_args *a = w->a;
     int blocks;
-    w->chunk = a->in.c > NARROW ? CHUNK : NARROW;
+    w->chunk = room_of(a->in.c);
     w->chunks = (a->in.c + CHUNK - 1) / CHUNK;
     w->left = (a->x0 + a->shift) / OUT;
     w->top = (w->begin + a->shift) / OUT;
