@@ -4,6 +4,8 @@
  *
  * Paths are UTF-8 on Windows and bytes elsewhere, with either slash on Windows. What fails sets errno unless it says
  * otherwise.
+ *
+ * This file is part of Self-Blind-VSR for FFmpeg. SPDX-License-Identifier: LGPL-2.1-or-later
  */
 #ifndef SBV_KERNELS_OS_H
 #define SBV_KERNELS_OS_H

@@ -30,6 +30,14 @@ def includes(path: Path) -> list[str]:
     return found
 
 
+@pytest.mark.parametrize("folder", ["build-aux", "farm", "kernels", "model", "tests"])
+def test_sources_name_their_licence(folder: str) -> None:
+    kinds = SOURCES | {".py", ".sh", ".mak"}
+    wrong = [path for path in sorted((TOP / folder).rglob("*"))
+             if path.suffix in kinds and "SPDX-License-Identifier: " not in path.read_text(encoding="utf-8")]
+    assert not wrong
+
+
 @pytest.mark.parametrize("folder, allowed", [
     ("kernels", ("kernels/", "model/include/", "cuda_names.h")),
     ("kernels/reference", ("kernels/reference/", "kernels/", "model/include/")),
