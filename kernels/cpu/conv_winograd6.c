@@ -15,7 +15,8 @@
  * rows of G, times [1 p p^2] for point p: -1, -2/9, -2/9, 1/90, 1/90, 32/45, 32/45, and [0 0 1].
  *
  * Of the points that were tried these round least, and all factors but those of G are exact: the error is four times
- * that of tiles of 4x4 (measured). As there, a pixel depends in its last bits on all that its tile reads.
+ * that of tiles of 4x4 (root mean square, simulated). As there, a pixel depends in its last bits on all that its tile
+ * reads.
  *
  * This file is part of Self-Blind-VSR for FFmpeg. SPDX-License-Identifier: LGPL-2.1-or-later
  */

@@ -4,6 +4,8 @@
 The momentum of a weight, as a matrix of outputs by inputs times taps, is replaced by the nearest matrix whose singular
 values are all about 1, so that directions the gradient hardly shows are learnt as fast as those it shows most. The
 iteration is the quintic Newton-Schulz of the authors; it needs only products. https://kellerjordan.github.io/posts/muon
+
+PyTorch has a Muon of its own since 2.9, for matrices only: it refuses weights of convolutions.
 """
 from __future__ import annotations
 

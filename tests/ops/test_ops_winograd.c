@@ -6,7 +6,7 @@
  * Limit: 1e-6 of the sum of the magnitudes of what the definition adds up with tiles of 2x2, 2e-6 with 4x4, 8e-6 with
  * 6x6. The most that was found here is 1.3e-7, 6.9e-7 and 4.0e-6. The transforms add and take away on the way, so that
  * the error is 1.6 and 4 times that of the direct convolution with 64 and 128 channels (root mean square, random maps),
- * and with 6x6 four times as large again. A wrong sign, position or channel is off by 1e-3 and more.
+ * and with 6x6 four times as large again (simulated). A wrong sign, position or channel is off by 1e-3 and more.
  *
  * This file is part of Self-Blind-VSR for FFmpeg. SPDX-License-Identifier: LGPL-2.1-or-later
  */
