@@ -32,7 +32,8 @@
 #define NARROW    64  /* a chunk where all channels are as few */
 #define NARROWEST 32  /* likewise */
 #define VECTORS   2
-#define PANEL     (VECTORS * SBV_LANES) /* outputs */
+#define PANEL     (VECTORS * SBV_LANES)     /* outputs */
+#define FEWEST    (PANEL < 16 ? PANEL : 16) /* channels that it is worth while for */
 #if VEC_REGISTERS == 32
 #define ROWS 12 /* tiles whose sums are registers: 24 of 32 */
 #else
@@ -80,6 +81,12 @@ static inline int panels_of(int out)
     return (out + PANEL - 1) / PANEL;
 }
 
+/* Outputs that a panel has room for: the last one may be a single vector. */
+static inline int width_of(int out, int panel)
+{
+    return sbv_min(sbv_round_up(out, SBV_LANES) - panel * PANEL, PANEL);
+}
+
 /* Channels that a chunk has room for. */
 static inline int room_of(int in)
 {
@@ -100,18 +107,18 @@ static inline int tiles_in(int room, int out, int in)
 
 /* ---- Weights: [chunk][panel][position][channel of the chunk][output of the panel] ---- */
 
-/* With few channels the transforms take longer than the products that are saved; of a panel most should be used. */
+/* With few channels the transforms take longer than the products that are saved. */
 size_t WINOGRAD_BYTES(int out, int in)
 {
-    if (in < PANEL || 4 * out < 3 * PANEL || tiles_in(ROOM, out, in) < ROWS)
+    if (in < FEWEST || 4 * out < 3 * FEWEST || tiles_in(ROOM, out, in) < ROWS)
         return 0;
-    return (size_t)panels_of(out) * PANEL * POSITIONS * (size_t)in * sizeof(float);
+    return (size_t)sbv_round_up(out, SBV_LANES) * POSITIONS * (size_t)in * sizeof(float);
 }
 
 static ptrdiff_t weights_at(int out, int in, int chunk, int panel)
 {
     const ptrdiff_t channels = sbv_min(in - chunk * CHUNK, CHUNK);
-    return ((ptrdiff_t)chunk * CHUNK * panels_of(out) + panel * channels) * POSITIONS * PANEL;
+    return ((ptrdiff_t)chunk * CHUNK * sbv_round_up(out, SBV_LANES) + panel * channels * PANEL) * POSITIONS;
 }
 
 /* G g G' of one pair of channels, to `matrix` floats apart. */
@@ -132,9 +139,9 @@ void PACK_WINOGRAD(const float *raw, int out, int in, void *packed)
     memset(packed, 0, WINOGRAD_BYTES(out, in));
     for (int o = 0; o < out; o++)
         for (int i = 0; i < in; i++) {
-            const ptrdiff_t channels = sbv_min(in - i / CHUNK * CHUNK, CHUNK);
+            const ptrdiff_t channels = sbv_min(in - i / CHUNK * CHUNK, CHUNK), width = width_of(out, o / PANEL);
             float *to = (float *)packed + weights_at(out, in, i / CHUNK, o / PANEL);
-            transform_weights(raw + ((ptrdiff_t)o * in + i) * 9, to + i % CHUNK * PANEL + o % PANEL, channels * PANEL);
+            transform_weights(raw + ((ptrdiff_t)o * in + i) * 9, to + i % CHUNK * width + o % PANEL, channels * width);
         }
 }
 
@@ -198,42 +205,44 @@ static void read_tile(const struct winograd *w, struct tile tile, int from, int 
 
 /* ---- Products ---- */
 
-SBV_INLINE void add_channel(vec sum[ROWS][VECTORS], const float *in, const float *weights, int row)
+SBV_INLINE void add_channel(vec sum[ROWS][VECTORS], const float *in, const float *weights, int row, int vectors)
 {
-    const vec w0 = *(const vec *)weights, w1 = *(const vec *)(weights + SBV_LANES);
+    vec weight[VECTORS];
+    for (int v = 0; v < vectors; v++)
+        weight[v] = *(const vec *)(weights + v * SBV_LANES);
 #pragma GCC unroll 12
-    for (int i = 0; i < ROWS; i++) {
-        sum[i][0] += in[i * row] * w0;
-        sum[i][1] += in[i * row] * w1;
-    }
+    for (int i = 0; i < ROWS; i++)
+        for (int v = 0; v < vectors; v++)
+            sum[i][v] += in[i * row] * weight[v];
 }
 
 /* sums = or += in * weights, for ROWS tiles, `row` floats apart, and a panel of outputs. Lines of memory are fetched in
  * between, one at a time: more at once would be in the way of the next inputs. */
-SBV_INLINE void multiply(const float *in, int row, const float *weights, int channels, float *sums, int fresh,
-                         const void *const ahead[], const float *next)
+SBV_INLINE void multiply(const float *in, int row, const float *weights, int channels, int vectors, float *sums,
+                         int fresh, const void *const ahead[], const float *next)
 {
+    const int width = vectors * SBV_LANES;
     vec sum[ROWS][VECTORS];
     int c = 0;
 #pragma GCC unroll 12
     for (int i = 0; i < ROWS; i++)
-        for (int v = 0; v < VECTORS; v++)
+        for (int v = 0; v < vectors; v++)
             sum[i][v] = (vec){0};
-    for (; c < channels - 3; c += 4, weights += 4 * PANEL) {
+    for (; c < channels - 3; c += 4, weights += 4 * width) {
         __builtin_prefetch(ahead[c / 4]);
         __builtin_prefetch(next + c * STEP, 0, 2);
         if (STEP > 4)
             __builtin_prefetch(next + c * STEP + LINE, 0, 2);
-        add_channel(sum, in + c, weights, row);
-        add_channel(sum, in + c + 1, weights + PANEL, row);
-        add_channel(sum, in + c + 2, weights + 2 * PANEL, row);
-        add_channel(sum, in + c + 3, weights + 3 * PANEL, row);
+        add_channel(sum, in + c, weights, row, vectors);
+        add_channel(sum, in + c + 1, weights + width, row, vectors);
+        add_channel(sum, in + c + 2, weights + 2 * width, row, vectors);
+        add_channel(sum, in + c + 3, weights + 3 * width, row, vectors);
     }
-    for (; c < channels; c++, weights += PANEL)
-        add_channel(sum, in + c, weights, row);
+    for (; c < channels; c++, weights += width)
+        add_channel(sum, in + c, weights, row, vectors);
 #pragma GCC unroll 12
     for (int i = 0; i < ROWS; i++)
-        for (int v = 0; v < VECTORS; v++) {
+        for (int v = 0; v < vectors; v++) {
             vec *to = (vec *)(sums + i * PANEL + v * SBV_LANES);
             if (!fresh)
                 sum[i][v] += *to;
@@ -246,14 +255,14 @@ SBV_INLINE void multiply(const float *in, int row, const float *weights, int cha
 static void look_ahead(struct winograd *w, int panel, int position, int t)
 {
     const sbv_map *out = &w->a->out, *add = &w->a->residual;
-    const int apart = add->data && add->data != out->data;
+    const int apart = add->data && add->data != out->data, width = width_of(out->c, panel);
     const void **ahead = w->ahead, *const *const full = w->ahead + sbv_min(w->a->in.c, CHUNK) / 4;
     const int end = sbv_min((position + 1) * ROWS * PIXELS / POSITIONS, (w->count - t) * PIXELS);
     for (int i = position * ROWS * PIXELS / POSITIONS; i < end; i++) {
         const struct tile *tile = &w->tile[t + i / PIXELS];
         const int x = tile->x + i % OUT, y = tile->y + i / OUT % OUT;
         const float *to = sbv_at(out, x, y) + panel * PANEL, *from = apart ? sbv_at(add, x, y) + panel * PANEL : NULL;
-        for (int c = 0; c < PANEL && ahead < full; c += LINE) {
+        for (int c = 0; c < width && ahead < full; c += LINE) {
             *ahead++ = to + c;
             if (apart && ahead < full)
                 *ahead++ = from + c;
@@ -281,28 +290,47 @@ static const float *next_pixels(struct winograd *w)
     return x < 0 || x >= in->w || y < 0 || y >= in->h ? w->a->bias : sbv_at(in, x, y);
 }
 
+/* multiply() with numbers that the compiler knows. */
+static void multiply_rows(const struct winograd *w, const float *in, const float *weights, int channels, int width,
+                          float *sums, int fresh, const float *next)
+{
+    const void *const *const ahead = w->ahead;
+#define MULTIPLY(row, vectors, fresh) multiply(in, row, weights, channels, vectors, sums, fresh, ahead, next)
+    if (width == PANEL && w->chunk == NARROWEST)
+        MULTIPLY(NARROWEST, VECTORS, 1);
+    else if (width == PANEL && w->chunk == NARROW)
+        MULTIPLY(NARROW, VECTORS, 1);
+    else if (width == PANEL && fresh)
+        MULTIPLY(CHUNK, VECTORS, 1);
+    else if (width == PANEL)
+        MULTIPLY(CHUNK, VECTORS, 0);
+    else if (w->chunk == NARROWEST)
+        MULTIPLY(NARROWEST, 1, 1);
+    else if (w->chunk == NARROW)
+        MULTIPLY(NARROW, 1, 1);
+    else if (fresh)
+        MULTIPLY(CHUNK, 1, 1);
+    else
+        MULTIPLY(CHUNK, 1, 0);
+#undef MULTIPLY
+}
+
 /* One chunk of a panel of outputs, for the block. Rows of tiles behind the last one hold what was there before; nobody
  * reads their sums. */
 static void multiply_panel(struct winograd *w, int chunk, int panel, float *sums)
 {
     const sbv_conv_args *a = w->a;
     const int channels = sbv_min(a->in.c - chunk * CHUNK, CHUNK), last = chunk == w->chunks - 1;
+    const int width = width_of(a->out.c, panel);
     const float *weights = (const float *)a->weights + weights_at(a->out.c, a->in.c, chunk, panel);
-    for (int p = 0; p < POSITIONS; p++, weights += channels * PANEL)
+    for (int p = 0; p < POSITIONS; p++, weights += channels * width)
         for (int t = 0; t < w->count; t += ROWS) {
             const float *next = next_pixels(w);
             const float *in = w->in + p * w->in_matrix + t * w->chunk;
             float *to = sums + p * w->sums_matrix + t * PANEL;
             if (last)
                 look_ahead(w, panel, p, t);
-            if (w->chunk == NARROWEST)
-                multiply(in, NARROWEST, weights, channels, to, 1, w->ahead, next);
-            else if (w->chunk == NARROW)
-                multiply(in, NARROW, weights, channels, to, 1, w->ahead, next);
-            else if (chunk == 0)
-                multiply(in, CHUNK, weights, channels, to, 1, w->ahead, next);
-            else
-                multiply(in, CHUNK, weights, channels, to, 0, w->ahead, next);
+            multiply_rows(w, in, weights, channels, width, to, chunk == 0, next);
         }
 }
 

@@ -46,7 +46,8 @@ static const struct conv_case cases[] = {
     {300, 49, 4, 5, SBV_LEAKY, APART},  {640, 128, 5, 3, SBV_LINEAR, NONE},    {32, 47, 1, 1, SBV_LEAKY, NONE},
     {47, 32, 1, 6, SBV_RELU, IN_PLACE}, {32, 32, 8, 1, SBV_LINEAR, APART},     {35, 34, 2, 2, SBV_LEAKY, NONE},
     {32, 40, 41, 17, SBV_RELU, APART},  {129, 64, 30, 11, SBV_LEAKY, NONE},    {260, 1024, 3, 5, SBV_LINEAR, NONE},
-    {1024, 32, 3, 2, SBV_LINEAR, NONE}, {300, 192, 3, 5, SBV_LINEAR, NONE},
+    {1024, 32, 3, 2, SBV_LINEAR, NONE}, {300, 192, 3, 5, SBV_LINEAR, NONE},    {16, 16, 9, 10, SBV_RELU, NONE},
+    {213, 16, 13, 7, SBV_LEAKY, NONE},  {50, 13, 14, 6, SBV_LINEAR, APART},    {32, 48, 19, 8, SBV_LINEAR, NONE},
 };
 #define CASES ((int)(sizeof(cases) / sizeof(cases[0])))
 
@@ -294,12 +295,13 @@ static void test_zeros(void **unused)
     free_conv(&v);
 }
 
-/* Few channels are left to the direct convolution: 0 bytes say so. */
+/* Few channels are left to the direct convolution: 0 bytes say so. 16 are enough for every instruction set. */
 static void test_few_channels(void **unused)
 {
     (void)unused;
     assert_int_equal(ops.winograd_bytes(3, 64, side), 0);
     assert_int_equal(ops.winograd_bytes(64, 3, side), 0);
+    assert_true(ops.winograd_bytes(16, 16, side) > 0);
 }
 
 int main(void)
