@@ -30,7 +30,7 @@ from lib import plots
 from lib import comparison, models, peers, reductions
 from lib.clips import ClipError, compressed, find_ffmpeg, read_clip, write_clip
 from degrade import add_degradation, degradation, number_in
-from lib.program import finish, write_figures
+from lib.program import finish, require_file, require_folder, write_figures
 from lib.quality import MARGIN, compare, flicker
 from lib.scalers import SCALERS, enlarge, restore
 
@@ -141,11 +141,22 @@ def reduction(text: str) -> reductions.Reduction:
         raise argparse.ArgumentTypeError(str(error)) from None
 
 
+def check_reductions(wanted: Sequence[reductions.Reduction], scale: int, encoder: str) -> None:
+    """ClipError where one cannot be made, before the first is measured."""
+    for way in wanted:
+        way.check_scale(scale)
+        try:
+            way.check_encoders(encoder)
+        except ClipError as error:
+            raise ClipError(f"{way.name}: {error}; --encoder takes another ffmpeg") from None
+
+
 def compare_degradations(args: argparse.Namespace) -> dict[str, Any]:
     """Prints the table of --degradations and draws it; its figures."""
-    if args.png:
-        plots.require()
     ffmpeg, scale = find_ffmpeg(args.ffmpeg), model_scale(args.model)
+    encoder = find_ffmpeg(args.encoder) if args.encoder else ffmpeg
+    wanted = args.degradations or [reductions.parse(name) for name in USUAL]
+    check_reductions(wanted, scale, encoder)
     sharp = {}
     for path in args.hr:
         sharp[path] = trimmed(read_clip(path, ffmpeg, limit=args.frames), scale)
@@ -157,9 +168,7 @@ def compare_degradations(args: argparse.Namespace) -> dict[str, Any]:
              for name, options in own.items()}
     if scale == 4:
         ways |= peers.available()
-    encoder = find_ffmpeg(args.encoder) if args.encoder else ffmpeg
-    table = comparison.compare_all(sharp, args.degradations or [reductions.parse(name) for name in USUAL], ways,
-                                   list(own), scale, encoder)
+    table = comparison.compare_all(sharp, list(dict.fromkeys(wanted)), ways, list(own), scale, encoder)
     if args.png:
         comparison.draw(args.png, table)
     return table.figures
@@ -189,9 +198,28 @@ def parse(arguments: Optional[Sequence[str]] = None) -> argparse.Namespace:
     args = parser.parse_args(arguments)
     if args.lr and len(args.lr) != len(args.hr):
         parser.error(f"--lr: {len(args.lr)} clips for {len(args.hr)} of --hr")
-    if args.lr and args.degradations is not None:
-        parser.error("--lr and --degradations: only one of them can be used")
+    refuse_idle(parser, args)
     return args
+
+
+# Options that others leave without effect.
+IDLE = {"lr": ("degradations", "kernel", "sigma", "angle", "noise", "seed"),
+        "degradations": ("kernel", "sigma", "angle", "phase", "noise", "crf", "seed", "reference", "no_temporal")}
+TABLE_ALONE = ("encoder",)  # --degradations
+
+
+def refuse_idle(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
+    """Ends the program where an option was given that would change nothing."""
+    usual = parser.parse_args(["--hr", "", "--model", ""])
+
+    def given(name: str) -> bool:
+        return getattr(args, name) != getattr(usual, name)
+
+    for option, idle in IDLE.items():
+        for name in filter(given, idle if given(option) else ()):
+            parser.error(f"--{option} and --{name.replace('_', '-')}: only one of them can be used")
+    for name in filter(given, () if given("degradations") else TABLE_ALONE):
+        parser.error(f"--{name}: only with --degradations")
 
 
 def low_clip(args: argparse.Namespace, index: int, sharp: np.ndarray, scale: int, ffmpeg: str) -> np.ndarray:
@@ -205,8 +233,6 @@ def low_clip(args: argparse.Namespace, index: int, sharp: np.ndarray, scale: int
 
 
 def measure(args: argparse.Namespace) -> dict[str, Figures]:
-    if args.png:
-        plots.require()
     ffmpeg, scale = find_ffmpeg(args.ffmpeg), model_scale(args.model)
     place = ["phase=model"] if args.phase == "topleft" else []  # the picture belongs where such samples sit
     restorers = {"model": lambda low: restore(low, args.model, scale, ffmpeg, ":".join(place))}
@@ -237,6 +263,11 @@ def measure(args: argparse.Namespace) -> dict[str, Figures]:
 
 def run(args: argparse.Namespace) -> None:
     args.model = models.find(args.model)
+    if args.png:
+        plots.require()
+        require_folder("--png", args.png)
+    if args.json:
+        require_file("--json", args.json)
     rows = measure(args) if args.degradations is None else compare_degradations(args)
     write_figures(args.json, rows)
     if args.degradations is None:

@@ -239,7 +239,7 @@ def test_refusals(program, sharp, models, tmp_path: Path) -> None:
             (sharp[0], text, (), "not a safetensors file"),
             (sharp[0], empty, (), "selfblindvsr=model="),
             (sharp[0], models.plain, ("--lr", short), "the sharp clip has"),
-            (sharp[0], models.plain, ("--json", tmp_path / "no/x.json"), "No such file")):
+            (sharp[0], models.plain, ("--json", tmp_path / "no/x.json"), "there is no folder")):
         done = run(evaluate, "--ffmpeg", program, "--hr", path, "--model", model, "--no-temporal", *more)
         assert done.returncode == 1 and done.stdout == "", words
         assert done.stderr.startswith("evaluate: ") and done.stderr.count("\n") == 1, done.stderr

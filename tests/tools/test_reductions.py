@@ -17,7 +17,8 @@ import numpy as np
 import pytest
 from conftest import FFmpeg, Models
 
-from lib import blur, clips, peers, quality, reductions, scalers
+from lib import blur, clips, peers, plots, quality, reductions, scalers
+from lib.program import write_figures
 
 
 def picture(height: int, width: int, seed: int = 1) -> np.ndarray:
@@ -40,7 +41,8 @@ def test_names() -> None:
 @pytest.mark.parametrize("name, words", [
     ("cubic", "kernels are"), ("", "kernels are"), ("area:2", "kernels are"), ("gaussian", "a number is needed"),
     ("gaussian:x", "a number is needed"), ("gaussian:0", "not within"), ("gaussian:nan", "not within"),
-    ("area,x264", "a number is needed"), ("area,x264:52", "not within 0 to 51"), ("area,mpeg2:0", "not within 1 to 31"),
+    ("area,x264", "a number is needed"), ("area,x264:23.7", "whole number"), ("area,twice:0.5", "whole number"),
+    ("area,x264:52", "not within 0 to 51"), ("area,mpeg2:0", "not within 1 to 31"),
     ("area,x264:20,noise:2", "in this order"), ("area,x264:20,x265:20", "once each"), ("area,vp9:30", "in this order"),
     ("area,noise:2,noise:2", "once each"), ("area,", "in this order")])
 def test_bad_names(name: str, words: str) -> None:
@@ -102,6 +104,15 @@ def test_codecs_and_twice(ffmpeg: FFmpeg) -> None:
         assert coded.shape == plain.shape and 0 < error < 8, (codec, error)
     with pytest.raises(clips.ClipError, match="has no libx265"):
         reductions.parse("area,x265:20").apply(frames, 4, program)
+
+
+def test_encoding_needs_no_ffprobe(ffmpegs: list[FFmpeg], tmp_path: Path) -> None:
+    """--encoder may be an ffmpeg by itself; the size is odd."""
+    (tmp_path / "encoder").symlink_to(ffmpegs[0].folder / "ffmpeg")
+    frames = np.stack([picture(31, 47)] * 2)
+    with mock.patch.dict("os.environ", PATH=str(tmp_path)):
+        coded = np.stack(list(clips.compressed(frames, 3, str(tmp_path / "encoder"), codec="mpeg2")))
+    assert coded.shape == frames.shape
 
 
 # ---- Figures ----
@@ -168,14 +179,61 @@ def test_table(ffmpeg: FFmpeg, models: Models, sharp: Path, tmp_path: Path) -> N
         assert (tmp_path / name).stat().st_size > 1000
 
 
+def test_sheet_names_its_rows_and_columns(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    crop, shown = picture(8, 8), []
+    with mock.patch.object(plots, "_save", lambda figure, path: shown.append(figure)):
+        plots.contact_sheet(tmp_path / "sheet.png", {name: {"ours": crop, "other": crop} for name in ("area", "bicubic")})
+    assert [axis.get_title() for axis in shown[0].axes] == ["ours", "other", "", ""]
+    assert [axis.get_ylabel() for axis in shown[0].axes] == ["area", "", "bicubic", ""]
+
+
+def test_what_cannot_be_written_is_refused_first(ffmpegs: list[FFmpeg], models: Models, sharp: Path,
+                                                 tmp_path: Path) -> None:
+    """Before anything is measured, in both kinds of table; and nothing is left behind."""
+    pytest.importorskip("matplotlib")
+    (tmp_path / "file").write_text("mine")
+    program = str(ffmpegs[0].folder / "ffmpeg")
+    for options, words in ((("--json", tmp_path), "is a folder"), (("--json", tmp_path / "none" / "f.json"), "there is no folder"),
+                           (("--png", tmp_path / "file"), "Not a directory"), (("--png", "/proc/none"), "--png /proc/none")):
+        for table in ((), ("--degradations", "area")):
+            status, out, errors = run("--hr", sharp, "--model", models.random, "--ffmpeg", program, *table, *options)
+            assert status == 1 and out == "" and words in errors and errors.count("\n") == 1, errors
+    assert [path.name for path in tmp_path.iterdir()] == ["file"] and (tmp_path / "file").read_text() == "mine"
+
+
+def test_figures_are_written_whole_or_not_at_all(tmp_path: Path) -> None:
+    before = tmp_path / "figures.json"
+    before.write_text("before")
+    with pytest.raises(TypeError):
+        write_figures(before, {"rows": object()})
+    assert before.read_text() == "before" and [path.name for path in tmp_path.iterdir()] == ["figures.json"]
+    write_figures(before, {"rows": 1})
+    assert json.loads(before.read_text()) == {"rows": 1} and len(list(tmp_path.iterdir())) == 1
+    with pytest.raises(OSError, match="/dev/full"):
+        write_figures(Path("/dev/full"), {})
+    assert Path("/dev/full").is_char_device()
+
+
+@pytest.mark.parametrize("options, words", [
+    (("--degradations", "area", "--crf", 23), "--degradations and --crf"),
+    (("--degradations", "area", "--reference"), "--degradations and --reference"),
+    (("--degradations", "area", "--no-temporal"), "--degradations and --no-temporal"),
+    (("--lr", "low", "--sigma", 2), "--lr and --sigma"), (("--lr", "low", "--degradations"), "--lr and --degradations"),
+    (("--encoder", "ffmpeg"), "only with --degradations")])
+def test_options_without_effect_are_refused(options: tuple[object, ...], words: str) -> None:
+    status, _, errors = run("--hr", "sharp", "--model", "model", *options)
+    assert status == 2 and words in errors
+
+
 def test_table_refuses(ffmpeg: FFmpeg, models: Models, sharp: Path) -> None:
     program = str(ffmpeg.folder / "ffmpeg")
     status, _, errors = run("--hr", sharp, "--model", models.random, "--degradations", "cubic")
     assert status == 2 and "'cubic': kernels are" in errors
-    status, _, errors = run("--hr", sharp, "--lr", sharp, "--model", models.random, "--degradations")
-    assert status == 2 and "only one of them" in errors
-    status, _, errors = run("--hr", sharp, "--model", models.random, "--degradations", "area,x265:20", "--ffmpeg", program)
-    assert status == 1 and "has no libx265" in errors and errors.count("\n") == 1
+    status, out, errors = run("--hr", sharp, "--model", models.random, "--degradations", "area", "area,x265:20", "--ffmpeg",
+                              program)
+    assert status == 1 and "has no libx265" in errors and "--encoder" in errors and errors.count("\n") == 1
+    assert out == ""  # before the first is measured
     status, _, errors = run("--hr", sharp, "--model", models.random, "--degradations", "--frames", 5, "--ffmpeg", program)
     assert status == 1 and "5 frames, at least 6 are needed" in errors and errors.count("\n") == 1
 

@@ -105,15 +105,13 @@ def _decode(path: str, ffmpeg: str, width: int, height: int, filters: list[str])
         raise ClipError(f"{path}: {last_line(message)}")
 
 
-def read_frames(path: str, ffmpeg: str, size: Optional[tuple[int, int]] = None,
-                filters: str = "") -> Iterator[np.ndarray]:
+def read_frames(path: str, ffmpeg: str, size: Optional[tuple[int, int]] = None) -> Iterator[np.ndarray]:
     """The frames of a clip or of a folder of images, H x W x 3 uint8, each once, whatever its duration.
 
     They are scaled (Lanczos) to size (width, height) if one is given; otherwise all must have the size of the first.
     """
     width, height = size or probe(path, ffmpeg)[:2]
-    scaler = f"scale={width}:{height}:flags=lanczos+accurate_rnd+full_chroma_int" if size else filters
-    chain = ["-vf", scaler] if scaler else []
+    chain = ["-vf", f"scale={width}:{height}:flags=lanczos+accurate_rnd+full_chroma_int"] if size else []
     for part in images_in(path) if os.path.isdir(path) else [path]:
         if part != path and not size and probe(part, ffmpeg)[:2] != (width, height):
             raise ClipError(f"{part}: not {width}x{height} as the first image of the folder")
@@ -225,5 +223,6 @@ def compressed(frames: Iterable[np.ndarray], quality: int, ffmpeg: str, preset: 
     with tempfile.TemporaryDirectory(prefix="selfblindvsr-") as folder:
         coded = pathlib.Path(folder) / "coded.mkv"
         _encode(coded, coded, even(), rate, ffmpeg, encode)
-        for frame in read_frames(str(coded), ffmpeg, filters=TO_RGB):
-            yield frame[:size[0], :size[1]]
+        height, width = size
+        for frame in _decode(str(coded), ffmpeg, width + width % 2, height + height % 2, ["-vf", TO_RGB]):
+            yield frame[:height, :width]

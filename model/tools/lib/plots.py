@@ -118,14 +118,14 @@ def contact_sheet(path: pathlib.Path, rows: Mapping[str, Mapping[str, np.ndarray
     columns = list(dict.fromkeys(way for row in rows.values() for way in row))
     figure, axes = _figure(nrows=len(rows), ncols=len(columns), figsize=(2.4 * len(columns), 2.5 * len(rows)),
                            squeeze=False)
+    for axis, way in zip(axes[0], columns):
+        axis.set_title(way, fontsize=9)
     for line, (name, row) in zip(axes, rows.items()):
         for axis, way in zip(line, columns):
             axis.set_xticks([])
             axis.set_yticks([])
             if way in row:
                 axis.imshow(row[way], interpolation="nearest")
-            if line is axes[0]:
-                axis.set_title(way, fontsize=9)
         line[0].set_ylabel(name, fontsize=8)
     _save(figure, path)
 

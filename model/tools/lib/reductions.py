@@ -12,12 +12,13 @@ from typing import Optional
 
 import numpy as np
 
-from .clips import CODECS, ClipError, compressed
+from .clips import CODECS, ClipError, compressed, require_encoder
 from .scalers import weights
 
 BLURS = ("area", "bicubic", "bilinear", "lanczos", "gaussian")
 LIMITS = {"gaussian": (0.1, 20), "noise": (0, 255), "twice": (0, 51), "x264": (0, 51), "x265": (0, 51),
           "mpeg2": (1, 31)}
+WHOLE = ("twice", *CODECS)
 TWICE = 23.0  # crf
 REACH = {"area": 1, "bilinear": 1, "bicubic": 2, "lanczos": 3}  # pixels of the low resolution
 GAUSSIAN_REACH = 4                                              # standard deviations
@@ -35,12 +36,20 @@ class Reduction:
     codec: str = ""
     quality: float = 0.0
 
+    def check_scale(self, scale: int) -> None:
+        if self.twice is not None and scale % 2:
+            raise ClipError(f"{self.name}: twice needs an even scale, not {scale}")
+
+    def check_encoders(self, ffmpeg: str) -> None:
+        """Raises ClipError where this ffmpeg has not what apply() needs."""
+        for codec in filter(None, ("x264" if self.twice is not None else "", self.codec)):
+            require_encoder(ffmpeg, codec)
+
     def apply(self, sharp: np.ndarray, scale: int, ffmpeg: str) -> np.ndarray:
         """N x H x W x 3 uint8, H and W multiples of scale, to N x H/scale x W/scale x 3."""
+        self.check_scale(scale)
         frames, factor, sigma = sharp, scale, self.sigma
         if self.twice is not None:
-            if scale % 2:
-                raise ClipError(f"{self.name}: twice needs an even scale, not {scale}")
             half = rounded(reduce(sharp, "bicubic", 2))
             frames, factor, sigma = np.stack(list(compressed(half, round(self.twice), ffmpeg))), scale // 2, sigma / 2
         low = reduce(frames, self.blur, factor, sigma) if factor > 1 else frames.astype(np.float32)
@@ -62,6 +71,8 @@ def number(word: str, default: Optional[float] = None) -> float:
         raise ValueError(f"{word!r}: a number is needed, as in {name}:{low + 1:g}") from None
     if not low <= value <= high:
         raise ValueError(f"{word!r}: {value:g} is not within {low:g} to {high:g}")
+    if name in WHOLE and value != round(value):
+        raise ValueError(f"{word!r}: a whole number is needed")
     return value
 
 
