@@ -151,6 +151,18 @@ def check_reductions(wanted: Sequence[reductions.Reduction], scale: int, encoder
             raise ClipError(f"{way.name}: {error}; --encoder takes another ffmpeg") from None
 
 
+def other_networks(names: Optional[Sequence[str]], scale: int) -> dict[str, Callable[[np.ndarray], np.ndarray]]:
+    """Those of --peers; says which are installed but do not run."""
+    if scale != 4:
+        if names:
+            raise ValueError(f"--peers enlarge by 4, the model by {scale}")
+        return {}
+    found, left_out = peers.ready(names)
+    for reason in left_out:
+        print(f"evaluate: left out: {reason}", file=sys.stderr)
+    return found
+
+
 def compare_degradations(args: argparse.Namespace) -> dict[str, Any]:
     """Prints the table of --degradations and draws it; its figures."""
     ffmpeg, scale = find_ffmpeg(args.ffmpeg), model_scale(args.model)
@@ -166,17 +178,22 @@ def compare_degradations(args: argparse.Namespace) -> dict[str, Any]:
     own = {"model": "", **{options: options for options in args.options}}
     ways |= {name: lambda low, options=options: restore(low, args.model, scale, ffmpeg, options)
              for name, options in own.items()}
-    if scale == 4:
-        ways |= peers.available()
+    ways |= other_networks(args.peers, scale)
     table = comparison.compare_all(sharp, list(dict.fromkeys(wanted)), ways, list(own), scale, encoder)
     if args.png:
         comparison.draw(args.png, table)
     return table.figures
 
 
+class Help(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
+    """Commands stay on their lines."""
+
+
 def parse(arguments: Optional[Sequence[str]] = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0],
-                                     formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__.split("\n")[0], formatter_class=Help,
+        epilog="\n".join(["the other networks are installed by:",
+                          *(f"  {name:9} {peer.install()}" for name, peer in peers.PEERS.items())]))
     add = parser.add_argument
     add("--hr", nargs="+", required=True, metavar="CLIP", help="sharp clips, or folders of images")
     add("--lr", nargs="+", metavar="CLIP", help="small clips that belong to them, in order; nothing is degraded then")
@@ -187,6 +204,9 @@ def parse(arguments: Optional[Sequence[str]] = None) -> argparse.Namespace:
         help="make the small clips in each of these ways: area, bicubic, bilinear, lanczos or gaussian:SIGMA, then "
              "perhaps ,twice[:CRF] (halved and compressed before that), ,noise:SIGMA and one of ,x264:CRF ,x265:CRF "
              f"and ,mpeg2:Q; without a name: {' '.join(USUAL)}")
+    add("--peers", nargs="*", choices=list(peers.PEERS), metavar="NAME",
+        help="other networks to measure in the table of --degradations; if not given, all that are installed, without a "
+             f"name none: {', '.join(peers.PEERS)}; without a GPU srmd takes seconds a frame")
     add("--encoder", metavar="FFMPEG", help="ffmpeg whose encoders --degradations uses, if not --ffmpeg")
     add_degradation(parser)
     add("--reference", action="store_true", help="measure the PyTorch definition as well, which is slow")
@@ -205,7 +225,7 @@ def parse(arguments: Optional[Sequence[str]] = None) -> argparse.Namespace:
 # Options that others leave without effect.
 IDLE = {"lr": ("degradations", "kernel", "sigma", "angle", "noise", "seed"),
         "degradations": ("kernel", "sigma", "angle", "phase", "noise", "crf", "seed", "reference", "no_temporal")}
-TABLE_ALONE = ("encoder",)  # --degradations
+TABLE_ALONE = ("peers", "encoder")  # --degradations
 
 
 def refuse_idle(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:

