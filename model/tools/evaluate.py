@@ -31,7 +31,7 @@ from lib import comparison, models, peers, reductions
 from lib.clips import ClipError, compressed, find_ffmpeg, read_clip, write_clip
 from degrade import add_degradation, degradation, number_in
 from lib.program import finish, require_file, require_folder, write_figures
-from lib.quality import MARGIN, compare, flicker
+from lib.quality import MARGIN, compare, flicker, require_size
 from lib.scalers import SCALERS, enlarge, restore
 
 STILL_FRAMES = 9
@@ -77,6 +77,18 @@ def trimmed(sharp: np.ndarray, scale: int) -> np.ndarray:
     """The clip with its height and width cut to multiples of scale."""
     height, width = (n // scale * scale for n in sharp.shape[1:3])
     return sharp[:, :height, :width]
+
+
+def check_clips(args: argparse.Namespace, ffmpeg: str, scale: int, needed: int) -> None:
+    """ClipError where one is too short or too small, before the first is measured."""
+    for path in args.hr:
+        first = trimmed(read_clip(path, ffmpeg, limit=min(args.frames or needed, needed)), scale)
+        if len(first) < needed:
+            raise ClipError(f"{path}: {len(first)} frames, at least {needed} are needed")
+        try:
+            require_size(first)
+        except ValueError as error:
+            raise ClipError(f"{path}: {error}") from None
 
 
 def evaluate(sharp: np.ndarray, low: np.ndarray, scale: int, ffmpeg: str, phase: str,
@@ -169,11 +181,8 @@ def compare_degradations(args: argparse.Namespace) -> dict[str, Any]:
     encoder = find_ffmpeg(args.encoder) if args.encoder else ffmpeg
     wanted = args.degradations or [reductions.parse(name) for name in USUAL]
     check_reductions(wanted, scale, encoder)
-    sharp = {}
-    for path in args.hr:
-        sharp[path] = trimmed(read_clip(path, ffmpeg, limit=args.frames), scale)
-        if len(sharp[path]) <= NEEDED:  # a change takes two frames
-            raise ClipError(f"{path}: {len(sharp[path])} frames, at least {NEEDED + 1} are needed")
+    check_clips(args, ffmpeg, scale, NEEDED + 1)  # a change takes two frames
+    sharp = {path: trimmed(read_clip(path, ffmpeg, limit=args.frames), scale) for path in args.hr}
     ways = {kind: lambda low, kind=kind: enlarge(low, kind, scale, ffmpeg) for kind in ("bicubic", "lanczos")}
     own = {"model": "", **{options: options for options in args.options}}
     ways |= {name: lambda low, options=options: restore(low, args.model, scale, ffmpeg, options)
@@ -261,11 +270,10 @@ def measure(args: argparse.Namespace) -> dict[str, Figures]:
                                                                   ":".join([*place, options]))
     if args.reference:
         restorers["reference"] = lambda low: restore_reference(low, args.model, scale)
+    check_clips(args, ffmpeg, scale, NEEDED)
     rows: dict[str, Figures] = {}
     for index, path in enumerate(args.hr):
         sharp = trimmed(read_clip(path, ffmpeg, limit=args.frames), scale)
-        if len(sharp) < NEEDED:
-            raise ClipError(f"{path}: {len(sharp)} frames, at least {NEEDED} are needed")
         low = low_clip(args, index, sharp, scale, ffmpeg)
         name = pathlib.Path(path).stem
         name = name if name not in rows else f"{name}_{index}"

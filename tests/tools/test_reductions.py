@@ -215,6 +215,34 @@ def test_figures_are_written_whole_or_not_at_all(tmp_path: Path) -> None:
     assert Path("/dev/full").is_char_device()
 
 
+def test_every_clip_is_looked_at_first(ffmpegs: list[FFmpeg], models: Models, sharp: Path, tmp_path: Path) -> None:
+    program = str(ffmpegs[0].folder / "ffmpeg")
+    clips.write_clip(str(tmp_path / "short.mkv"), np.zeros((4, 32, 32, 3), np.uint8), "25", program)
+    clips.write_clip(str(tmp_path / "small.mkv"), np.zeros((6, 18, 40, 3), np.uint8), "25", program)
+    measured = mock.Mock(side_effect=AssertionError("measured"))
+    for bad, words in (("short", "short.mkv: 4 frames"), ("small", "small.mkv: pictures of 40 x 16, at least 19 x 19")):
+        for table in ((), ("--degradations", "area")):
+            with mock.patch.object(evaluate, "evaluate", measured), mock.patch.object(evaluate.comparison, "compare_all", measured):
+                status, out, errors = run("--hr", sharp, tmp_path / f"{bad}.mkv", "--model", models.random, "--ffmpeg", program,
+                                          *table)
+            assert status == 1 and out == "" and words in errors and errors.count("\n") == 1, errors
+
+
+def test_a_picture_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    plots.gain_bars(tmp_path / "gains.png", {"area": {"ours": 1.0}})
+    before = (tmp_path / "gains.png").read_bytes()
+
+    def full(self: object, path: Path, **options: object) -> None:
+        path.write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    with mock.patch("matplotlib.figure.Figure.savefig", full), \
+            pytest.raises(plots.PlotError, match="gains.png: No space left on device"):
+        plots.gain_bars(tmp_path / "gains.png", {"area": {"ours": 2.0}})
+    assert [path.name for path in tmp_path.iterdir()] == ["gains.png"] and (tmp_path / "gains.png").read_bytes() == before
+
+
 @pytest.mark.parametrize("options, words", [
     (("--degradations", "area", "--crf", 23), "--degradations and --crf"),
     (("--degradations", "area", "--reference"), "--degradations and --reference"),

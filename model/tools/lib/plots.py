@@ -35,11 +35,16 @@ def _figure(**options):
 def _save(figure, path: pathlib.Path) -> None:
     """The picture appears under its name when it is complete."""
     from matplotlib import pyplot
-    path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.stem + ".part.png")
-    figure.savefig(partial, dpi=100)
-    pyplot.close(figure)
-    partial.replace(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        figure.savefig(partial, dpi=100)
+        partial.replace(path)
+    except OSError as error:
+        raise PlotError(f"{path}: {error.strerror}") from None
+    finally:
+        pyplot.close(figure)
+        partial.unlink(missing_ok=True)
 
 
 def _series(rows: Sequence[Mapping[str, float]], name: str) -> tuple[list[float], list[float]]:

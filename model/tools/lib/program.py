@@ -27,12 +27,16 @@ def finish(name: str, work: Callable[[], object], *errors: type[Exception]) -> i
 
 def require_folder(option: str, folder: pathlib.Path) -> None:
     """ValueError where no file can be written into a folder, which need not be there yet."""
+    try_folder(folder, f"{option} {folder}")
+
+
+def try_folder(folder: pathlib.Path, what: str) -> None:
     there = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
     try:
         with tempfile.TemporaryFile(dir=there):
             pass
     except OSError as error:
-        raise ValueError(f"{option} {folder}: {error.strerror}") from None
+        raise ValueError(f"{what}: {error.strerror}") from None
 
 
 def require_file(option: str, path: pathlib.Path) -> None:
@@ -42,7 +46,7 @@ def require_file(option: str, path: pathlib.Path) -> None:
     if not path.parent.is_dir():
         raise ValueError(f"{option} {path}: there is no folder {path.parent}")
     if not path.exists() or path.is_file():  # else a device or a pipe
-        require_folder(option, path.parent)
+        try_folder(path.parent, f"{option} {path}")
 
 
 def write_figures(path: Optional[pathlib.Path], rows: Any) -> None:

@@ -53,11 +53,16 @@ def ssim(a: np.ndarray, b: np.ndarray, crop: int = CROP) -> float:
                          / ((mean_x ** 2 + mean_y ** 2 + c1) * (variance_x + variance_y + c2)), dtype=np.float64))
 
 
-def compare_frames(sharp: np.ndarray, restored: np.ndarray) -> dict[str, list[float]]:
-    """PSNR and SSIM, RGB and Y, of every frame whose window is full."""
-    least = 2 * CROP + 11  # the window of SSIM
+def require_size(sharp: np.ndarray) -> None:
+    """ValueError where pictures, N x H x W x 3, are too small for the window of SSIM."""
+    least = 2 * CROP + 11
     if min(sharp.shape[1:3]) < least:
         raise ValueError(f"pictures of {sharp.shape[2]} x {sharp.shape[1]}, at least {least} x {least} are needed")
+
+
+def compare_frames(sharp: np.ndarray, restored: np.ndarray) -> dict[str, list[float]]:
+    """PSNR and SSIM, RGB and Y, of every frame whose window is full."""
+    require_size(sharp)
     columns: dict[str, list[float]] = {"psnr": [], "ssim": [], "psnr_y": [], "ssim_y": []}
     for index in range(MARGIN, min(len(sharp), len(restored)) - MARGIN):
         a, b = sharp[index], restored[index]
