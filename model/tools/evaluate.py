@@ -201,7 +201,8 @@ class Help(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFo
 def parse(arguments: Optional[Sequence[str]] = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__.split("\n")[0], formatter_class=Help,
-        epilog="\n".join(["the other networks are installed by:",
+        epilog="\n".join(["other networks are installed in an environment of their own, by its pip:",
+                          "  first     python3 -m venv DIR; pip install numpy matplotlib",
                           *(f"  {name:9} {peer.install()}" for name, peer in peers.PEERS.items())]))
     add = parser.add_argument
     add("--hr", nargs="+", required=True, metavar="CLIP", help="sharp clips, or folders of images")
