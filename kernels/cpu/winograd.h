@@ -172,34 +172,55 @@ SBV_INLINE void transform_rows(const float *d, ptrdiff_t row, ptrdiff_t pixel, f
     }
 }
 
+/* Where the vector that begins with channel c begins: the last one ends with the last channel, and has some that the
+ * one before it had. Fewer channels than a vector has lanes come with zeros behind them. */
+SBV_INLINE int vector_at(int c, int channels)
+{
+    return c + SBV_LANES <= channels || channels < SBV_LANES ? c : channels - SBV_LANES;
+}
+
 /* A tile of whole vectors. Not inlined: the bits are the same wherever the pixels lie. */
 static __attribute__((noinline)) void transform_tile(const float *d, ptrdiff_t row, ptrdiff_t pixel, int channels,
                                                      float *to, ptrdiff_t matrix)
 {
     static const int rows[] = INPUT_ROWS;
-    for (int c = 0; c < channels; c += SBV_LANES)
+    for (int c = 0; c < channels; c += SBV_LANES) {
+        const int at = vector_at(c, channels);
 #pragma GCC unroll 8
         for (int i = 0; i < (int)(sizeof(rows) / sizeof(*rows)) - 1; i++)
-            transform_rows(d + c, row, pixel, to + c, matrix, rows[i], rows[i + 1]);
+            transform_rows(d + at, row, pixel, to + at, matrix, rows[i], rows[i + 1]);
+    }
 }
 
-/* `channels` channels of a tile, from channel `from` on; zeros outside the map, and behind them to a whole vector. */
+/* `channels` channels of a pixel, zeros behind them to a whole vector; data NULL: zeros. */
+static void copy_pixel(const float *data, int channels, float *to)
+{
+    for (int c = 0; c < channels; c += SBV_LANES) {
+        const int at = vector_at(c, channels);
+        if (!data)
+            *(vec *)(to + at) = (vec){0};
+        else if (channels < SBV_LANES)
+            *(vec *)to = vec_load_part(data, SBV_MAP_F32, 0, channels);
+        else
+            *(vec *)(to + at) = *(const vec *)(data + at);
+    }
+}
+
+/* `channels` channels of a tile, from channel `from` on; zeros outside the map. */
 static void read_tile(const struct winograd *w, struct tile tile, int from, int channels, float *to)
 {
     const sbv_map *in = &w->a->in;
-    const int x = tile.x - 1, y = tile.y - 1, room = sbv_round_up(channels, SBV_LANES);
+    const int x = tile.x - 1, y = tile.y - 1, room = sbv_max(channels, SBV_LANES);
     float pixels[POSITIONS * CHUNK];
     if (x >= 0 && y >= 0 && x + SIDE <= in->w && y + SIDE <= in->h && channels == room) {
         transform_tile(sbv_at(in, x, y) + from, in->row, in->pixel, channels, to, w->in_matrix);
         return;
     }
-    for (int p = 0; p < POSITIONS; p++) {
-        const int ix = x + p % SIDE, iy = y + p / SIDE;
-        const int there = ix >= 0 && iy >= 0 && ix < in->w && iy < in->h ? channels : 0;
-        if (there)
-            memcpy(pixels + p * room, sbv_at(in, ix, iy) + from, (size_t)there * sizeof(float));
-        memset(pixels + p * room + there, 0, (size_t)(room - there) * sizeof(float));
-    }
+    for (int iy = y, p = 0; iy < y + SIDE; iy++)
+        for (int ix = x; ix < x + SIDE; ix++, p++) {
+            const int inside = ix >= 0 && iy >= 0 && ix < in->w && iy < in->h;
+            copy_pixel(inside ? sbv_at(in, ix, iy) + from : NULL, channels, pixels + p * room);
+        }
     transform_tile(pixels, SIDE * room, room, room, to, w->in_matrix);
 }
 
@@ -385,26 +406,22 @@ static __attribute__((noinline)) void finish_tile(const sbv_conv_args *a, int x,
 static void finish_part(const struct winograd *w, struct tile tile, int first, const float *sums)
 {
     const sbv_conv_args *a = w->a;
-    const int channels = sbv_min(a->out.c - first, SBV_LANES);
+    const size_t bytes = (size_t)sbv_min(a->out.c - first, SBV_LANES) * sizeof(float);
     float out[PIXELS * SBV_LANES], add[PIXELS * SBV_LANES] = {0};
     sbv_conv_args whole = *a;
     whole.out = (sbv_map){.data = out, .pixel = SBV_LANES, .row = OUT * SBV_LANES};
     whole.bias = a->bias + first;
     if (a->residual.data)
         whole.residual = (sbv_map){.data = add, .pixel = SBV_LANES, .row = OUT * SBV_LANES};
-    for (int done = 0; done < 2; done++) {
-        for (int i = 0; i < PIXELS; i++) {
-            const int x = tile.x + i % OUT, y = tile.y + i / OUT;
-            if (x < a->x0 || x >= a->x1 || y < w->begin || y >= w->end)
-                continue;
-            if (done)
-                memcpy(sbv_at(&a->out, x, y) + first, out + i * SBV_LANES, (size_t)channels * sizeof(float));
-            else if (a->residual.data)
-                memcpy(add + i * SBV_LANES, sbv_at(&a->residual, x, y) + first, (size_t)channels * sizeof(float));
-        }
-        if (!done)
-            finish_tile(&whole, 0, 0, 0, sums, w->sums_matrix);
-    }
+    const int x0 = sbv_max(a->x0 - tile.x, 0), x1 = sbv_min(a->x1 - tile.x, OUT);
+    const int y0 = sbv_max(w->begin - tile.y, 0), y1 = sbv_min(w->end - tile.y, OUT);
+    for (int y = y0; y < y1 && a->residual.data; y++)
+        for (int x = x0; x < x1; x++)
+            memcpy(add + (y * OUT + x) * SBV_LANES, sbv_at(&a->residual, tile.x + x, tile.y + y) + first, bytes);
+    finish_tile(&whole, 0, 0, 0, sums, w->sums_matrix);
+    for (int y = y0; y < y1; y++)
+        for (int x = x0; x < x1; x++)
+            memcpy(sbv_at(&a->out, tile.x + x, tile.y + y) + first, out + (y * OUT + x) * SBV_LANES, bytes);
 }
 
 /* The outputs of a panel, of one tile. */
