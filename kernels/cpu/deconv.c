@@ -24,10 +24,12 @@ struct line {
     int rows;
     int y[2];
     const float *weights[2][SUMS];
+    vec rest[2][SUMS]; /* those of the channels behind the whole vectors, and zeros */
 };
 
 static struct line find_line(const sbv_deconv_args *a, int y, int o)
 {
+    const int whole = a->in.c - a->in.c % SBV_LANES;
     struct line line = {0};
     for (int ky = (y + 1) % 2; ky < 4; ky += 2) {
         const int iy = y + 1 < ky ? -1 : (y + 1 - ky) / 2;
@@ -38,19 +40,17 @@ static struct line find_line(const sbv_deconv_args *a, int y, int o)
             const int output = o + s % OUTPUTS < a->out.c ? o + s % OUTPUTS : o;
             line.weights[line.rows][s] = a->weights + ((ptrdiff_t)(ky * 4 + s / OUTPUTS) * a->out.c + output) * a->in.c;
         }
+        for (int s = 0; s < SUMS && whole < a->in.c; s++)
+            line.rest[line.rows][s] = vec_load_part(line.weights[line.rows][s], SBV_MAP_F32, whole, a->in.c - whole);
         line.rows++;
     }
     return line;
 }
 
-SBV_INLINE void multiply(vec sum[PIXELS][SUMS], const vec in[PIXELS], const float *const *weights, int c, int count)
+SBV_INLINE void multiply(vec sum[PIXELS][SUMS], const vec in[PIXELS], int s, vec weight)
 {
-    for (int s = 0; s < SUMS; s++) {
-        const vec weight =
-            count < SBV_LANES ? vec_load_part(weights[s], SBV_MAP_F32, c, count) : vec_load(weights[s], SBV_MAP_F32, c);
-        for (int i = 0; i < PIXELS; i++)
-            sum[i][s] += in[i] * weight;
-    }
+    for (int i = 0; i < PIXELS; i++)
+        sum[i][s] += in[i] * weight;
 }
 
 /* The sums of the lanes of each of the vectors: those of as many as there are lanes, or fewer, become the lanes of one
@@ -58,14 +58,16 @@ SBV_INLINE void multiply(vec sum[PIXELS][SUMS], const vec in[PIXELS], const floa
 SBV_INLINE void add_lanes(vec sum[SUMS], float total[SUMS])
 {
     const int group = SUMS < SBV_LANES ? SUMS : SBV_LANES;
+    float lanes[SBV_LANES];
     for (int g = 0; g < SUMS; g += group) {
         for (int half = group / 2; half; half /= 2)
             for (int i = g; i < g + half; i++)
                 sum[i] = vec_zip_low(sum[i], sum[i + half]) + vec_zip_high(sum[i], sum[i + half]);
+        *(vec *)lanes = sum[g];
         for (int s = 0; s < group; s++) {
-            total[g + s] = sum[g][s];
+            total[g + s] = lanes[s];
             for (int lane = s + group; lane < SBV_LANES; lane += group)
-                total[g + s] += sum[g][lane];
+                total[g + s] += lanes[lane];
         }
     }
 }
@@ -87,12 +89,14 @@ SBV_INLINE void add_up(const sbv_deconv_args *a, const struct line *line, int x,
         for (int c = 0; c < whole; c += SBV_LANES) {
             for (int i = 0; i < PIXELS; i++)
                 in[i] = vec_load(pixel[i], type, c);
-            multiply(sum, in, line->weights[r], c, SBV_LANES);
+            for (int s = 0; s < SUMS; s++)
+                multiply(sum, in, s, vec_load(line->weights[r][s], SBV_MAP_F32, c));
         }
         if (whole < channels) {
             for (int i = 0; i < PIXELS; i++)
                 in[i] = vec_load_part(pixel[i], type, whole, channels - whole);
-            multiply(sum, in, line->weights[r], whole, channels - whole);
+            for (int s = 0; s < SUMS; s++)
+                multiply(sum, in, s, line->rest[r][s]);
         }
     }
     for (int i = 0; i < PIXELS; i++)
