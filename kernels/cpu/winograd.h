@@ -29,7 +29,8 @@
 #define POSITIONS (SIDE * SIDE)
 #define PIXELS    (OUT * OUT)
 #define CHUNK     128 /* input channels at once: of a panel and a position they are 16 KiB of weights with AVX-512 */
-#define NARROW    64  /* a chunk where all channels are as few */
+#define WIDE      256 /* a chunk where all channels are as few: the tiles of the next block can be fetched then */
+#define NARROW    64  /* likewise */
 #define NARROWEST 32  /* likewise */
 #define VECTORS   2
 #define PANEL     (VECTORS * SBV_LANES)     /* outputs */
@@ -73,7 +74,7 @@ struct winograd {
     float *in;                        /* [position][tile][chunk] */
     float *sums;                      /* [panel][position][tile][PANEL]; one panel where one chunk is all */
     struct tile tile[MOST_TILES];     /* of the block */
-    const void *ahead[CHUNK / 4];     /* what multiply() fetches on the way */
+    const void *ahead[WIDE / 4];      /* what multiply() fetches on the way */
 };
 
 static inline int panels_of(int out)
@@ -87,22 +88,34 @@ static inline int width_of(int out, int panel)
     return sbv_min(sbv_round_up(out, SBV_LANES) - panel * PANEL, PANEL);
 }
 
+/* Channels of a chunk, but for the last one. */
+static inline int chunk_of(int in)
+{
+    return in > WIDE ? CHUNK : WIDE;
+}
+
 /* Channels that a chunk has room for. */
 static inline int room_of(int in)
 {
-    return in > NARROW ? CHUNK : in > NARROWEST ? NARROW : NARROWEST;
+    return in > WIDE ? CHUNK : in > CHUNK ? WIDE : in > NARROW ? CHUNK : in > NARROWEST ? NARROW : NARROWEST;
+}
+
+/* Panels whose sums are kept. */
+static inline int sums_of(int out, int in)
+{
+    return in > WIDE ? panels_of(out) : 1;
 }
 
 /* Floats of scratch for each position and tile: the sums of all panels wait where there is another chunk. */
 static inline int floats_of(int out, int in)
 {
-    return room_of(in) + (in > CHUNK ? panels_of(out) : 1) * PANEL;
+    return room_of(in) + sums_of(out, in) * PANEL;
 }
 
 /* Tiles that `room` floats for each position are enough for, a multiple of ROWS. */
 static inline int tiles_in(int room, int out, int in)
 {
-    return (room - PAD * (1 + (in > CHUNK ? panels_of(out) : 1))) / floats_of(out, in) / ROWS * ROWS;
+    return (room - PAD * (1 + sums_of(out, in))) / floats_of(out, in) / ROWS * ROWS;
 }
 
 /* ---- Weights: [chunk][panel][position][channel of the chunk][output of the panel] ---- */
@@ -117,8 +130,8 @@ size_t WINOGRAD_BYTES(int out, int in)
 
 static ptrdiff_t weights_at(int out, int in, int chunk, int panel)
 {
-    const ptrdiff_t channels = sbv_min(in - chunk * CHUNK, CHUNK);
-    return ((ptrdiff_t)chunk * CHUNK * sbv_round_up(out, SBV_LANES) + panel * channels * PANEL) * POSITIONS;
+    const ptrdiff_t first = (ptrdiff_t)chunk * chunk_of(in), channels = sbv_min(in - (int)first, chunk_of(in));
+    return (first * sbv_round_up(out, SBV_LANES) + panel * channels * PANEL) * POSITIONS;
 }
 
 /* G g G' of one pair of channels, to `matrix` floats apart. */
@@ -136,12 +149,14 @@ static void transform_weights(const float *g, float *to, ptrdiff_t matrix)
 
 void PACK_WINOGRAD(const float *raw, int out, int in, void *packed)
 {
+    const int all = chunk_of(in);
     memset(packed, 0, WINOGRAD_BYTES(out, in));
     for (int o = 0; o < out; o++)
         for (int i = 0; i < in; i++) {
-            const ptrdiff_t channels = sbv_min(in - i / CHUNK * CHUNK, CHUNK), width = width_of(out, o / PANEL);
-            float *to = (float *)packed + weights_at(out, in, i / CHUNK, o / PANEL);
-            transform_weights(raw + ((ptrdiff_t)o * in + i) * 9, to + i % CHUNK * width + o % PANEL, channels * width);
+            const int chunk = i / all, width = width_of(out, o / PANEL);
+            const ptrdiff_t channels = sbv_min(in - chunk * all, all);
+            float *to = (float *)packed + weights_at(out, in, chunk, o / PANEL);
+            transform_weights(raw + ((ptrdiff_t)o * in + i) * 9, to + i % all * width + o % PANEL, channels * width);
         }
 }
 
@@ -210,18 +225,21 @@ static void copy_pixel(const float *data, int channels, float *to)
 static void read_tile(const struct winograd *w, struct tile tile, int from, int channels, float *to)
 {
     const sbv_map *in = &w->a->in;
-    const int x = tile.x - 1, y = tile.y - 1, room = sbv_max(channels, SBV_LANES);
+    const int x = tile.x - 1, y = tile.y - 1;
     float pixels[POSITIONS * CHUNK];
-    if (x >= 0 && y >= 0 && x + SIDE <= in->w && y + SIDE <= in->h && channels == room) {
+    if (x >= 0 && y >= 0 && x + SIDE <= in->w && y + SIDE <= in->h && channels >= SBV_LANES) {
         transform_tile(sbv_at(in, x, y) + from, in->row, in->pixel, channels, to, w->in_matrix);
         return;
     }
-    for (int iy = y, p = 0; iy < y + SIDE; iy++)
-        for (int ix = x; ix < x + SIDE; ix++, p++) {
+    for (int c = 0; c < channels; c += CHUNK) {
+        const int count = sbv_min(channels - c, CHUNK), room = sbv_max(count, SBV_LANES);
+        for (int p = 0; p < POSITIONS; p++) {
+            const int ix = x + p % SIDE, iy = y + p / SIDE;
             const int inside = ix >= 0 && iy >= 0 && ix < in->w && iy < in->h;
-            copy_pixel(inside ? sbv_at(in, ix, iy) + from : NULL, channels, pixels + p * room);
+            copy_pixel(inside ? sbv_at(in, ix, iy) + from + c : NULL, count, pixels + p * room);
         }
-    transform_tile(pixels, SIDE * room, room, room, to, w->in_matrix);
+        transform_tile(pixels, SIDE * room, room, room, to + c, w->in_matrix);
+    }
 }
 
 /* ---- Products ---- */
@@ -277,7 +295,7 @@ static void look_ahead(struct winograd *w, int panel, int position, int t)
 {
     const sbv_map *out = &w->a->out, *add = &w->a->residual;
     const int apart = add->data && add->data != out->data, width = width_of(out->c, panel);
-    const void **ahead = w->ahead, *const *const full = w->ahead + sbv_min(w->a->in.c, CHUNK) / 4;
+    const void **ahead = w->ahead, *const *const full = w->ahead + sbv_min(w->a->in.c, w->chunk) / 4;
     const int end = sbv_min((position + 1) * ROWS * PIXELS / POSITIONS, (w->count - t) * PIXELS);
     for (int i = position * ROWS * PIXELS / POSITIONS; i < end; i++) {
         const struct tile *tile = &w->tile[t + i / PIXELS];
@@ -317,22 +335,22 @@ static void multiply_rows(const struct winograd *w, const float *in, const float
 {
     const void *const *const ahead = w->ahead;
 #define MULTIPLY(row, vectors, fresh) multiply(in, row, weights, channels, vectors, sums, fresh, ahead, next)
-    if (width == PANEL && w->chunk == NARROWEST)
-        MULTIPLY(NARROWEST, VECTORS, 1);
-    else if (width == PANEL && w->chunk == NARROW)
-        MULTIPLY(NARROW, VECTORS, 1);
-    else if (width == PANEL && fresh)
-        MULTIPLY(CHUNK, VECTORS, 1);
-    else if (width == PANEL)
-        MULTIPLY(CHUNK, VECTORS, 0);
-    else if (w->chunk == NARROWEST)
-        MULTIPLY(NARROWEST, 1, 1);
-    else if (w->chunk == NARROW)
-        MULTIPLY(NARROW, 1, 1);
-    else if (fresh)
-        MULTIPLY(CHUNK, 1, 1);
+#define MULTIPLY_BY(vectors)                                                                                           \
+    if (w->chunk == NARROWEST)                                                                                         \
+        MULTIPLY(NARROWEST, vectors, 1);                                                                               \
+    else if (w->chunk == NARROW)                                                                                       \
+        MULTIPLY(NARROW, vectors, 1);                                                                                  \
+    else if (w->chunk == WIDE)                                                                                         \
+        MULTIPLY(WIDE, vectors, 1);                                                                                    \
+    else if (fresh)                                                                                                    \
+        MULTIPLY(CHUNK, vectors, 1);                                                                                   \
+    else                                                                                                               \
+        MULTIPLY(CHUNK, vectors, 0);
+    if (width == PANEL)
+        MULTIPLY_BY(VECTORS)
     else
-        MULTIPLY(CHUNK, 1, 0);
+        MULTIPLY_BY(1)
+#undef MULTIPLY_BY
 #undef MULTIPLY
 }
 
@@ -341,7 +359,7 @@ static void multiply_rows(const struct winograd *w, const float *in, const float
 static void multiply_panel(struct winograd *w, int chunk, int panel, float *sums)
 {
     const sbv_conv_args *a = w->a;
-    const int channels = sbv_min(a->in.c - chunk * CHUNK, CHUNK), last = chunk == w->chunks - 1;
+    const int all = chunk_of(a->in.c), channels = sbv_min(a->in.c - chunk * all, all), last = chunk == w->chunks - 1;
     const int width = width_of(a->out.c, panel);
     const float *weights = (const float *)a->weights + weights_at(a->out.c, a->in.c, chunk, panel);
     for (int p = 0; p < POSITIONS; p++, weights += channels * width)
@@ -453,7 +471,7 @@ static void compute_block(struct winograd *w)
         w->tile[t] = (struct tile){OUT * (w->left + (w->first + t) % w->across) - a->shift,
                                    OUT * (w->top + (w->first + t) / w->across) - a->shift};
     for (int chunk = 0; chunk < w->chunks; chunk++) {
-        const int from = chunk * CHUNK, channels = sbv_min(a->in.c - from, CHUNK);
+        const int from = chunk * chunk_of(a->in.c), channels = sbv_min(a->in.c - from, chunk_of(a->in.c));
         for (int t = 0; t < w->count; t++)
             read_tile(w, w->tile[t], from, channels, w->in + t * w->chunk);
         for (int panel = 0; panel < panels; panel++) {
@@ -471,7 +489,7 @@ static void plan(struct winograd *w, char *scratch)
     const sbv_conv_args *a = w->a;
     int blocks;
     w->chunk = room_of(a->in.c);
-    w->chunks = (a->in.c + CHUNK - 1) / CHUNK;
+    w->chunks = (a->in.c - 1) / chunk_of(a->in.c) + 1;
     w->left = (a->x0 + a->shift) / OUT;
     w->top = (w->begin + a->shift) / OUT;
     w->across = (a->x1 + a->shift + OUT - 1) / OUT - w->left;
@@ -485,7 +503,7 @@ static void plan(struct winograd *w, char *scratch)
     w->sums_matrix = w->most * PANEL + PAD;
     w->in = (float *)scratch;
     w->sums = w->in + POSITIONS * w->in_matrix;
-    for (int i = 0; i < CHUNK / 4; i++)
+    for (int i = 0; i < WIDE / 4; i++)
         w->ahead[i] = a->bias;
 }
 

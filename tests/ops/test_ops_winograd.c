@@ -38,8 +38,8 @@ struct conv_case {
     enum residual residual;
 };
 
-/* What the network has, and what lies at the edges of vectors, panels of outputs, chunks of 128 channels and blocks of
- * 48 tiles. All have channels enough for every instruction set to prefer this way. */
+/* What the network has, and what lies at the edges of vectors, panels of outputs, chunks of 128 channels, or 256 that
+ * are all, and blocks of 48 tiles. All have channels enough for every instruction set to prefer this way. */
 static const struct conv_case cases[] = {
     {32, 32, 7, 5, SBV_RELU, NONE},     {64, 64, 12, 9, SBV_LINEAR, IN_PLACE}, {33, 35, 13, 8, SBV_LEAKY, APART},
     {40, 81, 5, 11, SBV_LEAKY, NONE},   {128, 128, 9, 4, SBV_RELU, NONE},      {130, 33, 6, 7, SBV_LINEAR, IN_PLACE},
@@ -48,6 +48,7 @@ static const struct conv_case cases[] = {
     {32, 40, 41, 17, SBV_RELU, APART},  {129, 64, 30, 11, SBV_LEAKY, NONE},    {260, 1024, 3, 5, SBV_LINEAR, NONE},
     {1024, 32, 3, 2, SBV_LINEAR, NONE}, {300, 192, 3, 5, SBV_LINEAR, NONE},    {16, 16, 9, 10, SBV_RELU, NONE},
     {213, 16, 13, 7, SBV_LEAKY, NONE},  {50, 13, 14, 6, SBV_LINEAR, APART},    {32, 48, 19, 8, SBV_LINEAR, NONE},
+    {160, 32, 15, 9, SBV_LINEAR, NONE}, {256, 40, 7, 8, SBV_RELU, APART},      {257, 16, 8, 6, SBV_LEAKY, NONE},
 };
 #define CASES ((int)(sizeof(cases) / sizeof(cases[0])))
 
