@@ -284,8 +284,8 @@ static void mark_winograd_layers(sbv_network *n)
         for (int i = 0; i < SBV_DENSE_CONVS; i++)
             n->decoder[l].dense[i].winograd = l == 1 ? 4 : 2;
     n->refiner[0].winograd = n->refiner[SBV_REFINER_CONVS - 2].winograd = 4; /* those whose taps are neighbours */
-    n->fusion.winograd = 4;
-    n->fusion.shift = 2;
+    n->fusion.winograd = 6;
+    n->fusion.shift = 3;
     for (int b = 1; b < n->extra_blocks; b++)
         mark_winograd_block(&n->extra[b]);
     for (int b = 0; b < n->recons_blocks; b++)
