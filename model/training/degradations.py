@@ -19,7 +19,7 @@ TAPS = 2 * REACH
 
 # Shares of the kinds of kernels: a scaler that averages, one that only interpolates, a lens and then a scaler, a
 # Gaussian, a disc out of focus; and of the scalers.
-KINDS = {"scaler": 0.36, "plain": 0.02, "soft": 0.08, "gauss": 0.5, "disc": 0.04}
+KINDS = {"scaler": 0.46, "plain": 0.01, "soft": 0.05, "gauss": 0.46, "disc": 0.02}
 SCALERS = {"bicubic -0.5": 0.2, "bicubic -0.6": 0.3, "bicubic -0.75": 0.15, "area": 0.13, "bilinear": 0.1,
            "lanczos": 0.12}
 LOBES = 3  # of Lanczos
@@ -27,8 +27,8 @@ LOBES = 3  # of Lanczos
 SIGMA = (0.4, 3.0)         # of the Gaussians, high-resolution pixels
 SHORTER = (0.25, 0.5)      # a share of the Gaussians is shorter across, down to this ratio
 LENS = (0.4, 1.6)          # sigma of a lens in front of a scaler
-SHARPENED = (0.06, 0.2, 0.8)       # share of the windows that were sharpened, least and largest amount
-NOISY = (0.18, 3 / 255)            # share of the windows with noise, its largest standard deviation
+SHARPENED = (0.03, 0.2, 0.8)       # share of the windows that were sharpened, least and largest amount
+NOISY = (0.08, 3 / 255)            # share of the windows with noise, its largest standard deviation
 QUANTUM = (2 / 255, 56 / 255)      # steps of the quantised transforms
 DEAD_ZONE = 0.35                   # what is added before rounding down
 

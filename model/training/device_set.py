@@ -23,7 +23,7 @@ from trainset import WINDOW
 CENTER = WINDOW // 2
 MARGIN = 8              # low-resolution pixels round a patch that the motion may reach
 STILL = 0.1             # share of the planes that do not move at all
-CHROMA = 0.5            # share of the windows through 4:2:0
+CHROMA = 0.3            # share of the windows through 4:2:0
 DETAILED = 0.7          # share of the crops that are the better of two
 CONTRAST = (0.4, 0.6)   # share of the windows with less contrast, the least of it
 TEACHABLE = (0.1, 0.3)  # aliasing of kernels up to which a teacher knows as much as its pupil, from which it is not asked
