@@ -416,9 +416,9 @@ static void test_a_long_stream(void **unused)
     assert_int_equal(sbv_open(&s, &config), SBV_OK);
     assert_int_equal(describe(s, 24, 20, 0), SBV_OK);
     restore(s, 0, 200);
-    const double before = status("VmRSS");
+    const double before = status("VmData"); /* what is resident changes with what the system takes and brings back */
     restore(s, 200, 1000);
-    assert_true(status("VmRSS") - before < 0.25 * MIB);
+    assert_true(status("VmData") - before < 0.25 * MIB);
     sbv_close(&s);
 }
 
