@@ -35,6 +35,12 @@
 #define MEASURED 1
 #endif
 
+#ifdef __GLIBC_PREREQ
+#if __GLIBC_PREREQ(2, 33)
+#define HAVE_MALLINFO2 1
+#endif
+#endif
+
 static char folder[] = "/tmp/sbv_test_memory_XXXXXX";
 static char model_path[64];
 
@@ -400,9 +406,11 @@ static void test_the_least_that_works(void **unused)
     }
 }
 
-/* After the first frames nothing is added. */
+/* After the first frames nothing is added. What is resident would not tell: the system takes pages away and brings them
+ * back; nor what the process has: the heap has room that earlier tests left. */
 static void test_a_long_stream(void **unused)
 {
+#ifdef HAVE_MALLINFO2
     sbv_config config = new_config();
     sbv_session *s;
     (void)unused;
@@ -416,10 +424,15 @@ static void test_a_long_stream(void **unused)
     assert_int_equal(sbv_open(&s, &config), SBV_OK);
     assert_int_equal(describe(s, 24, 20, 0), SBV_OK);
     restore(s, 0, 200);
-    const double before = status("VmData"); /* what is resident changes with what the system takes and brings back */
+    const struct mallinfo2 before = mallinfo2();
     restore(s, 200, 1000);
-    assert_true(status("VmData") - before < 0.25 * MIB);
+    const struct mallinfo2 after = mallinfo2();
+    assert_true(after.uordblks + after.hblkhd < before.uordblks + before.hblkhd + 1000); /* not one byte a frame */
     sbv_close(&s);
+#else
+    (void)unused;
+    printf("# skip a long stream: no mallinfo2\n");
+#endif
 }
 
 static int make_model(void **unused)
