@@ -19,6 +19,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from modulation import DegradationNet, Modulation, consistency
+
 LEVELS = ("One", "Two", "Thr", "Fou", "Fiv", "Six")
 DILATIONS = (1, 2, 4, 8, 16, 1, 1)
 SEARCH = 4                      # radius of the cost volume, pixels of its level
@@ -49,6 +51,8 @@ class Architecture:
     decoder: tuple = ((128, 128, 96, 64, 32),) * 5  # levels 2, 3, ... up to the coarsest
     refiner: tuple = (128, 128, 128, 96, 64, 32, 2)
     kernel_net: Optional[KernelWidths] = field(default_factory=KernelWidths)
+    modulation: int = 0    # hidden width of the network that makes gains of the degradation; 0: not modulated
+    estimator: int = 0     # hidden width of the network that estimates the degradation; 0 where not modulated
 
     @staticmethod
     def from_shapes(shapes: Mapping[str, Sequence[int]]) -> "Architecture":
@@ -67,13 +71,15 @@ class Architecture:
             kernel_net = KernelWidths(out("kernel_net.in_conv"), out("kernel_net.body1.0.body.3.conv_du.0"),
                                       out("kernel_net.body2.2"), out("kernel_net.fc_net.0"),
                                       round(out("kernel_net.fc_net.1") ** 0.5))
+        modulated = any(name.startswith(("modulation.", "degradation_net.")) for name in shapes)
         return Architecture(
             n_colors, n_feat, count(r"extra_feat\.(\d+)\."), count(r"recons_net\.(\d+)\."),
             shapes["fusion_conv.0.weight"][1] // n_feat, 2 ** count(r"upsample_layers\.(\d+)\.weight"),
             tuple(out(f"{flow}moduleExtractor.module{level}.4") for level in LEVELS[:levels]),
             tuple(tuple(out(f"{flow}module{level}.module{part}.0") for part in LEVELS[:5])
                   for level in LEVELS[1:levels]),
-            tuple(out(f"{flow}moduleRefiner.moduleMain.{2 * i}") for i in range(len(DILATIONS))), kernel_net)
+            tuple(out(f"{flow}moduleRefiner.moduleMain.{2 * i}") for i in range(len(DILATIONS))), kernel_net,
+            *((out("modulation.0"), out("degradation_net.0")) if modulated else ()))
 
 
 def conv(inputs: int, outputs: int, stride: int = 1, dilation: int = 1) -> nn.Conv2d:
@@ -131,8 +137,12 @@ class ResBlock(nn.Module):
         self.conv1 = conv(width, width)
         self.conv2 = conv(width, width)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return x + self.conv2(F.relu(self.conv1(x)))
+    def forward(self, x: Tensor, gains: Optional[Tensor] = None) -> Tensor:
+        """gains, N x 2 x C, are those of the outputs of the two convolutions."""
+        if gains is None:
+            return x + self.conv2(F.relu(self.conv1(x)))
+        first, second = gains[..., None, None].unbind(1)
+        return x + self.conv2(F.relu(self.conv1(x) * first)) * second
 
 
 class Extractor(nn.Module):
@@ -297,6 +307,9 @@ class SelfBlindVSR(nn.Module):
         self.flow_net = FlowNet(arch)
         if arch.kernel_net:
             self.kernel_net = KernelNet(arch.n_sequence * arch.n_colors, arch.kernel_net)
+        if arch.modulation:
+            self.modulation = Modulation(width, arch.recons_blocks, arch.modulation)
+            self.degradation_net = DegradationNet(arch.estimator)
 
     @staticmethod
     def from_state_dict(state: Mapping[str, Any], **options: bool) -> "SelfBlindVSR":
@@ -311,11 +324,37 @@ class SelfBlindVSR(nn.Module):
     def tail(self, x: Tensor) -> Tensor:
         return self.out_conv(self.upsample_layers(x))
 
-    def forward(self, frames: Tensor, flow: Optional[Tensor] = None,
-                stages: bool = False) -> Union[Tensor, dict[str, Tensor]]:
+    def gains(self, degradation: Optional[Tensor], count: int) -> Optional[Tensor]:
+        """Of `count` windows, N x (1 + 2 recons_blocks) x n_feat, under a degradation N x 7 (see modulation.py; None:
+        the neutral one). None for a network that is not modulated."""
+        if not self.arch.modulation:
+            if degradation is not None:
+                raise ValueError("a degradation is of no use to a network that is not modulated")
+            return None
+        return self.modulation(self.degradation_net.neutral.expand(count, -1) if degradation is None else degradation)
+
+    def consistency(self, frames: Tensor, picture: Optional[Tensor] = None) -> Tensor:
+        """The 16 features of an estimate, N x 16 (see modulation.consistency), of N x n_sequence x 3 x H x W frames and
+        the picture that the network made of them under the neutral degradation (None: makes it)."""
+        picture = self(frames) if picture is None else picture
+        return consistency(frames[:, self.arch.n_sequence // 2], picture)
+
+    def estimate(self, features: Tensor) -> Tensor:
+        """The degradation z, N x 7, of the features."""
+        return self.degradation_net(features)
+
+    def trunk(self, x: Tensor, gains: Optional[Tensor] = None) -> Tensor:
+        """The residual blocks of the reconstruction, each with its part of gains()."""
+        for index, block in enumerate(self.recons_net):
+            x = block(x, None if gains is None else gains[:, 1 + 2 * index:3 + 2 * index])
+        return x
+
+    def forward(self, frames: Tensor, flow: Optional[Tensor] = None, stages: bool = False,
+                degradation: Optional[Tensor] = None) -> Union[Tensor, dict[str, Tensor]]:
         """Restores the center of N x n_sequence x 3 x H x W frames, unclamped.
 
         flow, N x (n_sequence - 1) x 2 x H x W from the center to the others in order, replaces the network's own.
+        degradation, N x 7, is that of each window, of a modulated network (None: the neutral one).
         With stages every intermediate result is returned, by name.
         """
         center = self.arch.n_sequence // 2
@@ -328,8 +367,11 @@ class SelfBlindVSR(nn.Module):
         warped = list(feats)
         for index, i in enumerate(others):
             warped[i] = warp(feats[i], flow[:, index], self.warp_align)
+        gains = self.gains(degradation, len(frames))
         fusion = self.fusion_conv(torch.cat(warped, 1))
-        recons_feat = self.recons_net(fusion)
+        if gains is not None:
+            fusion = fusion * gains[:, 0, :, None, None]
+        recons_feat = self.trunk(fusion, gains)
         base = resize(target, target.shape[2] * self.arch.scale, target.shape[3] * self.arch.scale, self.resize_align)
         recons = self.tail(recons_feat) + base
         if not stages:

@@ -9,10 +9,15 @@ warp mask hangs on the last bit of a position: a float64 run gives the same.
 
     six.bin    x4, six pyramid levels, with a kernel network, stored as F16
     three.bin  x2, three pyramid levels, no kernel network, stored as F32
+    modulated.bin  x4, three pyramid levels, modulated by the degradation, stored as F16
     odd        six.bin on 21 x 27 (height x width): resized for the flow; also the picture with align_corners wrong in
                the warps (recons_warp_false) and in the resizes (recons_resize_true)
     even       three.bin on 16 x 24: a multiple of 8, nothing is resized for the flow
     row        three.bin on 1 x 13, column: on 11 x 1: the pixel rule of the warps where the image is one pixel wide
+    modulated  modulated.bin on 18 x 22 under its neutral degradation; also what is estimated of it: the features
+               (modulated_features, 16), the degradation (modulated_degradation, 7) and the gains that it makes
+               (modulated_gains, (1 + 2 blocks) x channels)
+    adapted    modulated.bin on the same frames under that degradation
 
 <case>_<stage>.npy, float32 without the batch axis: flow, 4 x 2 x h x w from the center to frames 0, 1, 3, 4, in pixels,
 x first; feat_center; warped_0; fusion; recons_feat; recons, unclamped; kernel. <case>_frames_u8.npy: 5 x h x w x 3.
@@ -22,6 +27,7 @@ from __future__ import annotations
 import argparse
 import pathlib
 import sys
+from typing import Optional
 
 import numpy as np
 import torch
@@ -40,8 +46,13 @@ NETWORKS = {
     "three": (Architecture(n_feat=6, extra_blocks=2, recons_blocks=1, scale=2, pyramid=(4, 6, 8),
                            decoder=((5, 5, 4, 4, 3), (6, 5, 5, 4, 4)), refiner=(5, 5, 4, 4, 3, 3, 2), kernel_net=None),
               12, 1.5, "F32"),
+    "modulated": (Architecture(n_feat=7, extra_blocks=1, recons_blocks=2, scale=4, pyramid=(4, 5, 6),
+                               decoder=((5, 4, 4, 3, 3),) * 2, refiner=(4, 4, 4, 4, 3, 3, 2), kernel_net=None,
+                               modulation=9, estimator=6), 12, 1.0, "F16"),
 }
-CASES = {"odd": ("six", 21, 27), "even": ("three", 16, 24), "row": ("three", 1, 13), "column": ("three", 11, 1)}
+CASES = {"odd": ("six", 21, 27), "even": ("three", 16, 24), "row": ("three", 1, 13), "column": ("three", 11, 1),
+         "modulated": ("modulated", 18, 22)}
+NEUTRAL = np.array([0.93, 0.85, 0.74, 0.53, 0.3, 0.5, 0.4], np.float32)  # a degradation of the middle
 STAGES = ("flow", "feat_center", "warped_0", "fusion", "recons_feat", "recons", "kernel")
 
 
@@ -54,6 +65,10 @@ def gain(name: str, flow_gain: float) -> float:
     if name.startswith("flow_net"):
         emits_flow = ("moduleSix.0" in name or "moduleMain.12" in name) and "Extractor" not in name
         return flow_gain if emits_flow else 1.3
+    if name.startswith("modulation.2"):
+        return 0.15
+    if name.startswith("degradation_net"):
+        return 0.35
     return 0.6 if name.startswith(("upsample_layers", "out_conv")) else 1.0
 
 
@@ -73,6 +88,9 @@ def weights(arch: Architecture, seed: int, flow_gain: float) -> dict[str, np.nda
                 # filters that sum to zero, at full strength: features, and so cost volumes, of both signs
                 values = 1.5 * (values - values.mean((1, 2, 3), keepdims=True))
         result[name] = values.astype(np.float32)
+    if arch.modulation:
+        result["degradation_net.neutral"] = NEUTRAL.copy()
+        result["degradation_net.1.bias"] += NEUTRAL
     return result
 
 
@@ -88,17 +106,47 @@ def window(height: int, width: int, seed: int) -> np.ndarray:
     return np.rint(noisy).clip(0, 255).astype(np.uint8)
 
 
+def tensor(frames: np.ndarray, dtype: torch.dtype = torch.float32) -> torch.Tensor:
+    return torch.from_numpy(frames).permute(0, 3, 1, 2)[None].to(dtype) / 255
+
+
 def run(state: dict[str, np.ndarray], frames: np.ndarray, dtype: torch.dtype = torch.float32,
-        **options: bool) -> dict[str, np.ndarray]:
+        degradation: Optional[np.ndarray] = None, **options: bool) -> dict[str, np.ndarray]:
     """Every stage, by the name it is stored under."""
     net = SelfBlindVSR.from_state_dict(state, **options).to(dtype)
     with torch.no_grad():
-        stages = net(torch.from_numpy(frames).permute(0, 3, 1, 2)[None].to(dtype) / 255, stages=True)
+        stages = net(tensor(frames, dtype), stages=True,
+                     degradation=None if degradation is None else torch.from_numpy(degradation)[None].to(dtype))
     stages["warped_0"] = stages.pop("warped")[:, 0]
     return {name: stages[name][0].numpy() for name in STAGES if name in stages}
 
 
-def check(name: str, state: dict[str, np.ndarray], frames: np.ndarray, stages: dict[str, np.ndarray]) -> None:
+def estimate(state: dict[str, np.ndarray], frames: np.ndarray, dtype: torch.dtype = torch.float32) -> dict[str, np.ndarray]:
+    """What a modulated network estimates of a window, by the name it is stored under."""
+    net = SelfBlindVSR.from_state_dict(state).to(dtype)
+    with torch.no_grad():
+        features = net.consistency(tensor(frames, dtype))
+        degradation = net.estimate(features)
+        values = {"features": features, "degradation": degradation, "gains": net.gains(degradation, 1)}
+    return {name: value[0].numpy() for name, value in values.items()}
+
+
+def check_estimate(state: dict[str, np.ndarray], frames: np.ndarray, found: dict[str, np.ndarray],
+                   change: np.ndarray) -> None:
+    """Refuses an estimate that the picture, by its change, hardly depends on."""
+    exact = estimate(state, frames, torch.float64)
+    error = max(float(np.abs(found[name] - exact[name]).max()) for name in found)
+    least, most = float(found["gains"].min()), float(found["gains"].max())
+    largest = float(np.abs(change).max())
+    print(f"adapted: degradation {[f"{v:.2f}" for v in found["degradation"]]}, gains {least:.2f} to {most:.2f}, recons "
+          f"changes by up to {largest:.3f}, {error:.0e} from float64")
+    inner = 0.1 < found["degradation"][5] and 0.1 < found["degradation"][6] < 0.9
+    if not inner or least < 0.4 or most > 1.6 or most - least < 0.5 or largest < 0.02 or error > 2e-4:
+        sys.exit("make_golden: adapted: does not exercise the modulation")
+
+
+def check(name: str, state: dict[str, np.ndarray], frames: np.ndarray, stages: dict[str, np.ndarray],
+          degradation: Optional[np.ndarray] = None) -> None:
     """Refuses a case that would not exercise what it is there for."""
     length = float(np.abs(stages["flow"]).mean())
     net = SelfBlindVSR.from_state_dict(state)
@@ -109,7 +157,7 @@ def check(name: str, state: dict[str, np.ndarray], frames: np.ndarray, stages: d
         levels = extractor(resize(torch.from_numpy(frames.astype(np.float32) / 255).permute(0, 3, 1, 2), height, width))
         negative = float(np.mean([(correlate(x[2:3], x[0:1]) < -1e-3).float().mean() for x in levels[1:]]))
     outside = float((stages["warped_0"] == 0).all(0).mean())
-    exact = run(state, frames, torch.float64)
+    exact = run(state, frames, torch.float64, degradation)
     error = max(float(np.abs(stages[stage] - exact[stage]).max()) for stage in stages)
     print(f"{name}: mean |flow| {length:.2f} pixels, {100 * outside:.0f} % warped from outside, "
           f"{100 * negative:.0f} % of a cost volume negative, recons {stages['recons'].std():.3f}, "
@@ -124,6 +172,12 @@ def save(name: str, values: np.ndarray) -> None:
     np.save(HERE / f"{name}.npy", np.ascontiguousarray(values))
 
 
+def save_case(case: str, frames: np.ndarray, stages: dict[str, np.ndarray]) -> None:
+    save(f"{case}_frames_u8", frames)
+    for stage, values in stages.items():
+        save(f"{case}_{stage}", values)
+
+
 def main() -> None:
     argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     torch.set_num_threads(1)
@@ -136,9 +190,15 @@ def main() -> None:
         frames = window(height, width, 100 + index)
         stages = run(state, frames)
         check(case, state, frames, stages)
-        save(f"{case}_frames_u8", frames)
-        for stage, values in stages.items():
-            save(f"{case}_{stage}", values)
+        save_case(case, frames, stages)
+        if case == "modulated":
+            found = estimate(state, frames)
+            adapted = run(state, frames, degradation=found["degradation"])
+            check("adapted", state, frames, adapted, found["degradation"])
+            check_estimate(state, frames, found, adapted["recons"] - stages["recons"])
+            save_case("adapted", frames, adapted)
+            for name, values in found.items():
+                save(f"{case}_{name}", values)
         if case == "odd":
             save("odd_recons_warp_false", run(state, frames, warp_align=False)["recons"])
             save("odd_recons_resize_true", run(state, frames, resize_align=True)["recons"])

@@ -294,6 +294,34 @@ def test_unknown_tensors(run: Run) -> None:
     run(fx.zip_checkpoint(dict(WEIGHTS, **extra))).refused("2 unknown tensors: 'mean\\n', 'recons_net.2.conv1.weight'")
 
 
+MODULATED = model_file.read(str(TOP / "tests/golden/modulated.bin"))[0]
+
+
+def test_a_modulated_network(run: Run) -> None:
+    assert "no blur kernel, modulated by the degradation, " in run(fx.zip_checkpoint(MODULATED)).output
+
+
+@pytest.mark.parametrize("name, shape, words", [
+    ("modulation.0.weight", (9, 8), "has shape 9x8, expected Nx7"),
+    ("modulation.2.weight", (28, 9), "has shape 28x9, expected 35x9"),
+    ("modulation.1.bias", None, "is missing"),
+    ("degradation_net.0.weight", (6, 15), "has shape 6x15, expected Nx16"),
+    ("degradation_net.1.weight", (6, 6), "has shape 6x6, expected 7x6"),
+    ("degradation_net.neutral", (6,), "has shape 6, expected 7"),
+    ("degradation_net.neutral", None, "is missing"),
+])
+def test_wrong_modulation(run: Run, name: str, shape: Optional[tuple[int, ...]], words: str) -> None:
+    weights = {key: values for key, values in MODULATED.items() if key != name}
+    if shape:
+        weights[name] = np.zeros(shape, "f4")
+    run(fx.zip_checkpoint(weights)).refused(f"tensor '{name}'", words)
+
+
+def test_modulation_of_another_scale(run: Run) -> None:
+    run(fx.zip_checkpoint(dict(WEIGHTS, **{"modulation.0.bias": np.zeros(3, "f4")}))).refused(
+        "a modulated model of scale 2, it must be 4")
+
+
 def test_not_a_number(run: Run) -> None:
     for value in (np.nan, np.inf, -np.inf):
         weights = dict(WEIGHTS, **{"in_conv.0.bias": np.array([1, value], "f4")})

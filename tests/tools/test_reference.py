@@ -26,6 +26,7 @@ except ImportError:
 else:
     import reference
     import exportable
+    import modulation
     torch.set_num_threads(1)
 
 needs_torch = pytest.mark.skipif(torch is None, reason="torch is not installed")
@@ -35,16 +36,21 @@ LIMITS = {"flow": 2e-4}
 LIMIT = 5e-4
 
 
-def stages_of(state: dict, frames: np.ndarray, **options: bool) -> dict[str, np.ndarray]:
+def tensor(frames: np.ndarray) -> "torch.Tensor":
+    return torch.from_numpy(frames.astype(np.float32) / 255).permute(0, 3, 1, 2)[None]
+
+
+def stages_of(state: dict, frames: np.ndarray, degradation: "torch.Tensor | None" = None,
+              **options: bool) -> dict[str, np.ndarray]:
     net = reference.SelfBlindVSR.from_state_dict(state, **options)
     with torch.no_grad():
-        stages = net(torch.from_numpy(frames.astype(np.float32) / 255).permute(0, 3, 1, 2)[None], stages=True)
+        stages = net(tensor(frames), stages=True, degradation=degradation)
     stages["warped_0"] = stages.pop("warped")[:, 0]
     return {name: value[0].numpy() for name, value in stages.items()}
 
 
-def check_goldens(folder: pathlib.Path, case: str, state: dict) -> None:
-    stages = stages_of(state, np.load(folder / f"{case}_frames_u8.npy"))
+def check_goldens(folder: pathlib.Path, case: str, state: dict, degradation: "torch.Tensor | None" = None) -> None:
+    stages = stages_of(state, np.load(folder / f"{case}_frames_u8.npy"), degradation)
     compared = 0
     for name, value in stages.items():
         path = folder / f"{case}_{name}.npy"
@@ -57,7 +63,8 @@ def check_goldens(folder: pathlib.Path, case: str, state: dict) -> None:
 
 
 @needs_torch
-@pytest.mark.parametrize("case, network", [("odd", "six"), ("even", "three"), ("row", "three"), ("column", "three")])
+@pytest.mark.parametrize("case, network", [("odd", "six"), ("even", "three"), ("row", "three"), ("column", "three"),
+                                           ("modulated", "modulated")])
 def test_goldens(case: str, network: str) -> None:
     check_goldens(GOLDEN, case, model_file.read(str(GOLDEN / f"{network}.bin"))[0])
 
@@ -102,6 +109,101 @@ def test_published_layout() -> None:
     shapes = {name: tuple(value.shape) for name, value in reference.SelfBlindVSR().state_dict().items()}
     assert len(shapes) == 272
     assert sum(int(np.prod(shape)) for shape in shapes.values()) == 18_900_215
+
+
+@needs_torch
+def test_goldens_of_a_degradation() -> None:
+    """What is estimated under the neutral degradation, and the stages under the estimate."""
+    state = model_file.read(str(GOLDEN / "modulated.bin"))[0]
+    net = reference.SelfBlindVSR.from_state_dict(state)
+    frames = tensor(np.load(GOLDEN / "modulated_frames_u8.npy"))
+    with torch.no_grad():
+        features = net.consistency(frames)
+        assert torch.equal(features, net.consistency(frames, net(frames)))
+        degradation = net.estimate(features)
+        found = {"features": features, "degradation": degradation, "gains": net.gains(degradation, 1)}
+    for name, value in found.items():
+        assert np.abs(value[0].numpy() - np.load(GOLDEN / f"modulated_{name}.npy")).max() <= LIMIT, name
+    check_goldens(GOLDEN, "adapted", state, degradation)
+    change = np.abs(np.load(GOLDEN / "adapted_recons.npy") - np.load(GOLDEN / "modulated_recons.npy"))
+    assert change.max() > 0.05 and change.mean() > 0.01
+
+
+def errors_by_hand(picture: np.ndarray, frame: np.ndarray, line: np.ndarray) -> float:
+    """The mean squared difference of a frame and a picture reduced with the kernel of a line, one pixel at a time."""
+    _, height, width = frame.shape
+    squares = []
+    for y in range(height):
+        for x in range(width):
+            rows, columns = (np.clip(4 * at + np.arange(24) - 10, 0, 4 * size - 1) for at, size in ((y, height), (x, width)))
+            taps = picture[:, rows][:, :, columns]
+            squares.append((np.einsum("cij,i,j->c", taps, line, line) - frame[:, y, x]) ** 2)
+    return float(np.mean(squares))
+
+
+@needs_torch
+def test_consistency_by_hand() -> None:
+    rng = np.random.default_rng(7)
+    frame, picture = rng.uniform(0, 1, (3, 3, 5)), rng.uniform(-0.3, 1.3, (3, 12, 20))
+    distance = np.arange(24) - 11.5
+    lines = [scalers.weights("bicubic", distance / 4), np.abs(distance) < 2, scalers.weights("bilinear", distance / 4),
+             scalers.weights("lanczos", distance / 4)]
+    lines += [np.exp(-distance ** 2 / (2 * sigma ** 2)) for sigma in (.4, .7, 1, 1.3, 1.6, 1.9, 2.2, 2.5, 2.8, 3.2, 3.6)]
+    errors = np.array([errors_by_hand(picture.clip(0, 1), frame, line / line.sum()) for line in lines])
+    level = np.log(errors.mean() + 1e-6)
+    found = modulation.consistency(*(torch.from_numpy(x).float()[None] for x in (frame, picture)))[0].numpy()
+    assert found == pytest.approx([*(np.log(errors + 1e-6) - level), level], abs=1e-4)
+
+
+@needs_torch
+def test_response_by_hand() -> None:
+    """Of a Gaussian: that of the continuous one, near enough; of one longer one way the mean of both ways."""
+    narrow, wide = (modulation.gaussian_line(sigma) for sigma in (1.0, 2.0))
+    kernels = torch.stack((torch.outer(narrow, narrow), torch.outer(narrow, wide)))
+    frequencies = np.array([0.0625, 0.09375, 0.125, 0.1875, 0.25])
+    expected = [np.exp(-2 * (np.pi * sigma * frequencies) ** 2) for sigma in (1.0, 2.0)]
+    found = modulation.response(kernels).numpy()
+    assert found[0] == pytest.approx(expected[0], abs=1e-4)
+    assert found[1] == pytest.approx((expected[0] + expected[1]) / 2, abs=1e-4)
+
+
+@needs_torch
+def test_an_estimate_keeps_its_range() -> None:
+    values = torch.tensor([[-1.0, 2, 0.5, 0.25, 0, -1, 1.5], [0, 0, 0, 0, 0, 2, -0.5]])
+    assert modulation.limited(values).tolist() == [[-1, 2, 0.5, 0.25, 0, 0, 1], [0, 0, 0, 0, 0, 2, 0]]
+
+
+@needs_torch
+def test_gains_fold_into_the_weights() -> None:
+    """A modulated network under a degradation is the plain one whose outputs are multiplied with the gains."""
+    state = model_file.read(str(GOLDEN / "modulated.bin"))[0]
+    gains = np.load(GOLDEN / "modulated_gains.npy")
+    convs = ["fusion_conv.0"] + [f"recons_net.{block}.conv{index}" for block in range(2) for index in (1, 2)]
+    folded = {name: value for name, value in state.items() if not name.startswith(("modulation.", "degradation_net."))}
+    for name, gain in zip(convs, gains, strict=True):
+        folded[f"{name}.weight"] = folded[f"{name}.weight"] * gain[:, None, None, None]
+        folded[f"{name}.bias"] = folded[f"{name}.bias"] * gain
+    check_goldens(GOLDEN, "adapted", folded)
+
+
+@needs_torch
+def test_modulation_survives_the_round_trip() -> None:
+    arch = reference.Architecture(n_feat=6, extra_blocks=1, recons_blocks=3, pyramid=(4, 5), decoder=((5, 4, 3, 3, 2),),
+                                  refiner=(3, 4, 5, 4, 3, 2, 2), kernel_net=None, modulation=5, estimator=4)
+    net = reference.SelfBlindVSR(arch)
+    state = net.state_dict()
+    assert reference.SelfBlindVSR.from_state_dict(state).arch == arch
+    assert state["modulation.2.weight"].shape == (7 * 6, 5) and state["degradation_net.neutral"].shape == (7,)
+    frames = torch.rand(1, 5, 3, 8, 8)
+    with torch.no_grad():  # a new one has gains of 1
+        assert torch.equal(net(frames), net(frames, degradation=torch.rand(1, 7)))
+    for missing in ("modulation.1.bias", "degradation_net.neutral", "degradation_net.0.weight"):
+        with pytest.raises((KeyError, RuntimeError), match=missing):
+            reference.SelfBlindVSR.from_state_dict({name: value for name, value in state.items() if name != missing})
+    with pytest.raises(ValueError, match="not modulated"):
+        reference.SelfBlindVSR(reference.Architecture(n_feat=4, extra_blocks=0, recons_blocks=0, pyramid=(2, 2),
+                                                      decoder=((2,) * 5,), refiner=(2,) * 7, kernel_net=None)
+                               )(frames, degradation=torch.rand(1, 7))
 
 
 def warp_by_hand(x: np.ndarray, flow: np.ndarray, zeros: bool) -> np.ndarray:

@@ -19,6 +19,9 @@ BLUR_SIDE_MAX = 63    # side of the blur kernel
 COST_CHANNELS = 81
 DENSE = 5            # convolutions of a decoder
 REFINER = 7
+DEGRADATION = 7            # numbers that describe a degradation
+DEGRADATION_FEATURES = 16  # that they are estimated from
+MODULATED_SCALE = 4
 
 FLOW = "flow_net.moduleNetwork."
 WORDS = ("moduleOne", "moduleTwo", "moduleThr", "moduleFou", "moduleFiv", "moduleSix")
@@ -39,13 +42,15 @@ class Architecture:
     scale: int = 0
     levels: int = 0
     blur_side: int = 0  # 0: the model cannot estimate the blur kernel
+    modulation: int = 0  # hidden width of the network that makes gains of the degradation; 0: not modulated
     parameters: int = 0
 
     def __str__(self) -> str:
         blur = f"blur kernel {self.blur_side}x{self.blur_side}" if self.blur_side else "no blur kernel"
+        modulated = "modulated by the degradation, " if self.modulation else ""
         return (f"{self.features} features, {self.extra_blocks} + {self.recons_blocks} blocks, "
                 f"window of {self.sequence} frames, scale {self.scale}, {self.levels} pyramid levels, "
-                f"{blur}, {self.parameters} parameters")
+                f"{blur}, {modulated}{self.parameters} parameters")
 
 
 def _text(shape: tuple[Optional[int], ...]) -> str:
@@ -179,12 +184,26 @@ def _walk_kernel_net(walk: _Walk, arch: Architecture) -> None:
     arch.blur_side = size
 
 
+def _walk_modulation(walk: _Walk, arch: Architecture) -> None:
+    if not any(name.startswith(("modulation.", "degradation_net.")) for name in walk.shapes):
+        return
+    if arch.scale != MODULATED_SCALE:
+        raise ArchitectureError(f"a modulated model of scale {arch.scale}, it must be {MODULATED_SCALE}")
+    arch.modulation = walk.linear("modulation.0", DEGRADATION, None)
+    walk.linear("modulation.1", arch.modulation, arch.modulation)
+    walk.linear("modulation.2", arch.modulation, (1 + 2 * arch.recons_blocks) * arch.features)
+    hidden = walk.linear("degradation_net.0", DEGRADATION_FEATURES, None)
+    walk.linear("degradation_net.1", hidden, DEGRADATION)
+    walk.claim("degradation_net.neutral", DEGRADATION)
+
+
 def read(shapes: Mapping[str, Shape]) -> Architecture:
     """The architecture of a network from the shapes of its tensors. Raises ArchitectureError."""
     walk, arch = _Walk(shapes), Architecture()
     _walk_reconstruction(walk, arch)
     _walk_flow(walk, arch)
     _walk_kernel_net(walk, arch)
+    _walk_modulation(walk, arch)
     unknown = [name for name in shapes if name not in walk.claimed]
     if unknown:
         names = ", ".join(ascii(name[:80]) for name in unknown[:3]) + (", ..." if len(unknown) > 3 else "")
