@@ -93,6 +93,7 @@ typedef struct SelfBlindVSRContext {
     char *kernel;
     char *kernel_file;
     int cycle;
+    int adapt_interval;
     int refine;
 
     float blur[SBV_BLUR_SIDE_MAX * SBV_BLUR_SIDE_MAX]; /* the kernel of the option of that name */
@@ -181,6 +182,9 @@ static const AVOption selfblindvsr_options[] = {
       OFFSET(cycle), AV_OPT_TYPE_BOOL, { .i64 = 0 }, 0, 1, FLAGS },
     { "refine", "steps that bring the output closer to what explains the input", OFFSET(refine), AV_OPT_TYPE_INT,
       { .i64 = 0 }, 0, SBV_REFINE_MAX, FLAGS },
+    { "adapt_interval", "frames from one estimate of how the video was degraded to the next, which a modulated model "
+      "adapts to; 0: it works for footage of all kinds", OFFSET(adapt_interval), AV_OPT_TYPE_INT,
+      { .i64 = SBV_ADAPT_INTERVAL_DEFAULT }, 0, SBV_ADAPT_INTERVAL_MAX, FLAGS },
     { NULL }
 };
 /* clang-format on */
@@ -312,6 +316,7 @@ static sbv_config make_config(AVFilterContext *ctx, enum sbv_backend_choice back
     config.kernel = s->blur_side && !s->blur_scaler ? s->blur : NULL;
     config.kernel_side = s->blur_side;
     config.cycle = s->cycle;
+    config.adapt_interval = s->adapt_interval;
     config.refine = s->refine;
     config.threads = FFMAX(ff_filter_get_nb_threads(ctx), 1);
     config.execute = execute;

@@ -141,13 +141,17 @@ typedef void sbv_log_fn(void *opaque, enum sbv_log_level level, const char *mess
 typedef void sbv_job_fn(void *arg, int job, int jobs);
 typedef void sbv_execute_fn(void *opaque, sbv_job_fn *job, void *arg, int jobs);
 
-/* Most of sbv_config.refine and .kernel_interval; largest .kernel_side. */
+/* Most of sbv_config.refine, .kernel_interval and .adapt_interval; largest .kernel_side. */
 #define SBV_REFINE_MAX          20
 #define SBV_KERNEL_INTERVAL_MAX 1000000
+#define SBV_ADAPT_INTERVAL_MAX  1000000
 #define SBV_BLUR_SIDE_MAX       63
 
 /* Of sbv_config.scene. Of 194 cuts between clips 193 score more, of 29 clips no motion does. */
 #define SBV_SCENE_DEFAULT 0.2f
+
+/* What sbv_config_default sets sbv_config.adapt_interval to. */
+#define SBV_ADAPT_INTERVAL_DEFAULT 100
 
 /* Names for sbv_config.scaler, in words. */
 #define SBV_SCALERS "area, bicubic, bilinear and lanczos"
@@ -200,7 +204,13 @@ typedef struct sbv_config {
     char *error; /* where sbv_open and sbv_check write their error, one line of at most error_size bytes with
                     its final zero; NULL (default): nowhere */
     size_t error_size;
-    int64_t reserved[16]; /* zero, or it is an ARGUMENT error */
+    int64_t adapt_interval; /* of a modulated model (sbv_model_info.modulated) the degradation of the footage is
+                               estimated for the frames whose number, from 0, is a multiple of it, 0 to
+                               SBV_ADAPT_INTERVAL_MAX, for the first frame and for the first after a scene cut, and the
+                               network works for that from there on. The blur is that of `kernel` or `scaler` where one
+                               is given. 0: never, the network works for footage of all kinds. Default
+                               SBV_ADAPT_INTERVAL_DEFAULT */
+    int64_t reserved[15];   /* zero, or it is an ARGUMENT error */
 } sbv_config;
 
 #define SBV_STEP_MAX 64
@@ -254,6 +264,7 @@ typedef struct sbv_model_info {
     int features;    /* channels of the feature maps */
     int kernel_size; /* side of the blur kernel the model can estimate, 0 if it cannot */
     int64_t parameters;
+    int modulated; /* nonzero: the network can adapt to the degradation of the footage, see sbv_config.adapt_interval */
 } sbv_model_info;
 
 /* Fills *config with the defaults named above. */

@@ -244,6 +244,31 @@ static void walk_kernel_net(walk *w, sbv_network *n)
     add(w, &k->fc[1], SBV_LAYER_LINEAR, hidden, k->size * k->size, 1, "kernel_net.fc_net.1");
 }
 
+/* As the tail, these layers are described but not read with the others. */
+static void walk_modulation(walk *w, sbv_network *n)
+{
+    static const char *const prefixes[] = {"modulation.", "degradation_net."};
+    sbv_modulation *m = &n->modulation;
+    const int layers = w->layers, measures = SBV_MEASURES;
+    int numbers = SBV_DEGRADATION, *shape[] = {&numbers};
+    for (int i = 0; i < w->weights->tensors; i++)
+        for (int p = 0; p < 2; p++)
+            m->present |= !strncmp(w->weights->tensor[i].name, prefixes[p], strlen(prefixes[p]));
+    if (!m->present)
+        return;
+    m->layers = 1 + 2 * n->recons_blocks;
+    const int hidden = add(w, &m->gain[0], SBV_LAYER_LINEAR, SBV_DEGRADATION, ANY, 1, "modulation.0");
+    add(w, &m->gain[1], SBV_LAYER_LINEAR, hidden, hidden, 1, "modulation.1");
+    add(w, &m->gain[2], SBV_LAYER_LINEAR, hidden, m->layers * n->features, 1, "modulation.2");
+    const int inner = add(w, &m->estimate[0], SBV_LAYER_LINEAR, measures, ANY, 1, "degradation_net.0");
+    add(w, &m->estimate[1], SBV_LAYER_LINEAR, inner, SBV_DEGRADATION, 1, "degradation_net.1");
+    if (w->ret >= 0)
+        m->neutral_tensor = claim(w, "degradation_net.neutral", 1, shape);
+    for (int i = layers; i < w->layers && w->ret >= 0; i++)
+        n->parameters += w->layer[i]->weight_tensor->count + w->layer[i]->bias_tensor->count;
+    w->layers = layers;
+}
+
 /* Layers that colours reach with all their bits: the first of each part, and the first block behind in_conv, which may
  * take differences of colours, and take them away from its sum again. */
 static void mark_colour_layers(sbv_network *n)
@@ -300,6 +325,14 @@ static void check_all_claimed(walk *w)
                               w->weights->tensor[i].name);
 }
 
+/* The degradation is estimated by reductions to a quarter. */
+static void check_modulated(walk *w, const sbv_network *n)
+{
+    if (n->modulation.present && n->scale != 4 && w->ret >= 0)
+        w->ret = sbv_fail(w->report, SBV_ERROR_MODEL, "model file '%s': a modulated model of scale %d, it must be 4",
+                          w->weights->path, n->scale);
+}
+
 int sbv_architecture_read(sbv_network *network, const sbv_weights *weights, sbv_report *report, sbv_layer ***layer,
                           int *layers)
 {
@@ -312,10 +345,12 @@ int sbv_architecture_read(sbv_network *network, const sbv_weights *weights, sbv_
     walk_tail(&w, network);
     walk_flow(&w, network);
     walk_kernel_net(&w, network);
+    walk_modulation(&w, network);
     mark_colour_layers(network);
     mark_flow_layers(network);
     mark_winograd_layers(network);
     check_all_claimed(&w);
+    check_modulated(&w, network);
     *layers = w.layers;
     return w.ret;
 }

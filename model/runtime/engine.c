@@ -77,6 +77,7 @@ sbv_model_info sbv_engine_model_info(const sbv_engine *e)
         .features = n->features,
         .kernel_size = n->kernel_net.size,
         .parameters = n->parameters,
+        .modulated = n->modulation.present,
     };
 }
 
@@ -113,6 +114,7 @@ int sbv_engine_open_stream(sbv_engine *e)
             .height = stream->height,
             .slots = slots,
             .extras = extras,
+            .adapts = sbv_adapts(e),
             .tile = e->config.tile,
             .max_memory = e->config.max_memory,
             .beside = beside,
@@ -210,10 +212,16 @@ static void finish_picture(sbv_engine *e, void *arg)
         sbv_compare_cycle(&stages, call->center, call->side);
 }
 
+/* Whether each frame has a picture in ws.output: of a device frames are made of `outputs` where they can be. */
+static int makes_pictures(const sbv_engine *e)
+{
+    return !e->exec.backend || sbv_uses_blur(&e->config) || e->network.moved;
+}
+
 static void put_out(sbv_engine *e, const sbv_slot *center, int buffer, const sbv_frame *out)
 {
     sbv_backend *b = e->exec.backend;
-    if (b && !e->ws.output.data) {
+    if (!makes_pictures(e)) {
         sbv_picture_args picture = {.stream = &e->stream,
                                     .outputs = e->ws.outputs,
                                     .rgb = center->rgb,
@@ -227,17 +235,33 @@ static void put_out(sbv_engine *e, const sbv_slot *center, int buffer, const sbv
     }
 }
 
+/* What restores the window, as it is recorded. */
+static void restore_window(sbv_engine *e, sbv_slot *const window[])
+{
+    unsigned char key[1 + SBV_MAX_SEQUENCE] = {RECORD_WINDOW};
+    const int sequence = e->network.sequence;
+    for (int i = 0; i < sequence; i++)
+        key[1 + i] = (unsigned char)window[i]->place;
+    run_recorded(e, key, sizeof(key), restore, (void *)window);
+}
+
+void sbv_engine_restore_inside(sbv_engine *e, sbv_slot *const window[])
+{
+    const sbv_stages stages = stages_of(e);
+    restore_window(e, window);
+    if (e->exec.backend)
+        sbv_make_picture(&stages, window[e->network.sequence / 2]);
+    e->repeats.given = 0; /* what was there before is not */
+}
+
 void sbv_engine_restore(sbv_engine *e, sbv_slot *const window[], int blur_side, int64_t blur_frame, int buffer,
                         const sbv_frame *out)
 {
     const int sequence = e->network.sequence;
     struct picture_call call = {window[sequence / 2], blur_side};
-    unsigned char key[1 + SBV_MAX_SEQUENCE] = {RECORD_WINDOW};
-    for (int i = 0; i < sequence; i++)
-        key[1 + i] = (unsigned char)window[i]->place;
     if (!sbv_window_repeats(&e->repeats, window, sequence, blur_frame)) {
         const unsigned char picture_key[2] = {RECORD_PICTURE, (unsigned char)call.center->place};
-        run_recorded(e, key, sizeof(key), restore, (void *)window);
+        restore_window(e, window);
         if (sbv_uses_blur(&e->config) || (e->exec.backend && e->network.moved))
             run_recorded(e, picture_key, sizeof(picture_key), finish_picture, &call);
     }

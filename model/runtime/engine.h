@@ -57,6 +57,9 @@ void sbv_engine_extract(sbv_engine *e, sbv_slot *slot, const sbv_slot *before);
 void sbv_engine_restore(sbv_engine *e, sbv_slot *const window[], int blur_side, int64_t blur_frame, int buffer,
                         const sbv_frame *out);
 
+/* The window -> the picture of its center frame in ws.output alone. Only where the degradation is estimated. */
+void sbv_engine_restore_inside(sbv_engine *e, sbv_slot *const window[]);
+
 /* A picture -> the caller's memory, unless it is there. Failures: sbv_engine_status. */
 void sbv_engine_fetch(sbv_engine *e, int buffer, const sbv_frame *out);
 
@@ -78,6 +81,12 @@ static inline int sbv_radius(const sbv_engine *e)
 static inline sbv_slot *sbv_slot_of(sbv_engine *e, int64_t frame)
 {
     return &e->ws.slot[frame % e->ws.slots];
+}
+
+/* Whether the network adapts to the degradation of the stream. */
+static inline int sbv_adapts(const sbv_engine *e)
+{
+    return e->network.modulation.present && e->config.adapt_interval > 0;
 }
 
 /* Whether output frames are to be refined or compared with the input. */

@@ -25,6 +25,11 @@
 #define SBV_NARROW_KSIZE    3 /* of a tail that reaches no further */
 #define SBV_MOVED_KSIZE     7 /* of one that moves its picture */
 #define SBV_MOVED_SIDES     9
+#define SBV_RESPONSES       5                   /* of the blur kernel, at so many frequencies */
+#define SBV_DEGRADATION     (SBV_RESPONSES + 2) /* numbers that a degradation is told by */
+#define SBV_CANDIDATES      15                  /* blur kernels that a picture is compared with its frame by */
+#define SBV_CANDIDATE_SIDE  27                  /* of one of these */
+#define SBV_MEASURES        (SBV_CANDIDATES + 1)
 
 enum sbv_layer_kind { SBV_LAYER_CONV, SBV_LAYER_DECONV, SBV_LAYER_LINEAR };
 
@@ -61,6 +66,20 @@ typedef struct sbv_kernel_net {
     sbv_rcab block[2][SBV_MAX_ATTENTION];
 } sbv_kernel_net;
 
+/* What the outputs of the fusion and of the blocks of the reconstruction are multiplied with, channel by channel: it
+ * depends on the degradation of the video. See modulation.h. Everything is in the memory of the host. */
+typedef struct sbv_modulation {
+    int present;
+    int layers;                       /* that are modulated: the fusion, and two of each block */
+    sbv_layer gain[3], estimate[2];   /* degradation -> gains less 1; measures -> degradation */
+    const sbv_tensor *neutral_tensor; /* valid while the model file is open */
+    float neutral[SBV_DEGRADATION];   /* what measures are taken under */
+    float in_use[SBV_DEGRADATION];    /* what the weights of the network are for */
+    float *memory;                    /* of weights and biases, these and those of the modulated layers, unmodulated */
+    float *gains, *hidden;            /* of the layers, one after another; what those above make on their way */
+    const float **weights, **bias;    /* of each modulated layer */
+} sbv_modulation;
+
 /* Which side of an image a pixel lies on, along one axis: in the middle, first, last, or both where the size is 1. */
 enum sbv_side { SBV_MIDDLE, SBV_FIRST, SBV_LAST, SBV_BOTH };
 
@@ -74,6 +93,7 @@ typedef struct sbv_network {
     sbv_decoder decoder[SBV_MAX_LEVELS];                      /* [0] unused */
     sbv_layer refiner[SBV_REFINER_CONVS];
     sbv_kernel_net kernel_net;
+    sbv_modulation modulation;
     int moved; /* the picture comes out (scale - 1) / 2 pixels further right and down than the model makes it */
     int tail_ksize, tail_left, tail_right; /* input pixels beyond its own that a moved block is taken from; -1 and -1 of
                                               a narrow tail, which is the same at the border as in the middle */

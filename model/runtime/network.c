@@ -14,6 +14,7 @@
 
 #include "kernels/numbers.h"
 #include "model/runtime/architecture.h"
+#include "model/runtime/modulation.h"
 #include "model/runtime/tail_collapse.h"
 #include "model/runtime/weight_memory.h"
 
@@ -147,8 +148,9 @@ int sbv_network_open(sbv_network *network, const sbv_weights *weights, int moved
     memset(network, 0, sizeof(*network));
     network->scratch = exec->backend ? NULL : exec->scratch;
     if ((ret = sbv_architecture_read(network, weights, report, &layer, &layers)) >= 0 &&
-        (ret = read_layers(network, weights, exec, layer, layers, report)) >= 0)
-        ret = sbv_tail_collapse(network, weights, moved, exec, report);
+        (ret = read_layers(network, weights, exec, layer, layers, report)) >= 0 &&
+        (ret = sbv_tail_collapse(network, weights, moved, exec, report)) >= 0)
+        ret = sbv_modulation_read(network, weights, exec, report);
     free(layer);
     if (ret < 0)
         sbv_network_close(network, exec);
@@ -159,6 +161,7 @@ void sbv_network_close(sbv_network *network, const sbv_exec *exec)
 {
     sbv_release(exec, network->memory);
     sbv_release(exec, network->tail_memory);
+    sbv_modulation_close(&network->modulation);
     free(network->zeros);
     memset(network, 0, sizeof(*network));
 }

@@ -23,7 +23,8 @@ const char *sbv_version(void)
 
 void sbv_config_default(sbv_config *config)
 {
-    *config = (sbv_config){.border = SBV_BORDER_REPLICATE, .scene = SBV_SCENE_DEFAULT};
+    *config = (sbv_config){
+        .border = SBV_BORDER_REPLICATE, .scene = SBV_SCENE_DEFAULT, .adapt_interval = SBV_ADAPT_INTERVAL_DEFAULT};
 }
 
 /* Begins a call: the device's context is current until sbv_engine_leave. */
@@ -200,7 +201,8 @@ static int restore(sbv_session *s, const sbv_frame *out)
     sbv_slot *window[SBV_MAX_SEQUENCE];
     int ret;
     sbv_window_fill(e, &s->timeline, frame, window);
-    if ((ret = sbv_blur_update(e, &s->blur, window, frame)) < 0)
+    if ((ret = sbv_blur_update(e, &s->blur, window, frame)) < 0 ||
+        (ret = sbv_adapt(e, &s->adaptation, &s->blur, window, frame)) < 0)
         return ret;
     sbv_engine_restore(e, window, s->blur.side, s->blur.frame, buffer_of(frame), out);
     ret = e->config.cycle ? sbv_blur_judge(e, &s->blur) : sbv_engine_status(e);
@@ -294,6 +296,7 @@ void sbv_flush(sbv_session *session)
 {
     sbv_window_flush(&session->engine, &session->timeline);
     sbv_blur_flush(&session->blur);
+    sbv_adaptation_flush(&session->adaptation);
 }
 
 const char *sbv_last_error(const sbv_session *session)

@@ -6,6 +6,7 @@
 #ifndef SBV_RUNTIME_SESSION_H
 #define SBV_RUNTIME_SESSION_H
 
+#include "model/runtime/adaptation.h"
 #include "model/runtime/alpha.h"
 #include "model/runtime/blur_estimate.h"
 #include "model/runtime/fallback.h"
@@ -17,6 +18,7 @@ struct sbv_session {
     sbv_fallback fallback;
     sbv_alpha alpha;
     sbv_blur blur;
+    sbv_adaptation adaptation;
     sbv_model_info info;
     int described;
 };

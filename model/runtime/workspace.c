@@ -158,7 +158,6 @@ static void lay_out_refinement(sbv_workspace *ws, const sbv_network *n, arena *a
 {
     const int w = ws->width, h = ws->height, scale = n->scale;
     ws->refinement.blur = take_floats(a, SBV_BLUR_SIDE_MAX, SBV_BLUR_SIDE_MAX, 1);
-    ws->refinement.residual = take_float_map(a, w, h, SBV_COLOURS);
     ws->refinement.cycle = take_floats(a, 1, h, 1);
     if (ws->extras < SBV_EXTRA_REFINE)
         return;
@@ -167,6 +166,13 @@ static void lay_out_refinement(sbv_workspace *ws, const sbv_network *n, arena *a
     for (int i = 0; i < 3; i++)
         ws->refinement.sums[i] = take_floats(a, 1, i == 1 ? h * scale : h, 1);
     ws->refinement.step = take_floats(a, 1, 1, 1);
+}
+
+static void lay_out_adaptation(sbv_workspace *ws, arena *a)
+{
+    for (int i = 0; i < SBV_CANDIDATES; i++)
+        ws->adaptation.blur[i] = take_floats(a, SBV_CANDIDATE_SIDE, SBV_CANDIDATE_SIDE, 1);
+    ws->adaptation.sums = take_floats(a, SBV_CANDIDATES, ws->height, 1);
 }
 
 /* What one stage has after another, in the same place: extraction, flow, reconstruction. */
@@ -205,10 +211,14 @@ static void lay_out(sbv_workspace *ws, const sbv_network *n, arena *a)
     lay_out_stages(ws, n, a, tile_w, tile_h);
     if (a->exec->backend)
         ws->outputs = take_float_map(a, ws->width, ws->height, SBV_COLOURS * n->scale * n->scale);
-    if (!a->exec->backend || ws->extras || n->moved)
+    if (!a->exec->backend || ws->extras || ws->adapts || n->moved)
         ws->output = take_float_map(a, ws->width * n->scale, ws->height * n->scale, SBV_COLOURS);
+    if (ws->extras || ws->adapts)
+        ws->refinement.residual = take_float_map(a, ws->width, ws->height, SBV_COLOURS);
     if (ws->extras)
         lay_out_refinement(ws, n, a);
+    if (ws->adapts)
+        lay_out_adaptation(ws, a);
 }
 
 static arena new_arena(const sbv_exec *exec, void *memory)
@@ -296,6 +306,7 @@ int sbv_workspace_open(sbv_workspace *workspace, const sbv_network *network, con
     room = workspace->limit > request->beside ? workspace->limit - request->beside : 0;
     workspace->slots = request->slots;
     workspace->extras = request->extras;
+    workspace->adapts = request->adapts;
     workspace->width = request->width;
     workspace->height = request->height;
     workspace->flow_width = sbv_round_up(request->width, grid);

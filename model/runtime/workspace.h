@@ -38,6 +38,7 @@ enum sbv_extras { SBV_EXTRA_NONE, SBV_EXTRA_CYCLE, SBV_EXTRA_REFINE };
 
 typedef struct sbv_workspace {
     enum sbv_extras extras;
+    int adapts;                  /* the degradation is estimated */
     int width, height, tile;     /* tile: side of the core of a tile; at least the frame's size if it is not tiled */
     int flow_width, flow_height; /* of the input of the flow network */
     int flows;                   /* that are estimated at once */
@@ -70,6 +71,11 @@ typedef struct sbv_workspace {
         sbv_map lowered;               /* the gradient, blurred and reduced */
         float *sums[3], *cycle, *step; /* of squares, per row, of these three; of the last residual; one float */
     } refinement;
+    struct {
+        int uploaded;                /* the kernels are there */
+        float *blur[SBV_CANDIDATES]; /* kernels that pictures are compared with their frames by, see adaptation.c */
+        float *sums;                 /* of squares, per row, of each of them */
+    } adaptation;
 } sbv_workspace;
 
 /* What a workspace is for. */
@@ -77,6 +83,7 @@ typedef struct sbv_workspace_request {
     int width, height; /* of the frames */
     int slots;         /* frames that are kept */
     enum sbv_extras extras;
+    int adapts;         /* the degradation is to be estimated */
     int tile;           /* 0: as large as the memory allows */
     int64_t max_memory; /* bytes of the workspace and of what is beside it; 0: a share of those of the machine */
     size_t machine;     /* bytes of the machine, SIZE_MAX / 2 where they are not known */

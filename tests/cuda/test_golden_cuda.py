@@ -124,6 +124,24 @@ def test_device_lost_while_refining(tmp_path: Path) -> None:
     assert done.returncode == RIGHT and done.stdout == "ok on cpu, 1 warnings\n", done.stdout + done.stderr
 
 
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_modulated(precision: str, tmp_path: Path) -> None:
+    """Weights that change in the middle of a stream, under recordings that go on."""
+    report = tmp_path / "report"
+    done = run([FALLBACK, GOLDEN / "modulated.bin", "cuda", precision], report)
+    assert done.returncode == RIGHT and done.stdout == "ok on cuda, 0 warnings\n", done.stdout + done.stderr
+    assert complaints(report) == [] and calls(report)["cuGraphLaunch"] > 10
+    assert "sbv_blur_down" in launches(report) and "sbv_advance" not in launches(report)
+
+
+@pytest.mark.parametrize("fault", ["cuGraphLaunch:17:700:sticky", "cuMemcpyHtoDAsync:25:719", "cuMemcpyDtoHAsync:3:700",
+                                   "cuLaunchKernel:300:719"])
+def test_device_lost_while_adapting(fault: str, tmp_path: Path) -> None:
+    """The CPU goes on with the degradation that was found."""
+    done = run([FALLBACK, GOLDEN / "modulated.bin", "auto", "fp32"], tmp_path / "report", FAKE_CUDA_FAIL=fault)
+    assert done.returncode == RIGHT and done.stdout == "ok on cpu, 1 warnings\n", done.stdout + done.stderr
+
+
 def test_no_driver() -> None:
     env = {name: value for name, value in os.environ.items() if name != "LD_LIBRARY_PATH"}
     automatic = subprocess.run([FALLBACK, MODEL, "auto"], env=env, capture_output=True, text=True, check=False)

@@ -10,7 +10,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static const struct tiny tiny = {2, 3, 1, 1, 2, 2, 1, 3, 1};
+    static const struct tiny tiny = {2, 3, 1, 1, 2, 2, 1, 3, 1, 0};
     static float blur[SBV_BLUR_SIDE_MAX * SBV_BLUR_SIDE_MAX];
     static int there;
     sbv_moments moments;

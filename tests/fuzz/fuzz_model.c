@@ -29,7 +29,8 @@ static size_t make_model(uint8_t *data, size_t max_size)
                               .scale = 2 << fuzz_below(2),
                               .levels = 2 + (int)fuzz_below(3),
                               .width = 1,
-                              .blur_side = fuzz_below(2) ? 1 + 2 * (int)fuzz_below(3) : 0};
+                              .blur_side = fuzz_below(2) ? 1 + 2 * (int)fuzz_below(3) : 0,
+                              .modulated = fuzz_below(2) ? 1 + (int)fuzz_below(3) : 0};
     const char *path = fuzz_file(1, "", 0);
     tiny_write_as(path, &tiny, 1, fuzz_below(2) ? "topleft" : "center");
     FILE *file = fopen(path, "rb");

@@ -48,7 +48,7 @@ static int checked(int ret)
 
 static sbv_session *open_session(void)
 {
-    static const struct tiny models[] = {{2, 3, 1, 1, 2, 2, 1, 3, 1}, {3, 5, 0, 1, 4, 3, 2, 0, 2}};
+    static const struct tiny models[] = {{2, 3, 1, 1, 2, 2, 1, 3, 1, 0}, {3, 5, 0, 1, 4, 3, 2, 0, 2, 2}};
     static int written;
     sbv_session *s;
     sbv_config config;
@@ -65,6 +65,7 @@ static sbv_session *open_session(void)
     config.tile = choose(2) ? SBV_TILE_MIN : 0;
     config.max_memory = 64 << 20;
     config.kernel_interval = (int)choose(3);
+    config.adapt_interval = choose(3);
     config.cycle = choose(4) == 0;
     config.refine = choose(4) == 0;
     config.threads = 1 + choose(8) / 7;

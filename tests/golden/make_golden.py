@@ -138,7 +138,8 @@ def check_estimate(state: dict[str, np.ndarray], frames: np.ndarray, found: dict
     error = max(float(np.abs(found[name] - exact[name]).max()) for name in found)
     least, most = float(found["gains"].min()), float(found["gains"].max())
     largest = float(np.abs(change).max())
-    print(f"adapted: degradation {[f"{v:.2f}" for v in found["degradation"]]}, gains {least:.2f} to {most:.2f}, recons "
+    shown = " ".join(f"{v:.2f}" for v in found["degradation"])
+    print(f"adapted: degradation {shown}, gains {least:.2f} to {most:.2f}, recons "
           f"changes by up to {largest:.3f}, {error:.0e} from float64")
     inner = 0.1 < found["degradation"][5] and 0.1 < found["degradation"][6] < 0.9
     if not inner or least < 0.4 or most > 1.6 or most - least < 0.5 or largest < 0.02 or error > 2e-4:
@@ -196,7 +197,7 @@ def main() -> None:
             adapted = run(state, frames, degradation=found["degradation"])
             check("adapted", state, frames, adapted, found["degradation"])
             check_estimate(state, frames, found, adapted["recons"] - stages["recons"])
-            save_case("adapted", frames, adapted)
+            save_case("adapted", frames, {**adapted, "degradation": found["degradation"]})
             for name, values in found.items():
                 save(f"{case}_{name}", values)
         if case == "odd":

@@ -23,6 +23,7 @@
 #define FRAMES    18 /* every slot is used three times */
 #define MAX_SCALE 4
 #define BLUR_SIDE 5
+#define ADAPT     5 /* frames from one estimate of a modulated model to the next */
 
 /* 8-bit code values that a sample may be off: float sums in another order, and features of 11 bits. In fp16 a flow that
  * is slightly off can move a source across the edge of the frame, where it is masked: a few samples may be anything. */
@@ -155,6 +156,7 @@ int main(int argc, char **argv)
     float blur[BLUR_SIDE * BLUR_SIDE];
     sbv_config config;
     sbv_config_default(&config);
+    config.adapt_interval = ADAPT;
     if (argc < 3) {
         fprintf(stderr, "usage: fallback MODEL.bin auto|cuda [fp32|fp16|auto] [tile] [refine] [alone]\n");
         return 2;

@@ -31,7 +31,7 @@
 
 #define WIDTH  13
 #define HEIGHT 11
-#define SCALE  2
+#define SCALE  4
 #define FRAMES 5
 #define STEP   17
 #define BYTES  (WIDTH * SCALE * HEIGHT * SCALE * 3)
@@ -159,7 +159,7 @@ static void test_those_of_jansson(void **unused)
 
 int main(int argc, char **argv)
 {
-    static const struct tiny tiny = {2, 3, 1, 1, SCALE, 2, 1, 5, 1};
+    static const struct tiny tiny = {2, 3, 1, 1, SCALE, 2, 1, 5, 1, 2};
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_those_of_the_library),
         cmocka_unit_test(test_those_of_jansson),

@@ -52,6 +52,8 @@ static void test_missing_tensors(void **unused)
             words = "at least 2 are needed";
         else if (strstr(words, ".body.0.weight")) /* it tells the number of blocks */
             words = "ernel_net.body";
+        else if (strstr(words, "recons_net.0.conv1.weight" + 1)) /* likewise, and that tells what modulates them */
+            words = "modulation.2.weight";
         image_expect(image_open_model(&m), &m, SBV_ERROR_MODEL, words);
     }
     sbv_weights_close(&weights);

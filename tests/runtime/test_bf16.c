@@ -206,7 +206,7 @@ static void test_picture(void **unused)
 
 int main(void)
 {
-    static const struct tiny tiny = {8, 5, 1, 2, SCALE, 3, 6, 0, 3};
+    static const struct tiny tiny = {8, 5, 1, 2, SCALE, 3, 6, 0, 3, 0};
     const struct CMUnitTest choice[] = {
         cmocka_unit_test(test_choice),
         cmocka_unit_test(test_gpus_do_not_have_it),

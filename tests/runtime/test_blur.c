@@ -27,7 +27,7 @@
 
 static const char *model_path;
 static char message[512];
-static const struct tiny with_blur = {8, 5, 1, 1, 4, 2, 6, SIDE, 11}, without = {8, 5, 1, 1, 4, 2, 6, 0, 11};
+static const struct tiny with_blur = {8, 5, 1, 1, 4, 2, 6, SIDE, 11, 0}, without = {8, 5, 1, 1, 4, 2, 6, 0, 11, 0};
 
 static void keep_message(void *opaque, enum sbv_log_level level, const char *text)
 {
@@ -526,7 +526,7 @@ static void check_moments(double sigma_x, double sigma_y, double angle, double c
 
 static void test_moments(void **unused)
 {
-    float blur[9] = {0, 0, 0, 0, 1, 0, 0, 0, 0};
+    float blur[9] = {0, 0, 0, 0, 1, 0, 0, 0, 0, 0};
     sbv_moments m;
     (void)unused;
     check_moments(1.2, 1.2, 0, 0);

@@ -290,7 +290,7 @@ static void test_descriptions(void **unused)
 
 int main(void)
 {
-    static const struct tiny tiny = {3, 3, 0, 1, SCALE, 2, 3, 0, 1};
+    static const struct tiny tiny = {3, 3, 0, 1, SCALE, 2, 3, 0, 1, 0};
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_negative_linesizes), cmocka_unit_test(test_what_does_not_fit),
         cmocka_unit_test(test_messages),           cmocka_unit_test(test_unknown_sizes),

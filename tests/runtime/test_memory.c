@@ -437,7 +437,7 @@ static void test_a_long_stream(void **unused)
 
 static int make_model(void **unused)
 {
-    static const struct tiny tiny = {12, 5, 1, 1, SCALE, 3, 6, 7, 1};
+    static const struct tiny tiny = {12, 5, 1, 1, SCALE, 3, 6, 7, 1, 0};
     (void)unused;
     if (!mkdtemp(folder))
         return -1;

@@ -205,8 +205,8 @@ static void compare_with_long_way(const struct tiny *tiny, enum tiny_tail tail, 
 
 static void test_equals_the_long_way(void **unused)
 {
-    static const struct tiny x4 = {8, 5, 1, 2, 4, 3, 6, 0, 1}, x2 = {6, 3, 0, 1, 2, 2, 4, 0, 2};
-    static const struct tiny narrow_x4 = {12, 5, 1, 2, 4, 3, 6, 0, 1};
+    static const struct tiny x4 = {8, 5, 1, 2, 4, 3, 6, 0, 1, 0}, x2 = {6, 3, 0, 1, 2, 2, 4, 0, 2, 0};
+    static const struct tiny narrow_x4 = {12, 5, 1, 2, 4, 3, 6, 0, 1, 0};
     static const int sizes[][2] = {{13, 9}, {16, 8}, {1, 1}, {1, 6}, {7, 1}, {2, 2}, {3, 2}};
     (void)unused;
     for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
@@ -239,7 +239,7 @@ static void check_same_bits(int tile, int threads, int w, int h)
 
 static void test_tiles_and_threads_change_no_bit(void **unused)
 {
-    static const struct tiny tiny = {8, 5, 1, 2, 4, 3, 6, 0, 3};
+    static const struct tiny tiny = {8, 5, 1, 2, 4, 3, 6, 0, 3, 0};
     (void)unused;
     tiny_write(model_path, &tiny);
     check_same_bits(16, 1, 75, 41);
@@ -253,7 +253,7 @@ static void test_tiles_and_threads_change_no_bit(void **unused)
  * plain C is all for. */
 static void test_winograd_in_tiles_and_threads(void **unused)
 {
-    static const struct tiny tiny[2] = {{32, 5, 2, 2, 2, 2, 4, 0, 8}, {40, 5, 2, 1, 4, 2, 4, 0, 9}};
+    static const struct tiny tiny[2] = {{32, 5, 2, 2, 2, 2, 4, 0, 8, 0}, {40, 5, 2, 1, 4, 2, 4, 0, 9, 0}};
     (void)unused;
     for (int i = 0; i < 4; i++) {
         const enum tiny_tail tail = i / 2 ? TINY_NARROW : TINY_WIDE;
@@ -310,7 +310,7 @@ static double middle_of(int a, int b, int c, int d, int e)
 
 static void test_borders(void **unused)
 {
-    static const struct tiny tiny = {8, 5, 1, 1, 4, 2, 6, 0, 4};
+    static const struct tiny tiny = {8, 5, 1, 1, 4, 2, 6, 0, 4, 0};
     static const int frames[FRAMES] = {0, 1, 2, 3, 4, 5, 6};
     double sums[FRAMES];
     (void)unused;
@@ -347,7 +347,7 @@ static void test_borders(void **unused)
 /* A frame sent when one is ready would overwrite what that one needs. */
 static void test_order_of_calls(void **unused)
 {
-    static const struct tiny tiny = {4, 3, 0, 0, 2, 2, 4, 3, 5};
+    static const struct tiny tiny = {4, 3, 0, 0, 2, 2, 4, 3, 5, 0};
     unsigned char pixels[3 * 3 * 3] = {0}, out[6 * 6 * 3];
     sbv_frame frame = {.data = {pixels}, .linesize = {9}, .width = 3, .height = 3};
     sbv_frame result = {.data = {out}, .linesize = {18}, .width = 6, .height = 6};
@@ -384,7 +384,7 @@ static void test_order_of_calls(void **unused)
 /* Frames next to a cut are restored from their own shot. */
 static void test_scene_cut(void **unused)
 {
-    static const struct tiny tiny = {8, 5, 1, 1, 4, 2, 6, 0, 6};
+    static const struct tiny tiny = {8, 5, 1, 1, 4, 2, 6, 0, 6, 0};
     static const int shots[6] = {0, 1, 2, SECOND_SHOT, SECOND_SHOT + 1, SECOND_SHOT + 2}, *second = shots + 3;
     double sums[6], expected[6];
     (void)unused;
@@ -402,7 +402,7 @@ static void test_scene_cut(void **unused)
 
 static void test_limits(void **unused)
 {
-    static const struct tiny tiny = {4, 3, 0, 1, 2, 2, 4, 0, 7};
+    static const struct tiny tiny = {4, 3, 0, 1, 2, 2, 4, 0, 7, 0};
     sbv_stream stream = {.width = 600, .height = 400, .components = 1};
     sbv_config config;
     sbv_session *s;

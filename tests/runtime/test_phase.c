@@ -28,7 +28,7 @@
 #define SIDE       13
 
 static const char *model_path;
-static const struct tiny by_four = {8, 5, 1, 1, 4, 2, 6, SIDE, 21}, by_two = {6, 3, 0, 1, 2, 2, 4, 0, 22};
+static const struct tiny by_four = {8, 5, 1, 1, 4, 2, 6, SIDE, 21, 0}, by_two = {6, 3, 0, 1, 2, 2, 4, 0, 22, 0};
 
 static void fail_on_error(void *opaque, enum sbv_log_level level, const char *message)
 {
@@ -198,7 +198,7 @@ static double place_of(const float *picture, int w, int h)
 static void test_edges_move(void **unused)
 {
     static const double places[] = {3.2, 11.5, 12, 12.25, 20.7};
-    static const struct tiny none = {8, 5, 1, 1, 4, 2, 6, 0, 23};
+    static const struct tiny none = {8, 5, 1, 1, 4, 2, 6, 0, 23, 0};
     (void)unused;
     tiny_write_as(model_path, &none, 0, "topleft");
     for (size_t i = 0; i < 2 * COUNT(places); i++) {

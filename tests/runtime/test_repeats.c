@@ -168,7 +168,7 @@ static void test_work(void **unused)
 
 int main(void)
 {
-    static const struct tiny tiny = {8, 5, 1, 2, 4, 3, 6, 5, 1};
+    static const struct tiny tiny = {8, 5, 1, 2, 4, 3, 6, 5, 1, 0};
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_same_bits),
         cmocka_unit_test(test_same_bits_with_blur),

@@ -25,7 +25,7 @@
 
 #define WIDTH     29
 #define HEIGHT    22
-#define SCALE     2
+#define SCALE     4
 #define FRAMES    9
 #define SESSIONS  4
 #define PROCESSES 8
@@ -118,7 +118,7 @@ static void test_in_processes(void **unused)
 
 int main(void)
 {
-    static const struct tiny tiny = {4, 3, 1, 1, SCALE, 2, 2, 5, 1};
+    static const struct tiny tiny = {4, 3, 1, 1, SCALE, 2, 2, 5, 1, 3};
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_in_one_process),
         cmocka_unit_test(test_in_processes),

@@ -13,7 +13,8 @@ GOLDEN = TOP / "tests/golden"
 SHARED = Path(os.environ.get("SBV_SHARED", TOP.parent / "shared")) / "golden"
 
 # Case of tests/golden -> its network: see make_golden.py there.
-OWN = {"odd": "six", "even": "three", "row": "three", "column": "three"}
+OWN = {"odd": "six", "even": "three", "row": "three", "column": "three", "modulated": "modulated",
+       "adapted": "modulated"}
 SHARED_CASES = {
     "a": (1, "layout.tsv", ".pt"),
     "b": (2, "layout.tsv", ".legacy.pt"),

@@ -64,7 +64,7 @@ void image_write_bytes(const void *data, size_t size)
 
 void image_make_model(image *f)
 {
-    static const struct tiny tiny = {2, 3, 1, 1, 2, 2, 1, 3, 1};
+    static const struct tiny tiny = {2, 3, 1, 1, 4, 2, 1, 3, 1, 2};
     FILE *in;
     tiny_write(image_path, &tiny);
     in = fopen(image_path, "rb");

@@ -20,6 +20,7 @@ struct tiny {
     int features, sequence, extra, recons, scale, levels, width; /* width: channels all through the flow network */
     int blur_side;                                               /* side of the blur kernel; 0: no kernel_net */
     unsigned seed;
+    int modulated; /* width of what modulates the network; 0: nothing does */
 };
 
 struct tiny_file {
@@ -112,6 +113,18 @@ static void tiny_kernel_net(struct tiny_file *f, const struct tiny *t)
     tiny_layer(f, area, 20, 0, 1, "kernel_net.fc_net.1");
 }
 
+/* Gains of 0.5 to 1.5, say, for degradations that depend on the picture. */
+static void tiny_modulation(struct tiny_file *f, const struct tiny *t)
+{
+    const int w = t->modulated;
+    tiny_layer(f, w, 7, 0, 1, "modulation.0");
+    tiny_layer(f, w, w, 0, 1, "modulation.1");
+    tiny_layer(f, (1 + 2 * t->recons) * t->features, w, 0, 0.3f, "modulation.2");
+    tiny_layer(f, w, 16, 0, 0.5f, "degradation_net.0");
+    tiny_layer(f, 7, w, 0, 0.5f, "degradation_net.1");
+    tiny_tensor(f, "degradation_net", "neutral", "7", 7, 0.5f);
+}
+
 /* A convolution that passes the first channels on: those there are, or `most`. */
 static void tiny_pass(struct tiny_file *f, int out, int in, int most, const char *name)
 {
@@ -159,6 +172,8 @@ static inline void tiny_write_with(const char *path, const struct tiny *t, float
     tiny_flow_net(f, t);
     if (t->blur_side)
         tiny_kernel_net(f, t);
+    if (t->modulated)
+        tiny_modulation(f, t);
     f->length += (size_t)snprintf(f->header + f->length, sizeof(f->header) - f->length,
                                   ",\"__metadata__\":{\"name\":\"tiny\",\"phase\":\"%s\"}}", phase);
     for (int i = 0; i < 8; i++)
