@@ -31,7 +31,7 @@ def draw_coded(data: DeviceSet, ffmpeg: str) -> tuple[np.ndarray, np.ndarray]:
         if real:
             clips = data.clip_windows(real)
             frames, target = torch.cat((frames, clips.frames)), torch.cat((target, clips.target))
-        frames = data.draw.noisy(data.draw.sharpened(frames))
+        frames, _ = data.draw.noisy(data.draw.sharpened(frames)[0])
         frames, target = (as_bytes(x).movedim(-3, -1).contiguous().numpy() for x in (frames, target))
     if data.rng.random() < AGAIN:
         frames = np.concatenate((frames[:, :0:-1], frames), 1)

@@ -27,6 +27,7 @@ LOBES = 3  # of Lanczos
 SIGMA = (0.4, 3.0)         # of the Gaussians, high-resolution pixels
 SHORTER = (0.25, 0.5)      # a share of the Gaussians is shorter across, down to this ratio
 LENS = (0.4, 1.6)          # sigma of a lens in front of a scaler
+SMOOTHING = (0.25, 0.5, 0.25)      # along each axis, what a sharpening takes the difference to
 SHARPENED = (0.03, 0.2, 0.8)       # share of the windows that were sharpened, least and largest amount
 NOISY = (0.08, 3 / 255)            # share of the windows with noise, its largest standard deviation
 QUANTUM = (2 / 255, 56 / 255)      # steps of the quantised transforms
@@ -120,22 +121,22 @@ class Degrader:
         kind = self.choice(KINDS.values(), count)
         return torch.stack([kinds[name] for name in KINDS])[kind, torch.arange(count, device=self.device)]
 
-    def sharpened(self, frames: Tensor) -> Tensor:
-        """Some windows with the halo of a mild sharpening."""
+    def sharpened(self, frames: Tensor) -> tuple[Tensor, Tensor]:
+        """Some windows with the halo of a mild sharpening, and the amount of each, N."""
         share, least, most = SHARPENED
         draw = self.rand(2, len(frames), 1, 1, 1, 1)
         amount = (least + (most - least) * draw[0]) * (draw[1] < share)
-        line = torch.tensor([0.25, 0.5, 0.25], device=self.device)
+        line = torch.tensor(SMOOTHING, device=self.device)
         taps = (line[:, None] * line)[None, None]
         flat = frames.reshape(-1, 1, *frames.shape[3:])
         smooth = F.conv2d(F.pad(flat, (1,) * 4, mode="replicate"), taps).view_as(frames)
-        return frames + amount * (frames - smooth)
+        return frames + amount * (frames - smooth), amount.flatten()
 
-    def noisy(self, frames: Tensor) -> Tensor:
-        """Some windows with Gaussian noise, fresh in every frame."""
+    def noisy(self, frames: Tensor) -> tuple[Tensor, Tensor]:
+        """Some windows with Gaussian noise, fresh in every frame, and its standard deviation in each, N."""
         draw = self.rand(2, len(frames), 1, 1, 1, 1)
         strength = NOISY[1] * draw[0] * (draw[1] < NOISY[0])
-        return frames + self.normal(*frames.shape) * strength
+        return frames + self.normal(*frames.shape) * strength, strength.flatten()
 
     def chroma(self, frames: Tensor, share: float) -> Tensor:
         """Some windows through 4:2:0, where their sides are even."""
@@ -148,12 +149,13 @@ class Degrader:
         through = torch.einsum("ij,nkjyx->nkiyx", self.to_rgb, torch.cat((ycc[:, :, :1], back), 2))
         return torch.where(self.rand(n, 1, 1, 1, 1) < share, through, frames)
 
-    def quantised(self, frames: Tensor, share: float, size: int) -> Tensor:
+    def quantised(self, frames: Tensor, share: float, size: int) -> tuple[Tensor, Tensor]:
         """A stand-in for codecs: quantised size x size transforms, with a dead zone, of the first frame and of what
-        changes after it. A share of the windows, one strength for each; none where the sides are no multiples."""
+        changes after it. A share of the windows, one strength for each; none where the sides are no multiples. And of
+        each window, N, whether it went through it: 1 or 0."""
         count, length, _, height, width = frames.shape
         if height % size or width % size or not share:
-            return frames
+            return frames, frames.new_zeros(count)
         ycc = torch.einsum("ij,nkjyx->nkiyx", self.to_ycc, frames)
         step = QUANTUM[0] * torch.exp(self.rand(count, 1, 1, 1, 1, 1) * math.log(QUANTUM[1] / QUANTUM[0]))
         matrix, coded, before = self.transforms[size], [], torch.full_like(ycc[:, 0], 0.5)
@@ -165,7 +167,8 @@ class Degrader:
             before = before + (matrix.T @ levels @ matrix).permute(0, 1, 2, 4, 3, 5).reshape_as(rest)
             coded.append(before)
         pictures = torch.einsum("ij,nkjyx->nkiyx", self.to_rgb, torch.stack(coded, 1))
-        return torch.where(self.rand(count, 1, 1, 1, 1) < share, pictures, frames)
+        through = self.rand(count, 1, 1, 1, 1) < share
+        return torch.where(through, pictures, frames), through.flatten().float()
 
 
 def cosine_transform(size: int) -> Tensor:

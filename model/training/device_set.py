@@ -18,7 +18,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from degradations import REACH, SCALE, Degrader, aliasing, blur, blur_down
+from modulation import RESPONSE
 from trainset import WINDOW
+from true_degradation import blurred_only, coded_degradation, sharpened_response
 
 CENTER = WINDOW // 2
 MARGIN = 8              # low-resolution pixels round a patch that the motion may reach
@@ -34,11 +36,12 @@ CODED_SHARE = 0.6       # of a teacher in the target of a coded window
 @dataclass
 class Batch:
     """frames N x 5 x 3 x P x P (N x 1 where single); target N x 3 x 4P x 4P; flow, of the first K windows,
-    K x 4 x 2 x P x P; how much of the target a teacher may say, N, 0 to 1."""
+    K x 4 x 2 x P x P; how much of the target a teacher may say, N, 0 to 1; the degradation, N x 7 (modulation.py)."""
     frames: Tensor
     target: Tensor
     flow: Optional[Tensor]
     teachable: Tensor
+    degradation: Tensor
 
 
 @dataclass
@@ -166,7 +169,7 @@ class DeviceSet:
     def single(self, count: int) -> Batch:
         region, weights = self.regions(count, self.plain + SCALE), self.draw.blurs(count)
         frames = blur_down(region[:, :, 2:-2, 2:-2], weights)[:, None]
-        return Batch(frames, region[:, :, REACH:-REACH, REACH:-REACH], None, teachable(weights))
+        return Batch(frames, region[:, :, REACH:-REACH, REACH:-REACH], None, teachable(weights), blurred_only(weights))
 
     def moved(self, count: int, layered: int) -> Batch:
         """Windows of moving photographs, `layered` of them with a second one in front; without noise."""
@@ -186,7 +189,7 @@ class DeviceSet:
             flow = torch.cat((over.flow() * hidden + flow[:layered] * (1 - hidden), flow[layered:]))
             frames = torch.cat((mixed, frames[layered:]))
         edge = REACH + SCALE * MARGIN
-        return Batch(frames, target[:, :, edge:-edge, edge:-edge], flow, teachable(weights))
+        return Batch(frames, target[:, :, edge:-edge, edge:-edge], flow, teachable(weights), blurred_only(weights))
 
     def _masks(self, count: int) -> Tensor:
         coarse = self.draw.normal(count, 1, 6, 6)
@@ -205,18 +208,22 @@ class DeviceSet:
         gain, offset = (x.view(-1, 1, 1, 1, 1) for x in self._contrast(count))
         region = region * gain + offset
         low = blur_down(region[..., 2:-2, 2:-2].flatten(1, 2), weights).unflatten(1, (WINDOW, 3))
-        return Batch(low, region[:, CENTER, :, REACH:-REACH, REACH:-REACH], None, teachable(weights))
+        return Batch(low, region[:, CENTER, :, REACH:-REACH, REACH:-REACH], None, teachable(weights),
+                     blurred_only(weights))
 
     def coded(self, count: int) -> Sequence[Tensor]:
-        """Windows that went through an encoder."""
+        """Windows that went through an encoder: frames and targets."""
         index = torch.from_numpy(self.rng.integers(len(self.material.coded_frames), size=count)).to(self.device)
         frames, target = (x[index].float() / 255 for x in (self.material.coded_frames, self.material.coded_targets))
         return self._augmented(frames, target)
 
-    def degraded(self, frames: Tensor, quantised: float) -> Tensor:
-        """What a camera and a container do to clean low-resolution frames."""
-        frames = self.draw.noisy(self.draw.sharpened(frames))
-        return self.draw.quantised(self.draw.chroma(frames, CHROMA), quantised, int(self.rng.choice((4, 8))))
+    def degraded(self, frames: Tensor, degradation: Tensor, quantised: float) -> tuple[Tensor, Tensor]:
+        """What a camera and a container do to clean low-resolution frames, and their degradation with it."""
+        frames, amount = self.draw.sharpened(frames)
+        frames, deviation = self.draw.noisy(frames)
+        frames, codec = self.draw.quantised(self.draw.chroma(frames, CHROMA), quantised, int(self.rng.choice((4, 8))))
+        response = sharpened_response(degradation[:, :RESPONSE], amount)
+        return frames, torch.cat((response, 100 * deviation[:, None], codec[:, None]), 1)
 
     def batch(self, stage: str, count: int, coded: int, clips: int, quantised: float = 0.0) -> Batch:
         """`count` windows, `coded` of them from the coded ones and `clips` from clips; stage "single" has one frame."""
@@ -226,15 +233,16 @@ class DeviceSet:
             drawn = self.single(count - coded)
         else:
             drawn = self.moved(count - coded - clips, max(1, count // 4))
-        frames, target, share = drawn.frames, drawn.target, drawn.teachable
+        frames, target, share, degradation = drawn.frames, drawn.target, drawn.teachable, drawn.degradation
         if clips:
             real = self.clip_windows(clips)
-            frames, target, share = (torch.cat(pair) for pair in ((frames, real.frames), (target, real.target),
-                                                                  (share, real.teachable)))
-        frames = self.degraded(frames, quantised=quantised)
+            frames, target, share, degradation = (torch.cat(pair) for pair in (
+                (frames, real.frames), (target, real.target), (share, real.teachable), (degradation, real.degradation)))
+        frames, degradation = self.degraded(frames, degradation, quantised)
         if coded:
             real_frames, truth = self.coded(coded)
             frames = torch.cat((frames, real_frames[:, CENTER:CENTER + 1] if stage == "single" else real_frames))
             target = torch.cat((target, truth))
             share = torch.cat((share, torch.full((coded,), CODED_SHARE, device=self.device)))
-        return Batch((frames * 255).round().clamp(0, 255) / 255, target, drawn.flow, share)
+            degradation = torch.cat((degradation, coded_degradation(real_frames[:, CENTER], truth)))
+        return Batch((frames * 255).round().clamp(0, 255) / 255, target, drawn.flow, share, degradation)

@@ -27,6 +27,7 @@ from losses import charbonnier, flow_error, matching_loss
 from muon import Muon
 from reference import resize
 from teacher import Teacher
+from true_degradation import misjudged
 from training import SAFELY, Budget, read_curve, say, write_curve
 
 STAGES = ("single", "flow", "windows", "all")
@@ -39,8 +40,9 @@ EARLY = (5.0, 10.0, 20.0)  # seconds after which a first figure is printed
 @dataclass(frozen=True)
 class Settings:
     """Of a run. stages: names and the shares of the run at which they end. `coded` and `clips`: windows of a batch that
-    come from the coded ones and from clips. `rate` is Muon's, `adam_rate` that of what Adam trains: the first filters
-    and, times flow_rate outside of its own stage, the flow network."""
+    come from the coded ones and from clips. `rate` is Muon's, `adam_rate` that of what Adam trains: the first filters,
+    the gains of a modulated network and, times flow_rate outside of its own stage, the flow network. freeze_features:
+    the extraction stays as it is."""
     budget: Budget
     stages: tuple[tuple[str, float], ...]
     rate: float = 0.01
@@ -59,6 +61,7 @@ class Settings:
     seed: int = 1
     report_seconds: float = 20.0
     save_minutes: float = 4.0
+    freeze_features: bool = False
 
     def stage(self, fraction: float) -> str:
         return next((name for name, end in self.stages if fraction < end), self.stages[-1][0])
@@ -78,21 +81,21 @@ def parse_stages(text: str) -> tuple[tuple[str, float], ...]:
     return tuple(stages)
 
 
-def restored_single(net: Trainee, frame: Tensor) -> Tensor:
+def restored_single(net: Trainee, frame: Tensor, degradation: Optional[Tensor] = None) -> Tensor:
     """What the network makes of a window of one frame repeated where its flow is zero. Of the fusion only the part of
-    the center is trained: the others learn from real neighbours."""
+    the center is trained: the others learn from real neighbours. degradation: as of Trainee.restored."""
     parts = net.fusion.weight.split(net.arch.n_feat, 1)
     weight = parts[CENTER] + sum(part.detach() for index, part in enumerate(parts) if index != CENTER)
     feats = net.features(frame.contiguous(memory_format=torch.channels_last))
-    fused = F.conv2d(feats, weight, padding=1)
-    detail = F.pixel_shuffle(net.tail(net.recons(fused.float())).float(), net.arch.scale)
+    detail = net.rebuilt(F.conv2d(feats, weight, padding=1), net.gains(degradation, len(frame)))
     return detail + resize(frame, frame.shape[2] * net.arch.scale, frame.shape[3] * net.arch.scale)
 
 
 def losses(net: Trainee, batch: Batch, stage: str, settings: Settings) -> dict[str, Tensor]:
     """The terms of the loss, and what is minimised as "sum"."""
+    degradation = batch.degradation if net.arch.modulation else None
     if stage == "single":
-        picture = charbonnier(restored_single(net, batch.frames[:, 0]), batch.target, settings.knee)
+        picture = charbonnier(restored_single(net, batch.frames[:, 0], degradation), batch.target, settings.knee)
         return {"picture": picture, "sum": picture}
     with torch.set_grad_enabled(stage != "windows"):
         pyramids = net.pyramids(batch.frames)
@@ -100,7 +103,7 @@ def losses(net: Trainee, batch: Batch, stage: str, settings: Settings) -> dict[s
         flow = flow_error(flows, batch.flow)
     if stage == "flow":
         return {"flow": flow, "sum": flow + 0.5 * matching_loss(pyramids, batch.flow)}
-    picture = charbonnier(net.restored(batch.frames, flows[-1]), batch.target, settings.knee)
+    picture = charbonnier(net.restored(batch.frames, flows[-1], degradation), batch.target, settings.knee)
     return {"picture": picture, "flow": flow, "sum": picture + settings.flow_weight * flow}
 
 
@@ -136,7 +139,7 @@ class Step:
 
     def record(self, batch: Batch, stage: str) -> None:
         """Needs three steps of warming up, which train like others."""
-        parts = batch.frames, batch.target, batch.flow, batch.teachable
+        parts = batch.frames, batch.target, batch.flow, batch.teachable, batch.degradation
         static = Batch(*(None if x is None else x.clone() for x in parts))
         aside = torch.cuda.Stream()
         aside.wait_stream(torch.cuda.current_stream())
@@ -161,7 +164,8 @@ class Step:
                 self.graphs = False
                 return self.plain(batch, stage)
         graph, static, terms = self.recorded[stage]
-        for into, value in zip((static.frames, static.target, static.flow), (batch.frames, batch.target, batch.flow)):
+        for into, value in zip((static.frames, static.target, static.flow, static.degradation),
+                               (batch.frames, batch.target, batch.flow, batch.degradation)):
             if value is not None:
                 into.copy_(value)
         graph.replay()
@@ -199,6 +203,16 @@ class Meter:
         return means
 
 
+def trained_elsewhere(net: Trainee) -> list[nn.Module]:
+    """The parts that this training leaves as they are."""
+    return [getattr(net, name) for name in ("kernel_net", "degradation_net") if hasattr(net, name)]
+
+
+def extraction(net: Trainee) -> list[Any]:
+    """What makes the features of a frame."""
+    return [net.difference, net.mix, net.extra]
+
+
 class DeviceTraining:
     """A run: `state` is where it continues from, and is kept; the curve and the model file lie at `output`."""
 
@@ -208,16 +222,17 @@ class DeviceTraining:
         self.teacher = teacher
         self.net = net.to(memory_format=torch.channels_last)
         self.device = next(net.parameters()).device
-        if net.arch.kernel_net:
-            net.kernel_net.requires_grad_(False)  # it is trained on its own
+        for part in trained_elsewhere(net) + (extraction(net) if settings.freeze_features else []):
+            part.requires_grad_(False)
         flow, fusion = list(net.flow_net.parameters()), list(net.fusion.parameters())
-        known = {id(p) for p in [*flow, *fusion, net.difference]}
+        gains = list(net.modulation.parameters()) if net.arch.modulation else []
+        known = {id(p) for p in [*flow, *fusion, *gains, net.difference]}
         rest = [p for p in net.parameters() if p.requires_grad and id(p) not in known]
         self.average = copy.deepcopy(self.net)
         pairs = zip(self.average.parameters(), net.parameters())
         self.pairs = list(zip(*((mean, value) for mean, value in pairs if value.requires_grad)))
         gpu = self.device.type == "cuda"
-        parts = rest, fusion, [net.difference], flow
+        parts = rest, fusion, [net.difference], flow, *([gains] if gains else [])
         # rates as tensors, so that a recorded step reads them anew
         self.rates = [torch.tensor(0.0, device=self.device) if gpu else 0.0 for _ in parts]
         groups = [{"params": params, "lr": rate} for params, rate in zip(parts, self.rates)]
@@ -237,7 +252,8 @@ class DeviceTraining:
 
     @property
     def groups(self) -> list[dict[str, Any]]:
-        """Of the optimisers: the reconstruction, the fusion, the first filters, the flow network."""
+        """Of the optimisers: the reconstruction, the fusion, the first filters, the flow network and, where there are
+        some, the gains."""
         return [group for optimiser in self.optimisers for group in optimiser.param_groups]
 
     @property
@@ -250,7 +266,9 @@ class DeviceTraining:
         rate, adam_rate = share * self.settings.rate, share * self.settings.adam_rate
         of_flow = {"flow": 1.0, "all": self.settings.flow_rate}.get(stage, 0.0)
         of_fusion = self.settings.fusion_rate if stage in WITH_CLIPS else 1.0
-        for group, value in zip(self.groups, (rate, rate * of_fusion, adam_rate, adam_rate * of_flow)):
+        of_gains = 0.0 if stage == "flow" else 1.0
+        values = rate, rate * of_fusion, adam_rate, adam_rate * of_flow, adam_rate * of_gains
+        for group, value in zip(self.groups, values):
             if isinstance(group["lr"], Tensor):
                 group["lr"].fill_(value)
             else:
@@ -263,6 +281,8 @@ class DeviceTraining:
             if stage == "flow":
                 return self.data.batch(stage, settings.batch, 0, 0, settings.quantised)
             batch = self.data.batch(stage, settings.batch, settings.coded, settings.clips, settings.quantised)
+            if self.net.arch.modulation:
+                batch.degradation = misjudged(batch.degradation, self.data.draw)
             if self.teacher:
                 batch.target = self.teacher.blended(batch.target, settings.trust * batch.teachable)
             return batch

@@ -15,24 +15,27 @@ Trainee is recognised and becomes a Trainee again (`from_tensors`).
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Mapping, Optional, Union
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from modulation import ESTIMATOR_HIDDEN, HIDDEN, Modulated, scaled, through_blocks
 from reference import FLOW_UNIT, Architecture, FlowNet, KernelNet, ResBlock, SelfBlindVSR, resize, warp
 
 COLOUR_LIFT = 0.5      # colours down to -0.5 pass the rectifier of the first block unchanged
 FILTER_GRID = 1 / 256  # difference filters are multiples of this: they sum to zero in half precision too
 SCALE = 4              # of a Trainee
+PARTS = ("flow_net", "kernel_net", "modulation", "degradation_net")  # that are the same in all forms
 
 
 class Windowed:
     """What both forms share: the stages of a window, so that a loss can look at each. A mixin of nn.Module.
 
-    features(frames) are those of single frames; detail(stack) is what the features of a window, warped and
-    concatenated, add to the enlarged center frame.
+    features(frames) are those of single frames; detail(stack, gains) is what the features of a window, warped and
+    concatenated, add to the enlarged center frame, where the network is modulated under these gains.
     """
 
     arch: Architecture
@@ -64,8 +67,9 @@ class Windowed:
         ratio = flow.new_tensor([n / (-(-n // step) * step) for n in (width, height)]).view(1, 2, 1, 1)
         return resize(flow.flatten(0, 1), height, width) * ratio
 
-    def restored(self, frames: Tensor, flow: Optional[Tensor] = None) -> Tensor:
-        """The enlarged center frames, N x C x sH x sW, of N x n_sequence x C x H x W; flow as the last of flows()."""
+    def restored(self, frames: Tensor, flow: Optional[Tensor] = None, degradation: Optional[Tensor] = None) -> Tensor:
+        """The enlarged center frames, N x C x sH x sW, of N x n_sequence x C x H x W; flow as the last of flows().
+        degradation, N x 7, is that of each window (see modulation.py; None: the neutral one of a modulated network)."""
         if flow is None:
             flow = self.flows(self.pyramids(frames))[-1]
         count, window, _, height, width = frames.shape
@@ -75,22 +79,25 @@ class Windowed:
         others = torch.cat((feats[:, :center], feats[:, center + 1:]), 1).flatten(0, 1).contiguous()
         warped = warp(others, self.full_flow(flow, height, width)).unflatten(0, (count, window - 1))
         stack = torch.cat((warped[:, :center], feats[:, center:center + 1], warped[:, center:]), 1).flatten(1, 2)
-        detail = self.detail(stack.contiguous(memory_format=torch.channels_last)).float()
+        gains = self.gains(degradation, count)
+        detail = self.detail(stack.contiguous(memory_format=torch.channels_last), gains).float()
         return detail + resize(frames[:, center], height * self.arch.scale, width * self.arch.scale)
 
 
 class Plain(Windowed, SelfBlindVSR):
     """The network as it is; any architecture."""
 
-    def detail(self, stack: Tensor) -> Tensor:
-        return self.tail(self.recons_net(self.fusion_conv(stack).float()))
+    def detail(self, stack: Tensor, gains: Optional[Tensor] = None) -> Tensor:
+        fused = scaled(self.fusion_conv(stack), None if gains is None else gains[:, 0])
+        return self.tail(through_blocks(self.recons_net, fused.float(), gains))
 
     def export(self) -> dict[str, Tensor]:
         return {name: value.detach().cpu().clone().contiguous() for name, value in self.state_dict().items()}
 
 
-class Trainee(Windowed, nn.Module):
-    """The form described at the top of this file; x4, at least one block per frame and 12 features."""
+class Trainee(Windowed, Modulated, nn.Module):
+    """The form described at the top of this file; x4, at least one block per frame and 12 features. Gains change neither
+    of the two things: they multiply outputs of convolutions without a bias."""
 
     def __init__(self, arch: Architecture) -> None:
         super().__init__()
@@ -107,6 +114,14 @@ class Trainee(Windowed, nn.Module):
         initialise_flow(self.flow_net)
         if arch.kernel_net:
             self.kernel_net = KernelNet(arch.n_sequence * colors, arch.kernel_net)
+        self.add_modulation(width, arch.recons_blocks, arch.modulation, arch.estimator)
+
+    def become_modulated(self, hidden: int = HIDDEN, estimator: int = ESTIMATOR_HIDDEN) -> None:
+        """Adds gains, all of them 1 at first. ValueError where it has some."""
+        if self.arch.modulation:
+            raise ValueError("it is modulated already")
+        self.arch = replace(self.arch, modulation=hidden, estimator=estimator)
+        self.add_modulation(self.arch.n_feat, self.arch.recons_blocks, hidden, estimator)
 
     @staticmethod
     def _block(width: int) -> ResBlock:
@@ -125,15 +140,20 @@ class Trainee(Windowed, nn.Module):
             inner = F.relu(F.conv2d(frames, self.filters()))
         return self.extra(self.mix(F.pad(inner, (1, 1, 1, 1))))
 
-    def detail(self, stack: Tensor) -> Tensor:
-        return F.pixel_shuffle(self.tail(self.recons(self.fusion(stack).float())).float(), self.arch.scale)
+    def detail(self, stack: Tensor, gains: Optional[Tensor] = None) -> Tensor:
+        return self.rebuilt(self.fusion(stack), gains)
+
+    def rebuilt(self, fused: Tensor, gains: Optional[Tensor] = None) -> Tensor:
+        """What follows the fusion."""
+        fused = scaled(fused, None if gains is None else gains[:, 0]).float()
+        return F.pixel_shuffle(self.tail(through_blocks(self.recons, fused, gains)).float(), self.arch.scale)
 
     @torch.no_grad()
     def export(self) -> dict[str, Tensor]:
         """The state dict of the same network as reference.SelfBlindVSR."""
         state = SelfBlindVSR(self.arch).state_dict()
         for name in state:
-            if name.endswith("bias") and not name.startswith(("flow_net", "kernel_net")):
+            if name.endswith("bias") and not name.startswith(PARTS):
                 state[name] = torch.zeros_like(state[name])
         state.update(export_features(self))
         for index, block in enumerate(self.extra, 1):
@@ -144,7 +164,7 @@ class Trainee(Windowed, nn.Module):
             state[f"recons_net.{index}.conv2.weight"] = block.conv2.weight
         state["fusion_conv.0.weight"] = self.fusion.weight
         state.update(expand_tail(self.tail.weight.cpu()))
-        for part in ("flow_net", "kernel_net"):
+        for part in PARTS:
             if hasattr(self, part):
                 state.update({f"{part}.{k}": v for k, v in getattr(self, part).state_dict().items()})
         return {k: v.detach().cpu().clone().contiguous() for k, v in state.items()}
@@ -259,7 +279,7 @@ def as_trainee(state: Mapping[str, Tensor], arch: Architecture) -> Optional[Trai
     net.fusion.weight.copy_(state["fusion_conv.0.weight"])
     for row, output in tail_rows(colors):
         net.tail.weight[output] = state["upsample_layers.0.weight"][row]
-    for part in ("flow_net", "kernel_net"):
+    for part in PARTS:
         if hasattr(net, part):
             prefix = part + "."
             getattr(net, part).load_state_dict({k[len(prefix):]: v for k, v in state.items() if k.startswith(prefix)})

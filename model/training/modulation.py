@@ -15,6 +15,7 @@ of a few known kernels and reduced, agrees with the frame it was made of.
 from __future__ import annotations
 
 import math
+from typing import Iterable, Optional
 
 import torch
 from torch import Tensor, nn
@@ -23,14 +24,22 @@ from torch.nn import functional as F
 from degradations import REACH, SCALE, TAPS, scaler_line
 
 FREQUENCIES = (0.0625, 0.09375, 0.125, 0.1875, 0.25)  # cycles per high-resolution pixel
+<<<<<<< model/training/modulation.py
 DEGRADATION = len(FREQUENCIES) + 2                    # numbers in z
 NOISE, CODEC = 5, 6                                   # their places in z
 RESPONSES, NOISE_LIMIT = (-0.3, 1.3), 3.0             # ranges of what is estimated
 SCALERS = ("bicubic -0.6", "area", "bilinear", "lanczos")
 SIGMAS = (0.4, 0.7, 1.0, 1.3, 1.6, 1.9, 2.2, 2.5, 2.8, 3.2, 3.6)  # of Gaussians, high-resolution pixels
 FEATURES = len(SCALERS) + len(SIGMAS) + 1
+=======
+RESPONSE = len(FREQUENCIES)                           # numbers in z that say the response
+DEGRADATION = RESPONSE + 2                            # numbers in z
+KNOWN_SCALERS = ("bicubic -0.6", "area", "bilinear", "lanczos")
+KNOWN_SIGMAS = (0.4, 0.7, 1.0, 1.3, 1.6, 1.9, 2.2, 2.5, 2.8, 3.2, 3.6)  # of Gaussians, high-resolution pixels
+FEATURES = len(KNOWN_SCALERS) + len(KNOWN_SIGMAS) + 1
+>>>>>>> /tmp/h0/their
 EPSILON = 1e-6
-BLOCK_MIDDLE = (SCALE - 1) / 2  # high-resolution pixel where a small one has its middle
+HIDDEN, ESTIMATOR_HIDDEN = 64, 32  # widths of a new Modulation and a new DegradationNet
 
 
 def axis() -> Tensor:
@@ -38,16 +47,16 @@ def axis() -> Tensor:
     return torch.arange(TAPS) - (REACH - 0.5)
 
 
-def gaussian_line(sigma: float) -> Tensor:
-    """TAPS weights with sum 1."""
-    line = torch.exp(-0.5 * (axis() / sigma) ** 2)
-    return line / line.sum()
+def lines(scalers: Iterable[str], sigmas: Iterable[float]) -> Tensor:
+    """The weights along one axis of separable kernels, scalers stretched by 4 and Gaussians, K x TAPS, with sum 1."""
+    found = torch.stack([*(scaler_line(name, axis() / SCALE) for name in scalers),
+                         *(torch.exp(-0.5 * (axis() / sigma) ** 2) for sigma in sigmas)])
+    return found / found.sum(1, keepdim=True)
 
 
 def known_lines() -> Tensor:
-    """The weights along one axis of the separable kernels that a picture is reduced with, 15 x TAPS, each with sum 1."""
-    scalers = torch.stack([scaler_line(name, axis() / SCALE) for name in SCALERS])
-    return torch.cat((scalers / scalers.sum(1, keepdim=True), torch.stack([gaussian_line(sigma) for sigma in SIGMAS])))
+    """Of the kernels that a picture is reduced with to measure its consistency, 15 x TAPS."""
+    return lines(KNOWN_SCALERS, KNOWN_SIGMAS)
 
 
 def response(kernels: Tensor) -> Tensor:
@@ -91,8 +100,9 @@ class Modulation(nn.Sequential):
         nn.init.zeros_(self[2].bias)
 
     def forward(self, degradation: Tensor) -> Tensor:
-        hidden = F.relu(self[1](F.relu(self[0](degradation))))
-        return (1 + self[2](hidden)).unflatten(1, (-1, self.features))
+        with torch.autocast(degradation.device.type, enabled=False):
+            hidden = F.relu(self[1](F.relu(self[0](degradation))))
+            return (1 + self[2](hidden)).unflatten(1, (-1, self.features))
 
 
 class DegradationNet(nn.Sequential):
@@ -101,7 +111,7 @@ class DegradationNet(nn.Sequential):
 
     def __init__(self, hidden: int) -> None:
         super().__init__(nn.Linear(FEATURES, hidden), nn.Linear(hidden, DEGRADATION))
-        self.register_buffer("neutral", torch.tensor([1.0] * len(FREQUENCIES) + [0.0, 0.0]))
+        self.register_buffer("neutral", torch.tensor([1.0] * RESPONSE + [0.0, 0.0]))
         nn.init.zeros_(self[1].weight)
         self.set_neutral(self.neutral)
 
@@ -116,7 +126,44 @@ class DegradationNet(nn.Sequential):
 
 
 def limited(degradation: Tensor) -> Tensor:
+<<<<<<< model/training/modulation.py
     """z within its range: no kernel, noise or codec that a network learns from lies beyond, and gains for one that did
     would be far from all that it knows."""
     response_, noise, codec = degradation.split((len(FREQUENCIES), 1, 1), 1)
     return torch.cat((response_.clamp(*RESPONSES), noise.clamp(0, NOISE_LIMIT), codec.clamp(0, 1)), 1)
+=======
+    """z within its range: no negative noise, a codec's part of 0 to 1."""
+    response_, noise, codec = degradation.split((RESPONSE, 1, 1), 1)
+    return torch.cat((response_, noise.clamp(min=0), codec.clamp(0, 1)), 1)
+
+
+class Modulated:
+    """What the forms of a network share that may be modulated: a mixin of nn.Module."""
+
+    def add_modulation(self, features: int, blocks: int, hidden: int, estimator: int) -> None:
+        """The modules, under the names of their tensors. hidden 0: none."""
+        if hidden:
+            self.modulation = Modulation(features, blocks, hidden)
+            self.degradation_net = DegradationNet(estimator)
+
+    def gains(self, degradation: Optional[Tensor], count: int) -> Optional[Tensor]:
+        """Of `count` windows, N x (1 + 2 blocks) x C, under a degradation N x 7 (None: the neutral one). None for a
+        network that is not modulated."""
+        if not hasattr(self, "modulation"):
+            if degradation is not None:
+                raise ValueError("a degradation is of no use to a network that is not modulated")
+            return None
+        return self.modulation(self.degradation_net.neutral.expand(count, -1) if degradation is None else degradation)
+
+
+def scaled(x: Tensor, gains: Optional[Tensor]) -> Tensor:
+    """N x C x H x W times gains N x C, in the precision of x; None: as it is."""
+    return x if gains is None else x * gains[..., None, None].to(x.dtype)
+
+
+def through_blocks(blocks: Iterable[nn.Module], x: Tensor, gains: Optional[Tensor]) -> Tensor:
+    """The residual blocks of a reconstruction, each with its part of Modulated.gains()."""
+    for index, block in enumerate(blocks):
+        x = block(x, None if gains is None else gains[:, 1 + 2 * index:3 + 2 * index])
+    return x
+>>>>>>> /tmp/h0/their

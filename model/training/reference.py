@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from modulation import DegradationNet, Modulation, consistency
+from modulation import Modulated, consistency, scaled, through_blocks
 
 LEVELS = ("One", "Two", "Thr", "Fou", "Fiv", "Six")
 DILATIONS = (1, 2, 4, 8, 16, 1, 1)
@@ -139,10 +139,8 @@ class ResBlock(nn.Module):
 
     def forward(self, x: Tensor, gains: Optional[Tensor] = None) -> Tensor:
         """gains, N x 2 x C, are those of the outputs of the two convolutions."""
-        if gains is None:
-            return x + self.conv2(F.relu(self.conv1(x)))
-        first, second = gains[..., None, None].unbind(1)
-        return x + self.conv2(F.relu(self.conv1(x) * first)) * second
+        first, second = (None, None) if gains is None else gains.unbind(1)
+        return x + scaled(self.conv2(F.relu(scaled(self.conv1(x), first))), second)
 
 
 class Extractor(nn.Module):
@@ -288,7 +286,7 @@ class KernelNet(nn.Module):
         return F.softmax(self.fc_net(x.flatten(1)), 1).view(-1, 1, self.ksize, self.ksize)
 
 
-class SelfBlindVSR(nn.Module):
+class SelfBlindVSR(Modulated, nn.Module):
     """The whole network. warp_align and resize_align exist so that a test can show what the wrong value does."""
 
     def __init__(self, arch: Architecture = Architecture(), warp_align: bool = True,
@@ -307,9 +305,7 @@ class SelfBlindVSR(nn.Module):
         self.flow_net = FlowNet(arch)
         if arch.kernel_net:
             self.kernel_net = KernelNet(arch.n_sequence * arch.n_colors, arch.kernel_net)
-        if arch.modulation:
-            self.modulation = Modulation(width, arch.recons_blocks, arch.modulation)
-            self.degradation_net = DegradationNet(arch.estimator)
+        self.add_modulation(width, arch.recons_blocks, arch.modulation, arch.estimator)
 
     @staticmethod
     def from_state_dict(state: Mapping[str, Any], **options: bool) -> "SelfBlindVSR":
@@ -324,15 +320,6 @@ class SelfBlindVSR(nn.Module):
     def tail(self, x: Tensor) -> Tensor:
         return self.out_conv(self.upsample_layers(x))
 
-    def gains(self, degradation: Optional[Tensor], count: int) -> Optional[Tensor]:
-        """Of `count` windows, N x (1 + 2 recons_blocks) x n_feat, under a degradation N x 7 (see modulation.py; None:
-        the neutral one). None for a network that is not modulated."""
-        if not self.arch.modulation:
-            if degradation is not None:
-                raise ValueError("a degradation is of no use to a network that is not modulated")
-            return None
-        return self.modulation(self.degradation_net.neutral.expand(count, -1) if degradation is None else degradation)
-
     def consistency(self, frames: Tensor, picture: Optional[Tensor] = None) -> Tensor:
         """The 16 features of an estimate, N x 16 (see modulation.consistency), of N x n_sequence x 3 x H x W frames and
         the picture that the network made of them under the neutral degradation (None: makes it)."""
@@ -343,18 +330,12 @@ class SelfBlindVSR(nn.Module):
         """The degradation z, N x 7, of the features."""
         return self.degradation_net(features)
 
-    def trunk(self, x: Tensor, gains: Optional[Tensor] = None) -> Tensor:
-        """The residual blocks of the reconstruction, each with its part of gains()."""
-        for index, block in enumerate(self.recons_net):
-            x = block(x, None if gains is None else gains[:, 1 + 2 * index:3 + 2 * index])
-        return x
-
     def forward(self, frames: Tensor, flow: Optional[Tensor] = None, stages: bool = False,
                 degradation: Optional[Tensor] = None) -> Union[Tensor, dict[str, Tensor]]:
         """Restores the center of N x n_sequence x 3 x H x W frames, unclamped.
 
         flow, N x (n_sequence - 1) x 2 x H x W from the center to the others in order, replaces the network's own.
-        degradation, N x 7, is that of each window, of a modulated network (None: the neutral one).
+        degradation, N x 7 (see modulation.py), is that of each window, of a modulated network (None: the neutral one).
         With stages every intermediate result is returned, by name.
         """
         center = self.arch.n_sequence // 2
@@ -368,10 +349,8 @@ class SelfBlindVSR(nn.Module):
         for index, i in enumerate(others):
             warped[i] = warp(feats[i], flow[:, index], self.warp_align)
         gains = self.gains(degradation, len(frames))
-        fusion = self.fusion_conv(torch.cat(warped, 1))
-        if gains is not None:
-            fusion = fusion * gains[:, 0, :, None, None]
-        recons_feat = self.trunk(fusion, gains)
+        fusion = scaled(self.fusion_conv(torch.cat(warped, 1)), None if gains is None else gains[:, 0])
+        recons_feat = through_blocks(self.recons_net, fusion, gains)
         base = resize(target, target.shape[2] * self.arch.scale, target.shape[3] * self.arch.scale, self.resize_align)
         recons = self.tail(recons_feat) + base
         if not stages:

@@ -37,7 +37,7 @@ from reference import KernelWidths
 from selfsupervised import SelfSupervised
 from supervised import Supervised
 from exportable import Network, Trainee, from_tensors
-from training import Budget, Options, Training, say
+from training import Budget, Options, Training, multiplies_bf16, say
 from trainset import SCALE, WINDOW, decode_clips, decode_sharp, files_of
 
 DEFAULTS = {"supervised": {"minutes": 85.0, "patch": 48, "rate": 1e-3},
@@ -49,6 +49,8 @@ def starting_network(args: argparse.Namespace) -> tuple[Network, dict[str, str]]
     if args.init:
         tensors, metadata = model_file.read(args.init)
         net = from_tensors(tensors)
+        if net.arch.modulation:
+            raise ValueError(f"{args.init}: a modulated model, which train_device.py trains")
         stated = metadata.get("phase") or None
         if args.phase and stated and args.phase != stated:
             raise ValueError(f"--phase {args.phase}: {args.init} is a model of phase {stated}")
@@ -80,20 +82,6 @@ def provenance(args: argparse.Namespace, before: dict[str, str]) -> dict[str, st
         if before.get("training_data"):
             metadata["training_data"] = f"{before['training_data']}; then {data}"
     return metadata
-
-
-def multiplies_bf16(device: str) -> bool:
-    """Whether it multiplies in bfloat16 and sums in single precision. On other CPUs PyTorch sums in bfloat16 too,
-    which takes ten times as long and learns little."""
-    if device.startswith("cuda"):
-        return torch.cuda.is_bf16_supported()
-    if not torch.backends.mkldnn.is_available():
-        return False
-    try:
-        flags = pathlib.Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace")
-    except OSError:
-        return False
-    return "avx512_bf16" in flags or "amx_bf16" in flags
 
 
 def method_of(args: argparse.Namespace, net: Network) -> Any:

@@ -8,6 +8,9 @@ loss, and leaves the model file, its curve (.csv) and the state from which the s
 
     train_device.py --material PHOTOS --init default --output better.bin --minutes 6
 
+A modulated model (modulation.py) is trained with the degradation of each window, and errors as of an estimate;
+train_degradation_net.py then trains what makes the estimate.
+
 --init new begins with a network that is not trained, of the sizes that are asked for; --kernel-net-of gives it the kernel
 network of another model, which this program does not train.
 """
@@ -36,6 +39,7 @@ from lib.program import finish
 from new_network import add_sizes, check_sizes, copy_kernel_net, new_network, start_kernel_net
 from teacher import Teacher
 from training import Budget, say
+from true_degradation import middle_degradation
 
 
 NEW = "new"    # in place of a model to start from
@@ -74,6 +78,15 @@ def origin(model: str, before: dict[str, str]) -> str:
     return f"{before.get('name', path.stem)} (sha256 {hashlib.sha256(path.read_bytes()).hexdigest()})"
 
 
+def become_modulated(net: Trainee, name: str) -> None:
+    """Gains of 1, and for the neutral degradation the middle of what is drawn."""
+    try:
+        net.become_modulated()
+    except ValueError as error:
+        raise ValueError(f"--modulated: {name}: {error}") from None
+    net.degradation_net.set_neutral(middle_degradation())
+
+
 def provenance(args: argparse.Namespace, before: dict[str, str]) -> dict[str, str]:
     names = ", ".join(folder.name for folder in args.material)
     init = NEW if args.init == NEW else origin(args.init, before)
@@ -101,6 +114,8 @@ def run(args: argparse.Namespace) -> None:
     if args.threads:
         torch.set_num_threads(args.threads)
     net, before = starting_network(args)
+    if args.modulated:
+        become_modulated(net, args.init)
     args.output.parent.mkdir(parents=True, exist_ok=True)
     teacher = chosen_teacher(args.teacher) if args.teacher else None
     began = time.monotonic()
@@ -114,7 +129,8 @@ def run(args: argparse.Namespace) -> None:
         raise ValueError(f"--until {args.until:.0f}: no time is left to train")
     settings = Settings(Budget(args.minutes, args.steps), args.stages, args.rate, args.adam_rate, args.flow_rate,
                         args.fusion_rate, args.batch, args.patch, args.coded, args.clips, args.quantised, args.trust,
-                        args.flow_weight, args.knee, args.clip, args.seed, args.report_seconds, args.save_minutes)
+                        args.flow_weight, args.knee, args.clip, args.seed, args.report_seconds, args.save_minutes,
+                        args.freeze_features)
     training = DeviceTraining(net.to(device), data, settings, args.output, args.state, provenance(args, before), teacher)
     if args.until:
         training.end_at(args.until - WRITING)
@@ -135,6 +151,7 @@ def parse(arguments: Optional[list[str]] = None) -> argparse.Namespace:
     add("--init", required=True, metavar="MODEL", help=f"{models.HELP}, to start from, or {NEW}")
     add("--kernel-net-of", metavar="MODEL", help=f"with --init {NEW}: the model whose kernel network it gets (default: one that "
         "says the same of every clip, until train_kernel_net.py trains it)")
+    add("--modulated", action="store_true", help="add gains that follow the degradation to a model that has none")
     add("--output", type=pathlib.Path, required=True, metavar="X.bin", help="model file to write")
     length = parser.add_mutually_exclusive_group(required=True)
     length.add_argument("--minutes", type=positive, help="wall clock, of all runs that continue one another")
@@ -154,6 +171,7 @@ def parse(arguments: Optional[list[str]] = None) -> argparse.Namespace:
         help="peak learning rate of Adam, which trains the first filters and the flow network")
     add("--flow-rate", type=share, default=defaults.flow_rate, help="of the flow network among all, relative")
     add("--fusion-rate", type=positive, default=defaults.fusion_rate, help="of the fusion on whole windows, relative")
+    add("--freeze-features", action="store_true", help="leave the extraction of features as it is")
     add("--teacher", choices=list(peers.PEERS), help="a network of single frames that says a part of the targets")
     add("--trust", type=share, default=defaults.trust, help="the teacher's part, at most")
     add("--batch", type=whole, default=defaults.batch, help="windows a step")

@@ -526,7 +526,7 @@ static void check_moments(double sigma_x, double sigma_y, double angle, double c
 
 static void test_moments(void **unused)
 {
-    float blur[9] = {0, 0, 0, 0, 1, 0, 0, 0, 0, 0};
+    float blur[9] = {0, 0, 0, 0, 1, 0, 0, 0, 0};
     sbv_moments m;
     (void)unused;
     check_moments(1.2, 1.2, 0, 0);

@@ -158,7 +158,7 @@ def test_consistency_by_hand() -> None:
 @needs_torch
 def test_response_by_hand() -> None:
     """Of a Gaussian: that of the continuous one, near enough; of one longer one way the mean of both ways."""
-    narrow, wide = (modulation.gaussian_line(sigma) for sigma in (1.0, 2.0))
+    narrow, wide = modulation.lines((), (1.0, 2.0))
     kernels = torch.stack((torch.outer(narrow, narrow), torch.outer(narrow, wide)))
     frequencies = np.array([0.0625, 0.09375, 0.125, 0.1875, 0.25])
     expected = [np.exp(-2 * (np.pi * sigma * frequencies) ** 2) for sigma in (1.0, 2.0)]

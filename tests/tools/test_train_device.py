@@ -131,12 +131,14 @@ def test_quantised_by_hand() -> None:
     """The mean comes back to half a quantum, flat blocks stay flat, no share changes nothing."""
     draw, frames = drawer(), torch.full((6, 5, 3, 16, 16), 0.5)
     frames[:, :, :, 8:] += 0.2
-    assert torch.equal(draw.quantised(frames, 0.0, 8), frames)
-    coded = draw.quantised(frames, 1.0, 8)
+    same, through = draw.quantised(frames, 0.0, 8)
+    assert torch.equal(same, frames) and not through.any()
+    coded, through = draw.quantised(frames, 1.0, 8)
+    assert through.tolist() == [1.0] * 6
     assert (coded - frames).abs().max() < 28 / 255 and (coded - frames).abs().max() > 0
     assert (coded[..., :8, :] == coded[..., :1, :1]).all()  # a block of one colour stays one
     odd = torch.rand(1, 1, 3, 15, 16)
-    assert torch.equal(draw.quantised(odd, 1.0, 8), odd) and torch.equal(draw.chroma(odd, 1.0), odd)
+    assert torch.equal(draw.quantised(odd, 1.0, 8)[0], odd) and torch.equal(draw.chroma(odd, 1.0), odd)
 
 
 def test_chroma_keeps_luma_and_greys() -> None:
