@@ -47,18 +47,20 @@ CLIPS = 1                # of TOGETHER
 QUANTISED = 0.2          # share of the others that go through a codec's stand-in
 HELD_OUT = 0.2
 LEAST = 20               # windows that a network can be made of
+DRAWING = 0.4            # share of the time in which windows are drawn, at most
 FITTING = 15.0           # seconds at the end for the fit
 REPORT = 30.0            # seconds from line to line
 STEPS, RATE = 1500, 3e-3
-DECAY = 0.02             # of the weights, times the rate each step
-JITTER = 0.05            # noise on the features while they are learnt from, of their standard deviation
+DECAY = 2.0              # of the weights, times the rate each step
+JITTER = 0.2             # noise on the features while they are learnt from, of their standard deviation
 ANSWERS = [f"response at {f:g} cycles per pixel" for f in FREQUENCIES] + ["noise, of 1/100", "codec"]
 
 
 class Samples:
-    """Windows with their degradations, drawn beforehand: frames N x 5 x 3 x P x P as bytes, of each size."""
+    """Windows with their degradations, drawn beforehand: `count`, or as many as can be until then, time.monotonic().
+    groups, one of each size: frames N x 5 x 3 x P x P as bytes, and degradations N x 7."""
 
-    def __init__(self, data: Material, patch: int, count: int, device: torch.device, seed: int) -> None:
+    def __init__(self, data: Material, patch: int, count: int, device: torch.device, seed: int, until: float) -> None:
         self.groups: list[tuple[Tensor, Tensor]] = []
         coded = round(CODED * count) if data.coded_frames is not None else 0
         drawn = DeviceSet(data, patch, device, seed)
@@ -66,6 +68,9 @@ class Samples:
         for _ in range(-(-(count - coded) // TOGETHER)):
             batch = drawn.batch("windows", TOGETHER, 0, CLIPS, QUANTISED)
             parts.append(((batch.frames * 255).round().byte(), batch.degradation))
+            if time.monotonic() > until:
+                coded = min(coded, round(CODED / (1 - CODED) * TOGETHER * len(parts)))
+                break
         self.groups.append(tuple(torch.cat(part) for part in zip(*parts)))
         if coded:
             index = torch.from_numpy(drawn.rng.choice(len(data.coded_frames), coded, replace=True)).to(device)
@@ -137,6 +142,14 @@ def fitted(features: Tensor, truth: Tensor, neutral: Tensor, hidden: int, seed: 
 
 
 @torch.no_grad()
+def rounded(net: DegradationNet, dtype: str) -> DegradationNet:
+    """As it is read from a file with weights of dtype."""
+    kind = {"F16": torch.float16, "BF16": torch.bfloat16, "F32": torch.float32}[dtype]
+    net.load_state_dict({name: value.to(kind).float() for name, value in net.state_dict().items()})
+    return net
+
+
+@torch.no_grad()
 def report(net: DegradationNet, features: Tensor, truth: Tensor, middle: Tensor) -> None:
     """The mean absolute errors, beside those of saying the middle of all windows always."""
     errors, plain = ((answer - truth).abs().mean(0).tolist() for answer in (net(features), middle.expand_as(truth)))
@@ -164,7 +177,8 @@ def run(args: argparse.Namespace) -> None:
     net, tensors, metadata = model_to_train(args.init)
     data = material.load(args.material, args.clip_frames, args.cache, args.ffmpeg, device, args.hold_out)
     with torch.no_grad():
-        samples = Samples(data, args.patch, args.windows, device, args.seed)
+        samples = Samples(data, args.patch, args.windows, device, args.seed,
+                          time.monotonic() + DRAWING * 60 * args.minutes)
     neutral = samples.neutral.cpu()
     net.degradation_net.set_neutral(neutral)
     say(f"{sum(len(frames) for frames, _ in samples.groups)} windows drawn in {time.monotonic() - began:.0f} s; neutral "
@@ -174,8 +188,8 @@ def run(args: argparse.Namespace) -> None:
     if len(features) < LEAST:
         raise ValueError(f"--minutes {args.minutes:g}: {len(features)} windows in this time, at least {LEAST} are needed")
     held = max(TOGETHER, round(HELD_OUT * len(features)))
-    report(fitted(features[held:], truth[held:], neutral, args.hidden, args.seed), features[:held], truth[:held],
-           truth[held:].mean(0))
+    tried = fitted(features[held:], truth[held:], neutral, args.hidden, args.seed)
+    report(rounded(tried, args.dtype), features[:held], truth[:held], truth[held:].mean(0))
     trained = fitted(features, truth, neutral, args.hidden, args.seed).state_dict()
     written = {f"degradation_net.{name}": value.numpy() for name, value in trained.items()}
     args.output.parent.mkdir(parents=True, exist_ok=True)
