@@ -160,6 +160,25 @@ def kernel_tensors(side: int = 13, seed: int = 1, features: int = 4) -> dict[str
     return tensors
 
 
+def modulation_tensors(seed: int = 1, features: int = 4, layers: int = 3) -> dict[str, np.ndarray]:
+    """A narrow modulation of the layers of tiny_tensors(): gains of about 0.5 to 1.5 that differ much with the frames."""
+    rng = np.random.RandomState(seed)
+    tensors: dict[str, np.ndarray] = {}
+
+    def linear(name: str, outputs: int, inputs: int, gain: float) -> None:
+        weights = rng.standard_normal((outputs, inputs)) * gain / np.sqrt(inputs)
+        tensors[f"{name}.weight"] = weights.astype(np.float32)
+        tensors[f"{name}.bias"] = (0.1 * gain * rng.standard_normal(outputs)).astype(np.float32)
+
+    linear("modulation.0", 6, 7, 2)
+    linear("modulation.1", 6, 6, 2)
+    linear("modulation.2", layers * features, 6, 0.5)
+    linear("degradation_net.0", 5, 16, 1)
+    linear("degradation_net.1", 7, 5, 1)
+    tensors["degradation_net.neutral"] = np.array([0.9, 0.8, 0.7, 0.5, 0.3, 0.5, 0.2], np.float32)
+    return tensors
+
+
 @dataclass(frozen=True)
 class Models:
     """Model files for the tests."""
@@ -168,7 +187,8 @@ class Models:
     tinted: Path   # as plain, with TINT added
     double: Path   # random weights, times 2
     topleft: Path  # as plain, but its metadata says that its samples sit at the top left
-    kernel: Path   # random weights of which the picture shows little, and a kernel network; the others have none
+    kernel: Path   # random weights of which the picture shows little, and a kernel network
+    modulated: Path  # random weights, a kernel network, and a modulation by the degradation; the others have none
 
 
 @pytest.fixture(scope="session")
@@ -184,7 +204,8 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Models:
     tinted = {**plain, "out_conv.1.bias": np.array(TINT, np.float32)}
     return Models(write("random", tiny_tensors(4, 0.5)), write("plain", plain), write("tinted", tinted),
                   write("double", tiny_tensors(2, 0.5)), write("topleft", plain, "topleft"),
-                  write("kernel", {**tiny_tensors(4, 0.05), **kernel_tensors()}))
+                  write("kernel", {**tiny_tensors(4, 0.05), **kernel_tensors()}),
+                  write("modulated", {**tiny_tensors(4, 0.2), **kernel_tensors(), **modulation_tensors()}))
 
 
 def without_x264(program: str, folder: Path) -> str:

@@ -21,7 +21,7 @@ import time
 from pathlib import Path
 from typing import Any, Sequence
 
-from . import encode, plan, probe, report, vf
+from . import encode, model, plan, probe, report, vf
 from .common import FarmError, Killed, die_with_parent, read_json, run, write_json, write_text
 from .prepare import is_prepared, prepare
 from .progress import Progress
@@ -342,7 +342,7 @@ def dry_run(job: dict[str, Any], profile: Path, folder: Path) -> None:
     source, chain = Path(job["source"]), vf.parse(job["vf"])
     facts = probe.probe(job["ffprobe"], source)
     frames = facts["packets"] or probe.count_packets(job["ffprobe"], source, facts)
-    size = plan.chunk_size(job["chunk"], chain.interval)
+    size = plan.chunk_size(job["chunk"], chain.interval(model.is_modulated(chain, job)))
     print(f"source    {source}: {facts['size'][0]}x{facts['size'][1]}, about {frames} frames")
     for stream in facts["streams"]:
         what = ("restored" if stream["index"] == facts["video"] else
@@ -405,7 +405,9 @@ def upscale(arguments: argparse.Namespace) -> None:
 
 def tell_plan(work: Work) -> None:
     made, facts = work.plan, work.plan["source"]
-    say(f"{made['frames']} frames in {len(made['chunks'])} chunks")
+    size = plan.chunk_size(work.job["chunk"], made["interval"])
+    rounded = f" of {size}, a multiple of {made['estimates']}" if size != work.job["chunk"] else ""
+    say(f"{made['frames']} frames in {len(made['chunks'])} chunks{rounded}")
     if made["complaints"]:
         say(f"warning: the source is damaged: {made['complaints']}")
     for stream in facts["streams"]:

@@ -4,9 +4,12 @@ Frame t depends on the window t - r .. t + r, r = 2 for a window of five frames.
 frame u begins a shot depends on how u differs from u - 1 and u - 1 from u - 2; the earliest cut that frame t looks at is
 before frame t - r + 1, hence on frame t - r - 1. So a chunk reads r + 1 frames before its own, and r behind them.
 
-The blur kernel is estimated for the multiples of kernel_interval and at cuts, and serves until the next one. With an
-interval, a chunk begins to read at a multiple of it, early enough for the estimate that its first frame needs; sizes of
-chunks are multiples of the interval, so that this is one interval and no more.
+The blur kernel is estimated for the multiples of kernel_interval and at cuts, and serves until the next one. What a modulated
+model adapts to is estimated in the same way for the multiples of adapt_interval. The filter counts from the first frame that
+it sees. So with an interval a chunk begins to read at a multiple of it, with both at a common multiple, early enough for the
+estimates that its first frame needs: the last common multiple up to that frame, where both are made anew from whole windows.
+What the filter estimates before, from windows that the film goes on beyond, serves no frame of the chunk. Sizes of chunks are
+multiples of the interval, so that what is read besides is one interval and no more.
 
 SPDX-License-Identifier: LGPL-2.1-or-later
 """

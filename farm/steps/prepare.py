@@ -12,8 +12,8 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from . import join, plan, probe, vf
-from .common import FarmError, digest_of, read_json, run, sha256, what_ffmpeg_said, write_json, write_text
+from . import join, model, plan, probe, vf
+from .common import FarmError, digest_of, read_json, run, what_ffmpeg_said, write_json, write_text
 from .restore import ALONE
 from .work import Work
 
@@ -40,20 +40,6 @@ def make_index(work: Work, facts: dict[str, Any], identity: dict[str, Any]) -> d
             "identity": identity, "ffmpeg": work.job["version"], "index": work.job["index"], "keyframes": keys,
             "complaints": what_ffmpeg_said(complaints) if complaints.strip() else ""})
     return read_json(work.folder / "source.json")
-
-
-def model_path(chain: vf.Chain, job: dict[str, Any]) -> Path:
-    """Where the library looks for the model: a name is that of one installed beside ffmpeg."""
-    model = chain.options.get("model", "default")
-    if not model or set(model) & set("/\\:."):
-        return Path(job["directory"]) / model
-    return Path(job["ffmpeg"]).resolve().parent.parent / f"share/selfblindvsr/{model}.bin"
-
-
-def model_digest(chain: vf.Chain, job: dict[str, Any]) -> str:
-    """Of the model's contents, where it can be found: a path or a name that stays the same may be another model."""
-    path = model_path(chain, job)
-    return sha256(path) if path.is_file() else ""
 
 
 def try_film(work: Work, facts: dict[str, Any], film: Path) -> int:
@@ -106,7 +92,7 @@ def signature(work: Work) -> str:
     """Of all that the plan is made from."""
     job = work.job
     asked = {name: job[name] for name in ("source", "vf", "encode", "container", "version", "chunk", "index", "leave_out")}
-    return digest_of([asked, probe.identity(Path(job["source"])), model_digest(vf.parse(job["vf"]), job)])
+    return digest_of([asked, probe.identity(Path(job["source"])), model.digest(vf.parse(job["vf"]), job)])
 
 
 def is_prepared(work: Work) -> bool:
@@ -128,12 +114,15 @@ def prepare(work: Work) -> None:
     source = make_index(work, facts, identity)
     base, times = Fraction(facts["time_base"]), [frame.pts for frame in work.index()]
     encoder = plan.encoder_time_base(times, base, facts["rate"])
-    chunks = plan.make_chunks(times, source["keyframes"], base, size=job["chunk"], radius=radius, interval=chain.interval,
+    modulated = model.is_modulated(chain, job)
+    interval = chain.interval(modulated)
+    chunks = plan.make_chunks(times, source["keyframes"], base, size=job["chunk"], radius=radius, interval=interval,
                               drops_borders=chain.drops_borders)
     made_by = {name: job[name] for name in ("vf", "encode", "container", "version")}
     write_json(work.folder / "plan.json", {
         "source": facts, "identity": identity, "complaints": source["complaints"], "frames": len(times),
-        "radius": radius, "interval": chain.interval, "encoder_time_base": f"{encoder.numerator}/{encoder.denominator}",
+        "radius": radius, "interval": interval, "estimates": chain.estimates(modulated),
+        "encoder_time_base": f"{encoder.numerator}/{encoder.denominator}",
         "left_out": left_out, "chunks": plan.as_json(chunks), "made_for": made_for,
-        "key": digest_of([identity, made_by, model_digest(chain, job), radius]),
+        "key": digest_of([identity, made_by, model.digest(chain, job), radius]),
     })

@@ -167,7 +167,8 @@ def attempt(work: Work, chunk: Chunk, worker: Worker) -> dict[str, Any]:
                 "this machine decodes the film differently" if job["index"] == "frames" else "packets are not frames here; use "
                 "--index frames"))
         if work.plan["interval"] > 1 and any(mark in said for mark in BEGINS_ANEW):
-            raise FarmError("the colour properties of the film change: chunks are not exact with kernel_interval above 1")
+            raise FarmError("the colour properties of the film change, and the filter counts frames anew there: chunks are "
+                            f"exact only with 0 or 1 in place of {work.plan['estimates']}")
         packets = check_film(work, chunk, times, film)
         record = {"chunk": chunk.number, "key": work.key(chunk), "bytes": film.stat().st_size, "sha256": sha256(film),
                   "packets": [[p.size, p.checksum] for p in packets], "stream": stream_of(job["ffprobe"], film),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from math import lcm
 
 from .common import FarmError
 
@@ -16,7 +17,8 @@ SINGLE_FRAME = ("colorspace", "copy", "crop", "eq", "format", "hflip", "lut", "l
                 "scale", "setdar", "setparams", "setsar", "transpose", "unsharp", "vflip", "zscale")
 # The options of the filter in their order, for values without a name.
 ORDER = ("model", "backend", "precision", "device", "border", "phase", "scene", "tile", "max_memory", "kernel_interval",
-         "kernel", "kernel_file", "cycle", "refine")
+         "kernel", "kernel_file", "cycle", "refine", "adapt_interval")
+ADAPT_INTERVAL = 100  # default of the option
 
 
 @dataclass(frozen=True)
@@ -24,7 +26,18 @@ class Chain:
     """A chain of filters, and what of selfblindvsr's options concerns the plan."""
     text: str
     options: dict[str, str]
-    interval: int  # frames between estimates of the blur kernel, 0: there are none
+    kernel_interval: int  # frames between estimates of the blur kernel, 0: there are none
+    adapt_interval: int   # of the degradation, where the model is modulated
+
+    def interval(self, modulated: bool) -> int:
+        """Frames between those that every estimate is made anew for, by their number; 0: there are no estimates."""
+        used = [each for each in (self.kernel_interval, self.adapt_interval if modulated else 0) if each]
+        return lcm(*used) if used else 0
+
+    def estimates(self, modulated: bool) -> str:
+        """The options by which an estimate serves for more than one frame, with their values, in words."""
+        used = (("kernel_interval", self.kernel_interval), ("adapt_interval", self.adapt_interval if modulated else 0))
+        return " and ".join(f"{name}={value}" for name, value in used if value > 1)
 
     @property
     def drops_borders(self) -> bool:
@@ -77,9 +90,9 @@ def options_of(arguments: str) -> dict[str, str]:
     return options
 
 
-def number(options: dict[str, str], name: str) -> int:
+def number(options: dict[str, str], name: str, default: int = 0) -> int:
     try:
-        return int(options.get(name, "0"))
+        return int(options.get(name, default))
     except ValueError:
         raise FarmError(f"--vf: {name}={options[name]}: must be a whole number") from None
 
@@ -127,4 +140,6 @@ def parse(text: str) -> Chain:
         raise FarmError("--vf: kernel_file cannot be used, since every chunk would write the same file")
     interval = number(found, "kernel_interval")
     uses = interval or number(found, "refine") or found.get("cycle", "0") not in ("0", "false", "no")
-    return Chain(text, found, 0 if "kernel" in found or not uses else max(interval, 1))
+    # A kernel that is given is no estimate; noise and codec are estimated all the same.
+    return Chain(text, found, 0 if "kernel" in found or not uses else max(interval, 1),
+                 number(found, "adapt_interval", ADAPT_INTERVAL))

@@ -46,7 +46,7 @@ def streams(ffmpeg: FFmpeg, film: Path) -> dict[str, list[dict]]:
     return json.loads(done.stdout)
 
 
-DEFAULT, ESTIMATES = "", ":kernel_interval=5:refine=1"
+DEFAULT, ESTIMATES, ADAPTS = "", ":kernel_interval=5:refine=1", ":adapt_interval=5"
 
 
 @pytest.mark.parametrize("make, chunk, options, ending", [
@@ -65,15 +65,23 @@ DEFAULT, ESTIMATES = "", ":kernel_interval=5:refine=1"
     (films.refreshed, 13, DEFAULT, ".mkv"),
     (films.ten_bit, 5, DEFAULT, ".mkv"),
     (films.recoloured, 7, DEFAULT, ".mkv"),
+    (films.open_gop, 7, ADAPTS, ".mkv"),         # cuts at 14 and 28, in the lead-in of the chunks from 20 and 30 on
+    (films.open_gop, 11, ":adapt_interval=4:kernel_interval=3:refine=1", ".mkv"),
+    (films.cut_out, 9, f"{ADAPTS}:border=none:kernel=bicubic", ".mkv"),
+    (films.irregular, 9, ":adapt_interval=0", ".mp4"),
+    (films.open_gop, 3, ":adapt_interval=1:scene=0", ".mkv"),
+    (films.held, 8, ":adapt_interval=4", ".mkv"),
 ], ids=lambda value: getattr(value, "__name__", value))
 def test_chunks_are_one_run(ffmpeg: FFmpeg, models: Models, tmp_path: Path, make: Callable[[FFmpeg, Path], Path], chunk: int,
                             options: str, ending: str) -> None:
-    chain = f"selfblindvsr=model={models.kernel if options == ESTIMATES else models.random}{options}"
+    model = models.modulated if "adapt" in options else models.kernel if options == ESTIMATES else models.random
+    chain = f"selfblindvsr=model={model}{options}"
     source = make(ffmpeg, tmp_path)
     expected = films.one_run(ffmpeg, source, tmp_path / f"one{ending}", chain)
     work = run_steps(ffmpeg, source, tmp_path / f"many{ending}", chain, chunk)
     assert films.frames(ffmpeg, tmp_path / f"many{ending}") == expected
-    assert len({frame[2] for frame in expected}) > len(expected) * 0.7, "frames must differ, or nothing is shown"
+    assert len({frame[2] for frame in expected}) > len(expected) * (0.4 if make is films.held else 0.7), \
+        "frames must differ, or nothing is shown"
     assert len(work.list) == 1 if chunk == 100 else len(work.list) > 1
     if make in (films.open_gop, films.refreshed) and chunk == 13:
         assert work.list[-1].seek, "the last chunk must seek, or nothing is shown"
@@ -135,17 +143,37 @@ def test_detection_and_estimates_matter(ffmpeg: FFmpeg, models: Models, tmp_path
     """The films of the tests show where a chunk would go wrong: with other settings other pictures come out."""
     source = films.open_gop(ffmpeg, tmp_path)
     settings = (f"{models.random}", f"{models.random}:scene=0", f"{models.kernel}{ESTIMATES}",
-                f"{models.kernel}:kernel_interval=1:refine=1")
+                f"{models.kernel}:kernel_interval=1:refine=1",
+                *(f"{models.modulated}:adapt_interval={number}" for number in (0, 1, 4, 5)))
     results = [films.one_run(ffmpeg, source, tmp_path / "one.mkv", f"selfblindvsr=model={each}") for each in settings]
     assert results[0][12:16] != results[1][12:16] and results[2] != results[3]
     assert results[0][2:11] == results[1][2:11]
+    adapted = [{number for number, pair in enumerate(zip(other, results[5])) if pair[0] == pair[1]} for other in results[4:]]
+    assert not adapted[0] and len(adapted[1]) == 45
+    for interval, found in zip((4, 5), adapted[2:]):
+        assert found >= {14, 28, *range(0, 45, interval)} and len(found) < 25
 
 
-def test_estimates_do_not_survive_a_change_of_colours(ffmpeg: FFmpeg, models: Models, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind, options, named", [("kernel", ESTIMATES, "kernel_interval=5"),
+                                                  ("modulated", ADAPTS, "adapt_interval=5")])
+def test_estimates_do_not_survive_a_change_of_colours(ffmpeg: FFmpeg, models: Models, tmp_path: Path, kind: str, options: str,
+                                                      named: str) -> None:
     """The filter counts anew from there; chunks behind it would not know. It is an error, not another picture."""
-    with pytest.raises(FarmError, match="chunk 1, frames 10 to 19: the colour properties of the film change"):
+    with pytest.raises(FarmError, match=f"chunk 1, frames 10 to 19: the colour properties of the film change.* {named}$"):
         run_steps(ffmpeg, films.recoloured(ffmpeg, tmp_path), tmp_path / "many.mkv",
-                  f"selfblindvsr=model={models.kernel}{ESTIMATES}", 10)
+                  f"selfblindvsr=model={getattr(models, kind)}{options}", 10)
+
+
+def test_a_modulated_model_by_default(ffmpeg: FFmpeg, models: Models, tmp_path: Path) -> None:
+    """Chunks hold whole intervals of the filter's own default; none of it where adaptation is off."""
+    source = films.write(ffmpeg, tmp_path / "long.mkv", *films.moving(208, size="16x12"), "-c:v", "ffv1", "-g", "20", "-pix_fmt",
+                         "yuv420p")
+    chain = f"selfblindvsr=model={models.modulated}"
+    expected = films.one_run(ffmpeg, source, tmp_path / "one.mkv", chain)
+    work = run_steps(ffmpeg, source, tmp_path / "many.mkv", chain, 7)
+    assert [(chunk.begin, chunk.first) for chunk in work.list] == [(0, 0), (0, 100), (100, 200)]
+    assert films.frames(ffmpeg, tmp_path / "many.mkv") == expected
+    assert expected != films.one_run(ffmpeg, source, tmp_path / "off.mkv", f"{chain}:adapt_interval=0")
 
 
 @pytest.mark.parametrize("count, chunk", [(1, 1), (1, 500), (3, 1), (4, 2)])

@@ -4,16 +4,17 @@ SPDX-License-Identifier: LGPL-2.1-or-later
 """
 from __future__ import annotations
 
+import random
 import re
 import sys
 from fractions import Fraction
 from pathlib import Path
 
 import pytest
-from conftest import TOP, FFmpeg
+from conftest import TOP, FFmpeg, Models
 
 sys.path.insert(0, str(TOP / "farm"))
-from steps import encode, join, plan, prepare, vf  # noqa: E402
+from steps import encode, join, model, plan, vf  # noqa: E402
 from steps.common import FarmError, rescale, seconds, what_ffmpeg_said  # noqa: E402
 
 
@@ -45,6 +46,49 @@ def test_context_is_no_more_than_needed() -> None:
 
 def test_sizes_are_multiples_of_the_interval() -> None:
     assert plan.chunk_size(500, 25) == 500 and plan.chunk_size(7, 5) == 10 and plan.chunk_size(7, 1) == 7
+
+
+def restored(begin: int, end: int, cuts: set[int], *, kernel: int, adapt: int, border: str) -> dict[int, tuple]:
+    """What each frame is made from by a filter that sees frames begin..end-1, counting from 0: its window, the windows that
+    its estimates of the kernel and of the degradation come from, and the frames that these were made for. Whether a frame is
+    a cut is right where the two before it are seen; else, at worst, it is wrong."""
+    shown = {u for u in range(begin, end) if u == begin or (u in cuts) == (u >= begin + 2 or begin == 0)}
+
+    def window(t: int) -> tuple[int, ...]:
+        first = last = t
+        while first > max(t - 2, begin) and first not in shown:
+            first -= 1
+        while last < min(t + 2, end - 1) and last + 1 not in shown:
+            last += 1
+        return tuple(max(first, min(last, u)) for u in range(t - 2, t + 3))
+
+    made: dict[int, tuple] = {}
+    held: list[tuple | None] = [None, None]
+    drop = 2 if border == "none" else 0
+    for t in range(begin + drop, end - drop):
+        for place, interval in enumerate((kernel, adapt)):
+            if interval and (held[place] is None or (t - begin) % interval == 0 or t in shown):
+                held[place] = (t, window(t))
+        made[t] = (window(t), *held)
+    return made
+
+
+@pytest.mark.parametrize("border", ["replicate", "none"])
+@pytest.mark.parametrize("kernel", [0, 1, 4, 6])
+@pytest.mark.parametrize("adapt", [0, 1, 5, 9])
+def test_chunks_use_the_estimates_of_one_run(kernel: int, adapt: int, border: str) -> None:
+    """Against a model of the filter, wherever the cuts are: before the beginning of a chunk, at it, in its lead-in."""
+    rng, count = random.Random(f"{kernel} {adapt} {border}"), 140
+    interval = vf.parse(f"selfblindvsr=kernel_interval={kernel}:adapt_interval={adapt}").interval(True)
+    for _ in range(20):
+        found = chunks(count, rng.choice((1, 3, 8, 20, 50)), interval=interval, drops=border == "none")
+        joints = [u for chunk in found for u in range(chunk.begin - 1, chunk.begin + 4)] + [
+            u for chunk in found for u in range(chunk.first - 4, chunk.first + 4)]
+        cuts = {u for u in rng.sample(joints, min(len(joints), 9)) + rng.sample(range(count), 4) if 0 < u < count}
+        whole = restored(0, count, cuts, kernel=kernel, adapt=adapt, border=border)
+        for chunk in found:
+            part = restored(chunk.begin, chunk.end, cuts, kernel=kernel, adapt=adapt, border=border)
+            assert all(part[t] == whole[t] for t in range(chunk.first, chunk.last)), (chunk, sorted(cuts))
 
 
 def test_seeking_leaves_a_keyframe_between() -> None:
@@ -86,28 +130,35 @@ def test_durations_of_the_list_do_not_add_up_errors() -> None:
 
 # ---- What users write ----
 
-@pytest.mark.parametrize("text, interval, drops", [
-    ("selfblindvsr", 0, False),
-    ("selfblindvsr=a,b.bin", None, None),
-    (r"selfblindvsr=model='a,b:c.bin':border=none", 0, True),
-    (r"format=yuv444p,selfblindvsr@x=m.bin:cpu:refine=2,scale=iw/2:-2", 1, False),
-    ("selfblindvsr=kernel_interval=25:cycle=1", 25, False),
-    ("selfblindvsr=kernel=bicubic:refine=5:kernel_interval=9", 0, False),
+@pytest.mark.parametrize("text, interval, modulated, drops", [  # modulated: the interval with a model that is
+    ("selfblindvsr", 0, 100, False),
+    ("selfblindvsr=a,b.bin", None, None, None),
+    (r"selfblindvsr=model='a,b:c.bin':border=none", 0, 100, True),
+    (r"format=yuv444p,selfblindvsr@x=m.bin:cpu:refine=2,scale=iw/2:-2", 1, 100, False),
+    ("selfblindvsr=kernel_interval=25:cycle=1", 25, 100, False),
+    ("selfblindvsr=kernel_interval=7", 7, 700, False),
+    ("selfblindvsr=kernel=bicubic:refine=5:kernel_interval=9", 0, 100, False),
+    ("selfblindvsr=kernel=bicubic:adapt_interval=12", 0, 12, False),
+    ("selfblindvsr=adapt_interval=0", 0, 0, False),
+    ("selfblindvsr=adapt_interval=0:cycle=1", 1, 1, False),
+    ("selfblindvsr=adapt_interval=0:kernel_interval=25", 25, 25, False),
+    ("selfblindvsr=adapt_interval=10:kernel_interval=4", 4, 20, False),
 ])
-def test_filters(text: str, interval: int | None, drops: bool | None) -> None:
+def test_filters(text: str, interval: int | None, modulated: int | None, drops: bool | None) -> None:
     if interval is None:
         with pytest.raises(FarmError):
             vf.parse(text)
         return
     chain = vf.parse(text)
-    assert (chain.interval, chain.drops_borders) == (interval, drops)
+    assert (chain.interval(False), chain.interval(True), chain.drops_borders) == (interval, modulated, drops)
 
 
 @pytest.mark.parametrize("model", ["fast", "a b/x.bin", r"C:\it's, 'so';[c].bin"])
 @pytest.mark.parametrize("text", ["selfblindvsr", "selfblindvsr=cycle=1", "format=gbrp,selfblindvsr@x=refine=2 ,scale=iw/2:-2"])
 def test_a_model_of_its_own(text: str, model: str) -> None:
     before, after = vf.parse(text), vf.parse(vf.with_model(text, model))
-    assert after.options == {**before.options, "model": model} and after.interval == before.interval
+    assert after.options == {**before.options, "model": model}
+    assert (after.kernel_interval, after.adapt_interval) == (before.kernel_interval, before.adapt_interval)
     with pytest.raises(FarmError, match="names a model already"):
         vf.with_model(vf.with_model(text, model), model)
 
@@ -118,15 +169,35 @@ def test_where_a_model_lies(tmp_path: Path) -> None:
     (tmp_path / "real/bin/ffmpeg").touch()
     (tmp_path / "ffmpeg").symlink_to(tmp_path / "real/bin/ffmpeg")
     job = {"ffmpeg": str(tmp_path / "ffmpeg"), "directory": "/films"}
-    found = {text: str(prepare.model_path(vf.parse(f"selfblindvsr{text}"), job)) for text in ("", "=fast", "=model=m.bin", "=./m")}
+    found = {text: str(model.path_of(vf.parse(f"selfblindvsr{text}"), job)) for text in ("", "=fast", "=model=m.bin", "=./m")}
     installed = f"{tmp_path}/real/share/selfblindvsr"
     assert found == {"": f"{installed}/default.bin", "=fast": f"{installed}/fast.bin", "=model=m.bin": "/films/m.bin",
                      "=./m": "/films/m"}
 
 
-def test_options_without_names_are_in_the_order_of_the_filter(ffmpeg: FFmpeg) -> None:
+def test_which_models_are_modulated(models: Models, tmp_path: Path) -> None:
+    """The header of the file says it. Of a model that cannot be read the worst is assumed; the filter says what is wrong."""
+    damaged = {"empty": b"", "short": b"\x40\0\0\0\0\0\0\0{}", "long": b"\xff" * 100, "list": b"\2\0\0\0\0\0\0\0[]",
+               "text": b"\2\0\0\0\0\0\0\0\xff\xff"}
+    for name, contents in damaged.items():
+        (tmp_path / f"{name}.bin").write_bytes(contents)
+    job = {"ffmpeg": str(tmp_path / "bin/ffmpeg"), "directory": str(tmp_path)}
+
+    def is_modulated(options: str) -> bool:
+        return model.is_modulated(vf.parse(f"selfblindvsr{options}"), job)
+    assert [is_modulated(f"=model={path}") for path in (models.plain, models.kernel, models.modulated)] == [False, False, True]
+    assert all(is_modulated(f"={name}.bin") for name in (*damaged, "missing")) and is_modulated("")
+    (tmp_path / "share/selfblindvsr").mkdir(parents=True)
+    for name, path in (("default", models.kernel), ("adapts", models.modulated)):
+        (tmp_path / f"share/selfblindvsr/{name}.bin").write_bytes(path.read_bytes())
+    assert not is_modulated("") and is_modulated("=adapts")
+
+
+def test_options_are_those_of_the_filter(ffmpeg: FFmpeg) -> None:
+    """Those without names are in its order, and what is not given has its default."""
     text = ffmpeg.run("-h", "filter=selfblindvsr").stdout.decode()
     assert tuple(re.findall(r"^ {2,3}(\w+) +<", text, re.M)) == vf.ORDER
+    assert re.search(rf"^ +adapt_interval .*\(default {vf.ADAPT_INTERVAL}\)$", text, re.M)
 
 
 @pytest.mark.parametrize("text, message", [
@@ -139,6 +210,7 @@ def test_options_without_names_are_in_the_order_of_the_filter(ffmpeg: FFmpeg) ->
     ("selfblindvsr=model='x", "not closed"),
     ("selfblindvsr=kernel_file=k.npy", "every chunk would write the same file"),
     ("selfblindvsr=kernel_interval=x", "must be a whole number"),
+    ("selfblindvsr=adapt_interval=often", "adapt_interval=often: must be a whole number"),
     ("crop=x=n,selfblindvsr", "the number of a frame"),
 ])
 def test_filters_that_cannot_be_used(text: str, message: str) -> None:

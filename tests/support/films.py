@@ -92,6 +92,12 @@ def refreshed(ffmpeg: FFmpeg, folder: Path) -> Path:
                  "intra-refresh=1:keyint=8:bframes=0")
 
 
+def held(ffmpeg: FFmpeg, folder: Path) -> Path:
+    """Animation: every drawing stands for nine frames, some of them across the beginning of a chunk."""
+    return write(ffmpeg, folder / "held.mkv", *moving(6, rate="25/9", more=",fps=25"), "-pix_fmt", "yuv420p", "-c:v", "ffv1",
+                 "-g", "6")
+
+
 def ten_bit(ffmpeg: FFmpeg, folder: Path) -> Path:
     """Odd sizes, 10 bits, wide gamut, pixels that are not square."""
     return write(ffmpeg, folder / "ten.mkv", *moving(12, size="33x25", rate="24"), "-pix_fmt", "yuv444p10le", "-c:v", "ffv1",
