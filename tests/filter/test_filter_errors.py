@@ -169,7 +169,7 @@ def test_help(ffmpeg: FFmpeg) -> None:
     text = ffmpeg.output("-h", f"filter={TAG}").decode()
     for word in ("model", "backend", "auto", "cuda", "cpu", "precision", "fp32", "fp16", "bf16", "border", "replicate",
                  "reflect", "none", "phase", "scene", "tile", "max_memory", "kernel_interval", "kernel_file", "cycle", "refine",
-                 "slice threading"):
+                 "adapt_interval", "slice threading"):
         assert word in text, word
 
 
@@ -180,7 +180,7 @@ def test_memory_is_clean(ffmpeg: FFmpeg, models: Models, tmp_path: Path) -> None
     valgrind = ("valgrind", "-q", "--error-exitcode=99", "--leak-check=full", "--errors-for-leak-kinds=definite",
                 "--show-leak-kinds=definite", "--num-callers=30")
     done = ffmpeg.run("-filter_threads", "2", *raw("yuv420p", 15, 13), "-vf",
-                      f"selfblindvsr=model={models.kernel}:scene=0.4:kernel_interval=2:kernel_file={tmp_path / 'k.npy'}:"
-                      "cycle=1:refine=2", "-f", "framecrc", "-", data=texture(6, 15, 13), before=valgrind)
+                      f"selfblindvsr=model={models.modulated}:scene=0.4:kernel_interval=2:kernel_file={tmp_path / 'k.npy'}:"
+                      "cycle=1:refine=2:adapt_interval=3", "-f", "framecrc", "-", data=texture(6, 15, 13), before=valgrind)
     assert done.returncode == 0, done.stderr.decode()
     assert len([line for line in done.stdout.splitlines() if not line.startswith(b"#")]) == 6

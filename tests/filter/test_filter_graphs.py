@@ -81,8 +81,9 @@ def source(rng: random.Random) -> str:
 
 def vsr(rng: random.Random, models: Models) -> str:
     options = rng.choice(("", ":tile=16", ":border=reflect", ":scene=0.02", ":refine=1:cycle=1",
-                          ":phase=model"))
-    model = models.kernel if "refine" in options else rng.choice((models.random, models.double, models.topleft))
+                          ":phase=model", ":adapt_interval=2"))
+    model = (models.modulated if "adapt" in options else models.kernel if "refine" in options else
+             rng.choice((models.random, models.double, models.topleft)))
     return f"selfblindvsr=model={model}:backend=cpu{options}"
 
 

@@ -26,8 +26,8 @@ def resident(process: int) -> float | None:
 
 def test_a_long_run(ffmpeg: FFmpeg, models: Models, tmp_path: Path) -> None:
     """With all that the filter does for a frame: estimates, scene cuts, alpha."""
-    graph = (f"testsrc2=s=16x12:r=25,format=yuva420p,settb=1/90000,setpts='{TIMES}',selfblindvsr=model={models.kernel}:"
-             f"kernel_interval=5:kernel_file={tmp_path}/k.npy:cycle=1:scene=0.01")
+    graph = (f"testsrc2=s=16x12:r=25,format=yuva420p,settb=1/90000,setpts='{TIMES}',selfblindvsr=model={models.modulated}:"
+             f"kernel_interval=5:kernel_file={tmp_path}/k.npy:cycle=1:scene=0.01:adapt_interval=7")
     command = [ffmpeg.folder / "ffmpeg", "-v", "error", "-nostdin", "-f", "lavfi", "-i", graph, "-frames:v", FRAMES,
                "-vsync" if ffmpeg.series == "5.1" else "-fps_mode", "passthrough", "-enc_time_base", "1:90000",
                "-f", "framecrc", "-y", tmp_path / "out", "-progress", "-", "-stats_period", "0.05"]
