@@ -73,6 +73,7 @@ static int whole_session(enum sbv_backend_choice where, struct outcome *o)
     config.kernel_interval = 1;
     config.cycle = 1;
     config.refine = 1;
+    config.adapt_interval = 2;
     config.log = count_errors;
     config.log_opaque = o;
     if ((ret = sbv_open(&s, &config)) < 0)

@@ -66,6 +66,11 @@ static void test_refused(void **state)
     config.refine = 1;
     expect_refused(&config, SBV_ERROR_ARGUMENT, "no kernel network");
     config = configuration();
+    config.adapt_interval = -1;
+    expect_refused(&config, SBV_ERROR_ARGUMENT, "adapt_interval -1");
+    config.adapt_interval = SBV_ADAPT_INTERVAL_MAX + 1;
+    expect_refused(&config, SBV_ERROR_ARGUMENT, "adapt_interval 1");
+    config = configuration();
     config.reserved[3] = 7;
     expect_refused(&config, SBV_ERROR_ARGUMENT, "reserved[3] of the configuration is 7");
     config = configuration();

@@ -42,7 +42,7 @@
 #endif
 
 static char folder[] = "/tmp/sbv_test_memory_XXXXXX";
-static char model_path[64];
+static char model_path[64], modulated_path[64];
 
 /* ---- Control groups ---- */
 
@@ -222,9 +222,10 @@ static void check_plan(sbv_config config, enum trial trial)
         restore(s, 0, 5);
     }
     const double found = (status("VmHWM") - before - pictures) / MIB;
-    snprintf(text, sizeof(text), "%s%s, tile %d, cycle %d, refine %d, kernel_interval %d",
-             sbv_precision_name(&s->engine.exec), trial == ALPHA ? " with alpha" : "", config.tile, config.cycle,
-             config.refine, config.kernel_interval);
+    snprintf(text, sizeof(text), "%s%s%s, tile %d, cycle %d, refine %d, kernel_interval %d",
+             sbv_precision_name(&s->engine.exec), trial == ALPHA ? " with alpha" : "",
+             sbv_model(s)->modulated ? ", modulated" : "", config.tile, config.cycle, config.refine,
+             config.kernel_interval);
     printf("# %s: %g MiB planned, %.1f MiB measured\n", text, said, found);
     if (found < 0.9 * said - 1 || found > 1.1 * said + 1)
         fail_msg("%s: %g MiB planned, %g MiB measured", text, said, found);
@@ -247,7 +248,7 @@ static void test_plans_are_measured(void **unused)
     /* the second time in fp32, where the processor would choose another */
     for (int precision = SBV_PRECISION_AUTO; precision <= (sbv_amx_missing() ? SBV_PRECISION_AUTO : SBV_PRECISION_FP32);
          precision++)
-        for (int option = 0; option < 7; option++) {
+        for (int option = 0; option < 8; option++) {
             sbv_config config = new_config();
             config.precision = (enum sbv_precision)precision;
             config.tile = option == 1 ? 64 : 0;
@@ -255,6 +256,8 @@ static void test_plans_are_measured(void **unused)
             config.refine = option == 3;
             config.kernel_interval = option == 4;
             config.scene = option == 5 ? 0.3f : 0;
+            if (option == 7)
+                config.model_path = modulated_path;
             check_plan(config, option == 6 ? ALPHA : PLAIN);
         }
 }
@@ -387,14 +390,16 @@ static void test_estimates_stay_within_the_limit(void **unused)
 static void test_the_least_that_works(void **unused)
 {
     static const struct {
-        int tile, estimates;
-    } cases[] = {{0, 0}, {0, 1}, {100, 0}};
+        int tile, estimates, modulated;
+    } cases[] = {{0, 0, 0}, {0, 1, 0}, {100, 0, 0}, {0, 0, 1}};
     (void)unused;
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         sbv_config config = new_config();
         sbv_session *s;
         config.tile = cases[i].tile;
         config.kernel_interval = cases[i].estimates;
+        if (cases[i].modulated)
+            config.model_path = modulated_path;
         config.max_memory = 1 << 20;
         for (int try = 0; try < 3; try++) {
             assert_int_equal(sbv_open(&s, &config), SBV_OK);
@@ -418,7 +423,9 @@ static void test_a_long_stream(void **unused)
         printf("# skip a long stream: memory is not measured under a sanitizer\n");
         return;
     }
+    config.model_path = modulated_path;
     config.kernel_interval = 5;
+    config.adapt_interval = 7;
     config.cycle = 1;
     config.scene = 0.3f;
     assert_int_equal(sbv_open(&s, &config), SBV_OK);
@@ -437,12 +444,15 @@ static void test_a_long_stream(void **unused)
 
 static int make_model(void **unused)
 {
-    static const struct tiny tiny = {12, 5, 1, 1, SCALE, 3, 6, 7, 1, 0};
+    static const struct tiny tiny = {12, 5, 1, 1, SCALE, 3, 6, 7, 1, 0},
+                             modulated = {12, 5, 1, 1, SCALE, 3, 6, 7, 1, 9};
     (void)unused;
     if (!mkdtemp(folder))
         return -1;
     snprintf(model_path, sizeof(model_path), "%s/model.bin", folder);
     tiny_write(model_path, &tiny);
+    snprintf(modulated_path, sizeof(modulated_path), "%s/modulated.bin", folder);
+    tiny_write(modulated_path, &modulated);
     return 0;
 }
 

@@ -22,7 +22,7 @@
 #define W 14
 #define H 9
 
-static const char *model_path;
+static const char *model_path, *modulated_path;
 
 static const char still[] = "aaaaaaaaaa", twos[] = "aabbccddeeff", telecine[] = "aabbbccdddeefffgghhh";
 static const char back[] = "abababababbbba", mixed[] = "abcddddddddeffffffga", once[] = "a";
@@ -44,7 +44,7 @@ static sbv_session *open_session(sbv_config config, int off)
                                              {.step = 3, .offset = 1, .depth = 8},
                                              {.step = 3, .offset = 2, .depth = 8}}};
     sbv_session *s;
-    config.model_path = model_path;
+    config.model_path = config.adapt_interval ? modulated_path : model_path;
     config.precision = SBV_PRECISION_FP32;
     config.backend = SBV_BACKEND_CPU;
     config.log = fail_on_error;
@@ -141,6 +141,15 @@ static void test_same_bits_with_blur(void **unused)
     run_all((sbv_config){.threads = 1, .kernel_interval = 2});
 }
 
+/* An estimate that falls into a still scene may bring another picture than the one before it. */
+static void test_same_bits_with_adaptation(void **unused)
+{
+    (void)unused;
+    run_all((sbv_config){.threads = 1, .adapt_interval = 3});
+    run_all((sbv_config){.threads = 1, .adapt_interval = 5, .scene = 0.2f});
+    run_all((sbv_config){.threads = 1, .adapt_interval = 2, .refine = 2, .cycle = 1, .kernel_interval = 3});
+}
+
 /* What a clip costs: frames extracted and windows restored. */
 static void check_work(const char *clip, int frames, int windows, sbv_config config)
 {
@@ -168,13 +177,16 @@ static void test_work(void **unused)
 
 int main(void)
 {
-    static const struct tiny tiny = {8, 5, 1, 2, 4, 3, 6, 5, 1, 0};
+    static const struct tiny tiny = {8, 5, 1, 2, 4, 3, 6, 5, 1, 0}, modulated = {8, 5, 1, 2, 4, 3, 6, 5, 1, 6};
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_same_bits),
         cmocka_unit_test(test_same_bits_with_blur),
+        cmocka_unit_test(test_same_bits_with_adaptation),
         cmocka_unit_test(test_work),
     };
     model_path = temporary_file();
     tiny_write(model_path, &tiny);
+    modulated_path = temporary_file();
+    tiny_write(modulated_path, &modulated);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -52,6 +52,7 @@ static void *run_session(void *opaque)
     config.tile = r->number % 2 ? 16 : 0;
     config.kernel_interval = r->number % 2;
     config.refine = r->number == 2;
+    config.adapt_interval = r->number == 3 ? 0 : 3;
     for (int n = 0; n < FRAMES; n++)
         for (int i = 0; i < WIDTH * HEIGHT * 3; i++)
             input[n][i] = (unsigned char)(i * 7 + (i / 3 % WIDTH + r->number) * n * 5);
