@@ -16,13 +16,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import Mapping, Optional, Union
+from typing import Iterable, Mapping, Optional, Union
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from modulation import ESTIMATOR_HIDDEN, HIDDEN, Modulated, scaled, through_blocks
+from modulation import ESTIMATOR_HIDDEN, HIDDEN, Modulated, consistency, scaled, through_blocks
 from reference import FLOW_UNIT, Architecture, FlowNet, KernelNet, ResBlock, SelfBlindVSR, resize, warp
 
 COLOUR_LIFT = 0.5      # colours down to -0.5 pass the rectifier of the first block unchanged
@@ -35,7 +35,8 @@ class Windowed:
     """What both forms share: the stages of a window, so that a loss can look at each. A mixin of nn.Module.
 
     features(frames) are those of single frames; detail(stack, gains) is what the features of a window, warped and
-    concatenated, add to the enlarged center frame, where the network is modulated under these gains.
+    concatenated, add to the enlarged center frame, where the network is modulated under these gains; modulated_layers()
+    are those whose outputs they multiply.
     """
 
     arch: Architecture
@@ -84,8 +85,34 @@ class Windowed:
         return detail + resize(frames[:, center], height * self.arch.scale, width * self.arch.scale)
 
 
+    @torch.no_grad()
+    def estimated(self, frames: Tensor) -> Tensor:
+        """The degradation z, N x 7, that a modulated network estimates of N x n_sequence x C x H x W frames."""
+        return self.degradation_net(consistency(frames[:, frames.shape[1] // 2], self.restored(frames)))
+
+    @torch.no_grad()
+    def settle(self, degradation: Optional[Tensor] = None) -> None:
+        """Makes of a modulated network the plain one that it is under one degradation, 7 numbers (None: the neutral
+        one)."""
+        gains = self.gains(None if degradation is None else degradation[None], 1)[0]
+        for layer, gain in zip(self.modulated_layers(), gains):
+            for values in (layer.weight, layer.bias):
+                if values is not None:
+                    values.mul_(gain.view(-1, *(1,) * (values.dim() - 1)))
+        del self.modulation, self.degradation_net
+        self.arch = replace(self.arch, modulation=0, estimator=0)
+
+
+def chain(blocks: Iterable[ResBlock]) -> list[nn.Conv2d]:
+    """The convolutions of residual blocks, in order."""
+    return [layer for block in blocks for layer in (block.conv1, block.conv2)]
+
+
 class Plain(Windowed, SelfBlindVSR):
     """The network as it is; any architecture."""
+
+    def modulated_layers(self) -> list[nn.Conv2d]:
+        return [self.fusion_conv[0], *chain(self.recons_net)]
 
     def detail(self, stack: Tensor, gains: Optional[Tensor] = None) -> Tensor:
         fused = scaled(self.fusion_conv(stack), None if gains is None else gains[:, 0])
@@ -142,6 +169,9 @@ class Trainee(Windowed, Modulated, nn.Module):
 
     def detail(self, stack: Tensor, gains: Optional[Tensor] = None) -> Tensor:
         return self.rebuilt(self.fusion(stack), gains)
+
+    def modulated_layers(self) -> list[nn.Conv2d]:
+        return [self.fusion, *chain(self.recons)]
 
     def rebuilt(self, fused: Tensor, gains: Optional[Tensor] = None) -> Tensor:
         """What follows the fusion."""

@@ -49,8 +49,6 @@ def starting_network(args: argparse.Namespace) -> tuple[Network, dict[str, str]]
     if args.init:
         tensors, metadata = model_file.read(args.init)
         net = from_tensors(tensors)
-        if net.arch.modulation:
-            raise ValueError(f"{args.init}: a modulated model, which train_device.py trains")
         stated = metadata.get("phase") or None
         if args.phase and stated and args.phase != stated:
             raise ValueError(f"--phase {args.phase}: {args.init} is a model of phase {stated}")
@@ -91,7 +89,11 @@ def method_of(args: argparse.Namespace, net: Network) -> Any:
             raise ValueError(f"{args.init}: kernels of {net.arch.kernel_net.ksize} pixels, an odd number is needed")
         # a flow network that is trained already is hardly touched, as in the paper
         flow_rate = args.flow_rate if args.flow_rate is not None else 0.01 if args.init or args.flow_init else 1.0
-        return SelfSupervised(args, net, clips, flow_rate)
+        method = SelfSupervised(args, net, clips, flow_rate)
+        if net.arch.modulation:
+            say(f"{args.init} adapts to how footage was degraded: trained as it is for these clips, and no longer adapts")
+            net.settle(net.estimated(method.held[0]).mean(0))
+        return method
     if args.phase != "center":
         raise ValueError("--method supervised: only phase center is made")
     if (net.arch.n_sequence, net.arch.scale, net.arch.n_colors) != (WINDOW, SCALE, 3):
@@ -103,6 +105,10 @@ def method_of(args: argparse.Namespace, net: Network) -> Any:
             raise ValueError(f"{option} {side}: must be a multiple of {max(16, 2 ** len(net.arch.pyramid))}")
     if args.codec:
         require_x264(args.ffmpeg)
+    if net.arch.modulation:
+        say(f"{args.init} adapts to how footage was degraded: trained as it is where nothing is known of that, and no "
+            "longer adapts (train_device.py trains such models)")
+        net.settle()
     return Supervised(args, *decode_sharp(args.data, args.cache, args.ffmpeg))
 
 

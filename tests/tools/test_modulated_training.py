@@ -4,16 +4,18 @@ SPDX-License-Identifier: LGPL-2.1-or-later
 """
 from __future__ import annotations
 
+import copy
 import math
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from conftest import FFmpeg
 from lib import model_file
 
 torch = pytest.importorskip("torch")
-pytest.importorskip("PIL.Image")
+Image = pytest.importorskip("PIL.Image")
 
 import degradations  # noqa: E402
 import device_training  # noqa: E402
@@ -172,12 +174,57 @@ def test_a_modulated_model_is_trained_on(material: Path, modulated: Path, tmp_pa
     assert status == 1 and errors.count("\n") == 1 and f"--modulated: {modulated}: it is modulated already" in errors
 
 
-def test_train_refuses_a_modulated_model(material: Path, modulated: Path, tmp_path: Path,
-                                         monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(train, "find_ffmpeg", lambda ffmpeg: ffmpeg)
-    status, _, errors = run(train, "--method", "supervised", "--data", material, "--init", modulated, "--output",
-                            tmp_path / "x.bin")
-    assert status == 1 and errors.count("\n") == 1 and "a modulated model, which train_device.py trains" in errors
+@pytest.mark.parametrize("form", ["trainee", "plain"])
+def test_a_modulated_model_settles(modulated: Path, form: str) -> None:
+    """It becomes the plain one that does the same under one degradation."""
+    tensors = model_file.read(modulated)[0]
+    net = exportable.from_tensors(tensors)
+    if form == "plain":
+        net = exportable.Plain(net.arch)
+        net.load_state_dict({name: torch.as_tensor(value) for name, value in tensors.items()})
+        torch.nn.init.normal_(net.fusion_conv[0].bias, std=0.1)
+    frames, degradation = torch.rand(2, 5, 3, 16, 16), torch.rand(7)
+    for given in (degradation, None):
+        settled = copy.deepcopy(net)
+        settled.settle(given)
+        with torch.no_grad():
+            expected = net.restored(frames, degradation=None if given is None else given.expand(2, -1))
+            assert (settled.restored(frames) - expected).abs().max() < 1e-5
+        again = exportable.from_tensors(settled.export())
+        assert again.arch.modulation == 0 and not any(name.startswith(("modul", "degr")) for name in settled.export())
+
+
+def test_a_network_estimates_as_the_definition_does(modulated: Path) -> None:
+    tensors, frames = model_file.read(modulated)[0], torch.rand(2, 5, 3, 16, 16)
+    definition = reference.SelfBlindVSR.from_state_dict(tensors)
+    with torch.no_grad():
+        expected = definition.estimate(definition.consistency(frames))
+    assert (exportable.from_tensors(tensors).estimated(frames) - expected).abs().max() < 1e-4
+
+
+def train_here(method: str, material: Path, init: Path, output: Path, *arguments: object) -> tuple[int, str, str]:
+    return run(train, "--method", method, "--data", material, "--init", init, "--output", output, "--patch", PATCH,
+               "--batch", "2", "--steps", "2", "--device", "cpu", "--threads", "1", "--report", "1", *arguments)
+
+
+def test_train_settles_a_modulated_model(ffmpegs: list[FFmpeg], modulated: Path, tmp_path: Path) -> None:
+    """Under what is estimated of the clip, or under the neutral degradation; the result is a model like others."""
+    folder, program = tmp_path / "clip", ffmpegs[0].folder / "ffmpeg"
+    folder.mkdir()
+    frames = [picture(32, 40, index) for index in range(6)]
+    ffmpegs[0].output("-f", "rawvideo", "-pix_fmt", "rgb24", "-s", "40x32", "-i", "-", "-c:v", "ffv1", folder / "clip.mkv",
+                  data=b"".join(frame.tobytes() for frame in frames))
+    status, out, errors = train_here("self", folder / "clip.mkv", modulated, tmp_path / "x.bin", "--ffmpeg", program)
+    assert status == 0 and errors == "" and "trained as it is for these clips, and no longer adapts" in out, errors
+    for index in range(3):
+        Image.fromarray(picture(400, 420, index)).save(folder / f"{index}.png")
+    status, out, errors = train_here("supervised", folder, modulated, tmp_path / "y.bin", "--ffmpeg", program,
+                                     "--codec", "0", "--hold-out", "2")
+    assert status == 0 and errors == "" and "where nothing is known of that, and no longer adapts" in out, errors
+    for path in (tmp_path / "x.bin", tmp_path / "y.bin"):
+        tensors = model_file.read(path)[0]
+        assert not any(name.startswith(("modulation", "degradation")) for name in tensors)
+        assert isinstance(exportable.from_tensors(tensors), exportable.Trainee)
 
 
 # ---- The estimate ----
