@@ -18,7 +18,8 @@ from runner import Check, Done
 PATHS = (("auto", ""), ("mma", "conv"), ("wgmma", "conv"), ("blas", ", k"))
 FEW_PATHS = (("auto", "conv trunk"), ("wgmma", "conv on Hopper"), ("blas", "conv by cuBLAS"), ("auto", "warp"),
              ("auto", "cost_volume"))
-GOLDENS = (("three.bin", "even"), ("three.bin", "row"), ("three.bin", "column"), ("six.bin", "odd"))
+GOLDENS = (("three.bin", "even"), ("three.bin", "row"), ("three.bin", "column"), ("six.bin", "odd"),
+           ("modulated.bin", "modulated"), ("modulated.bin", "adapted"))
 
 SANITIZED = ("conv trunk", "conv on Hopper", "conv by cuBLAS", "conv extractor", "deconv", "cost_volume", "warp",
              "adaptive_pool", "picture 4 nv12")
