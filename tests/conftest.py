@@ -208,6 +208,16 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Models:
                   write("modulated", {**tiny_tensors(4, 0.2), **kernel_tensors(), **modulation_tensors()}))
 
 
+def modulated_without_biases(models: Models, folder: Path) -> Path:
+    """A modulated model that makes black of black, so that nothing can be told from it."""
+    tensors, metadata = model_file.read(models.modulated)
+    for name, values in tensors.items():
+        if name.endswith("bias") and not name.startswith(("modulation.", "degradation_net.", "kernel_net.")):
+            values[:] = 0
+    model_file.write(folder / "without-biases.bin", tensors, metadata)
+    return folder / "without-biases.bin"
+
+
 def without_x264(program: str, folder: Path) -> str:
     """An ffmpeg that lists its encoders as one that was built without x264."""
     path = folder / "without-x264/ffmpeg"

@@ -207,9 +207,10 @@ typedef struct sbv_config {
     int64_t adapt_interval; /* of a modulated model (sbv_model_info.modulated) the degradation of the footage is
                                estimated for the frames whose number, from 0, is a multiple of it, 0 to
                                SBV_ADAPT_INTERVAL_MAX, for the first frame and for the first after a scene cut, and the
-                               network works for that from there on. The blur is that of `kernel` or `scaler` where one
-                               is given. 0: never, the network works for footage of all kinds. Default
-                               SBV_ADAPT_INTERVAL_DEFAULT */
+                               network works for that from there on. A black or flat picture tells nothing: the network
+                               works as with 0 then, and it is tried again ten frames later. The blur is that of
+                               `kernel` or `scaler` where one is given. 0: never, the network works for footage of all
+                               kinds. Default SBV_ADAPT_INTERVAL_DEFAULT */
     int64_t reserved[15];   /* zero, or it is an ARGUMENT error */
 } sbv_config;
 

@@ -17,6 +17,8 @@
 #define REACH     11.5 /* output pixels, of Gaussians: that of Lanczos */
 #define TAIL      5.5  /* standard deviations beyond which a Gaussian is less than rounding */
 #define LEAST     1e-6 /* mean square of a difference that rounding to 8 bits leaves */
+#define FLAT      8    /* times LEAST: with less, most of what is left is rounding */
+#define RETRY     10   /* frames: a fade from black is over in some 25, and each estimate takes the time of a frame */
 
 static const char *const scalers[SCALERS] = {"bicubic", "area", "bilinear", "lanczos"};
 static const double sigmas[SBV_CANDIDATES - SCALERS] = {0.4, 0.7, 1.0, 1.3, 1.6, 1.9, 2.2, 2.5, 2.8, 3.2, 3.6};
@@ -64,10 +66,13 @@ void sbv_adaptation_flush(sbv_adaptation *adaptation)
     adaptation->frame = -1;
 }
 
-/* At the first frame, at multiples of the interval and at cuts, which do not move the multiples. */
+/* At the first frame, at multiples of the interval and at cuts, which do not move the multiples; and some frames after
+ * an estimate that told nothing, counted from there: chunks of a film that begin at multiples try for the same frames.
+ */
 static int is_due(const sbv_engine *e, const sbv_adaptation *a, const sbv_slot *center, int64_t frame)
 {
-    return a->frame < 0 || (frame > a->frame && (frame % e->config.adapt_interval == 0 || center->first_of_shot));
+    return a->frame < 0 || (frame > a->frame && (frame % e->config.adapt_interval == 0 || center->first_of_shot ||
+                                                 (!a->told && frame - a->frame >= RETRY)));
 }
 
 /* side[i]: of candidate `i`, in ws->adaptation.blur[i] from here on. Errors: DEVICE, not reported. */
@@ -149,23 +154,35 @@ int sbv_measure_window(sbv_engine *e, sbv_slot *const window[], float measure[SB
     return SBV_OK;
 }
 
+/* The degradation that the window tells of, or the neutral one, with the blur that is known. */
+static int estimate(sbv_engine *e, sbv_adaptation *a, const sbv_blur *blur, sbv_slot *const window[], int64_t frame)
+{
+    const sbv_modulation *m = &e->network.modulation;
+    float measure[SBV_MEASURES], *const d = a->degradation;
+    const int ret = sbv_measure_window(e, window, measure);
+    if (ret < 0)
+        return ret;
+    a->told = measure[SBV_CANDIDATES] >= log(FLAT * LEAST);
+    if (a->told)
+        sbv_tell_degradation(m, measure, d);
+    else
+        memcpy(d, m->neutral, sizeof(m->neutral));
+    if (blur->given)
+        sbv_blur_response(blur->values, blur->side, d);
+    a->frame = frame;
+    sbv_say(&e->report, SBV_LOG_VERBOSE,
+            "frame %lld: %sresponse of the blur %.2f %.2f %.2f %.2f %.2f, noise %.1f codes, codec %.2f",
+            (long long)frame, a->told ? "" : "too flat to tell, ", (double)d[0], (double)d[1], (double)d[2],
+            (double)d[3], (double)d[4], (double)d[SBV_RESPONSES] * 2.55, (double)d[SBV_RESPONSES + 1]);
+    return SBV_OK;
+}
+
 int sbv_adapt(sbv_engine *e, sbv_adaptation *a, const sbv_blur *blur, sbv_slot *const window[], int64_t frame)
 {
-    float measure[SBV_MEASURES], *const d = a->degradation;
     int ret;
     if (!sbv_adapts(e))
         return SBV_OK;
-    if (is_due(e, a, window[e->network.sequence / 2], frame)) {
-        if ((ret = sbv_measure_window(e, window, measure)) < 0)
-            return ret;
-        sbv_tell_degradation(&e->network.modulation, measure, d);
-        if (blur->given)
-            sbv_blur_response(blur->values, blur->side, d);
-        a->frame = frame;
-        sbv_say(&e->report, SBV_LOG_VERBOSE,
-                "frame %lld: response of the blur %.2f %.2f %.2f %.2f %.2f, noise %.1f codes, codec %.2f",
-                (long long)frame, (double)d[0], (double)d[1], (double)d[2], (double)d[3], (double)d[4],
-                (double)d[SBV_RESPONSES] * 2.55, (double)d[SBV_RESPONSES + 1]);
-    }
-    return sbv_modulate(&e->network, &e->exec, d, &e->report);
+    if (is_due(e, a, window[e->network.sequence / 2], frame) && (ret = estimate(e, a, blur, window, frame)) < 0)
+        return ret;
+    return sbv_modulate(&e->network, &e->exec, a->degradation, &e->report);
 }

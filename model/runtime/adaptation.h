@@ -8,6 +8,10 @@
  * That is done for frames whose number is a multiple of an interval, and for the first one of a stream and of a shot,
  * and holds until the next: so who begins at such a frame has what is had from the start.
  *
+ * Of a picture that is black or flat every way fits, and nothing is told: the neutral degradation serves then, and the
+ * estimate is tried again soon. What was estimated before does not, for the same reason: it would have to be known to
+ * who begins there.
+ *
  * This file is part of Self-Blind-VSR for FFmpeg. SPDX-License-Identifier: LGPL-2.1-or-later
  */
 #ifndef SBV_RUNTIME_ADAPTATION_H
@@ -18,6 +22,7 @@
 typedef struct sbv_adaptation {
     float degradation[SBV_DEGRADATION]; /* what the network is to be made fit for, once there is a frame */
     int64_t frame;                      /* for which it was estimated; -1: that is yet to come */
+    int told;                           /* whether there was something to estimate it from */
 } sbv_adaptation;
 
 void sbv_adaptation_flush(sbv_adaptation *adaptation);

@@ -14,7 +14,7 @@ from typing import Callable
 
 import films
 import pytest
-from conftest import TOP, FFmpeg, Models
+from conftest import TOP, FFmpeg, Models, modulated_without_biases
 
 sys.path.insert(0, str(TOP / "farm"))
 from steps import cli, join, prepare, restore, verify  # noqa: E402
@@ -85,6 +85,18 @@ def test_chunks_are_one_run(ffmpeg: FFmpeg, models: Models, tmp_path: Path, make
     assert len(work.list) == 1 if chunk == 100 else len(work.list) > 1
     if make in (films.open_gop, films.refreshed) and chunk == 13:
         assert work.list[-1].seek, "the last chunk must seek, or nothing is shown"
+
+
+def test_black_that_tells_nothing(ffmpeg: FFmpeg, models: Models, tmp_path: Path) -> None:
+    """What is estimated of it is tried again after so many frames, which a chunk counts as one run does."""
+    model = modulated_without_biases(models, tmp_path)
+    source, chain = films.black_first(ffmpeg, tmp_path), f"selfblindvsr=model={model}:scene=0"
+    expected = films.one_run(ffmpeg, source, tmp_path / "one.mkv", f"{chain}:adapt_interval=25")
+    work = run_steps(ffmpeg, source, tmp_path / "many.mkv", f"{chain}:adapt_interval=25", 25)
+    assert [(chunk.begin, chunk.first) for chunk in work.list] == [(0, 0), (0, 25), (25, 50), (50, 75)]
+    assert films.frames(ffmpeg, tmp_path / "many.mkv") == expected
+    neutral = films.one_run(ffmpeg, source, tmp_path / "off.mkv", f"{chain}:adapt_interval=0")
+    assert expected[:60] == neutral[:60] and not set(expected[62:]) & set(neutral[62:])
 
 
 @pytest.mark.parametrize("ending", [".mkv", ".mp4"])

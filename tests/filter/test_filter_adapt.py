@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import FFmpeg, Models, raw, texture
+from conftest import FFmpeg, Models, modulated_without_biases, raw, texture
 from test_filter_errors import only_line
 from test_filter_kernel import FRAMES, INPUT, SIZE, gaussian, given, picture, vsr
 
@@ -132,6 +132,23 @@ def test_a_stream_that_begins_flat(ffmpeg: FFmpeg, models: Models, code: int) ->
     luma = np.frombuffer(found[2], np.uint8)[:16 * size].astype(int)
     plain = np.frombuffer(picture(ffmpeg, vsr(models.modulated, "adapt_interval=0"), flat), np.uint8)[:16 * size].astype(int)
     assert abs(luma - plain).max() < 64
+
+
+def test_black_tells_nothing(ffmpeg: FFmpeg, models: Models, tmp_path: Path) -> None:
+    """The neutral degradation serves then; ten frames later it is tried again, or where a cut is seen."""
+    path, size = modulated_without_biases(models, tmp_path), SIZE[0] * SIZE[1]
+    data = (bytes([16]) * size + bytes([128]) * (size // 2)) * 13 + texture(12, *SIZE)
+
+    def run(*options: str) -> list[bytes]:
+        whole = picture(ffmpeg, vsr(path, *options), data)
+        return [whole[at:at + PICTURE] for at in range(0, len(whole), PICTURE)]
+
+    neutral, every, found = (run(f"adapt_interval={number}", "scene=0") for number in (0, 1, 100))
+    assert same(found, neutral) == list(range(20)) and same(found[13:], every[13:]) == [7]
+    assert same(run("adapt_interval=100")[13:], run("adapt_interval=1")[13:])[0] == 0
+    log = ffmpeg.log(*INPUT, "-vf", vsr(path, "scene=0"), data=data)
+    assert re.findall(r"frame (\d+): (too flat to tell, )?response", log) == [
+        ("0", "too flat to tell, "), ("10", "too flat to tell, "), ("20", "")]
 
 
 def test_another_size_begins_anew(ffmpeg: FFmpeg, models: Models, tmp_path: Path) -> None:

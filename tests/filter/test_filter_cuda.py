@@ -530,6 +530,15 @@ def test_blur_kernels_on_the_gpu(gpu: FFmpeg, models: Models, tmp_path: Path, pr
     assert psnr("nv12", pictures, wanted) >= LEAST_PSNR
 
 
+@pytest.mark.parametrize("wrap", ["{}", on_gpu("{}", "nv12")])
+def test_adaptation_on_the_gpu(gpu: FFmpeg, models: Models, wrap: str) -> None:
+    """Estimates serve for the same frames as on the processor, where the GPU works ahead too."""
+    data = pattern("nv12")
+    wanted = [reference(gpu, vsr(models.modulated, f"backend=cpu:adapt_interval={number}")) for number in (0, 2)]
+    pictures = restore(gpu, "nv12", wrap.format(vsr(models.modulated, "backend=cuda:adapt_interval=2")), data)
+    assert psnr("nv12", pictures, wanted[1]) >= LEAST_PSNR > psnr("nv12", pictures, wanted[0])
+
+
 def test_failure_after_the_last_call(gpu: FFmpeg, models: Models, report: Report) -> None:
     """What goes wrong on the GPU after the last frame was queued: the filter waits for it, besides each download. (To look
     for cuts is to wait, too.)"""

@@ -98,6 +98,12 @@ def held(ffmpeg: FFmpeg, folder: Path) -> Path:
                  "-g", "6")
 
 
+def black_first(ffmpeg: FFmpeg, folder: Path) -> Path:
+    """Black for 53 frames."""
+    return write(ffmpeg, folder / "black.mkv", *moving(25, more=",format=yuv420p,tpad=start=53:color=black"), "-pix_fmt",
+                 "yuv420p", "-c:v", "ffv1", "-g", "6")
+
+
 def ten_bit(ffmpeg: FFmpeg, folder: Path) -> Path:
     """Odd sizes, 10 bits, wide gamut, pixels that are not square."""
     return write(ffmpeg, folder / "ten.mkv", *moving(12, size="33x25", rate="24"), "-pix_fmt", "yuv444p10le", "-c:v", "ffv1",
