@@ -84,7 +84,6 @@ class Windowed:
         detail = self.detail(stack.contiguous(memory_format=torch.channels_last), gains).float()
         return detail + resize(frames[:, center], height * self.arch.scale, width * self.arch.scale)
 
-
     @torch.no_grad()
     def estimated(self, frames: Tensor) -> Tensor:
         """The degradation z, N x 7, that a modulated network estimates of N x n_sequence x C x H x W frames."""
