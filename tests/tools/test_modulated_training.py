@@ -213,7 +213,7 @@ def test_train_settles_a_modulated_model(ffmpegs: list[FFmpeg], modulated: Path,
     folder.mkdir()
     frames = [picture(32, 40, index) for index in range(6)]
     ffmpegs[0].output("-f", "rawvideo", "-pix_fmt", "rgb24", "-s", "40x32", "-i", "-", "-c:v", "ffv1", folder / "clip.mkv",
-                       data=b"".join(frame.tobytes() for frame in frames))
+                      data=b"".join(frame.tobytes() for frame in frames))
     status, out, errors = train_here("self", folder / "clip.mkv", modulated, tmp_path / "x.bin", "--ffmpeg", program)
     assert status == 0 and errors == "" and "trained as it is for these clips, and no longer adapts" in out, errors
     for index in range(3):
