@@ -94,6 +94,7 @@ typedef struct SelfBlindVSRContext {
     char *kernel_file;
     int cycle;
     int adapt_interval;
+    int64_t start_number;
     int refine;
 
     float blur[SBV_BLUR_SIDE_MAX * SBV_BLUR_SIDE_MAX]; /* the kernel of the option of that name */
@@ -185,6 +186,8 @@ static const AVOption selfblindvsr_options[] = {
     { "adapt_interval", "frames from one estimate of how the video was degraded to the next, which a modulated model "
       "adapts to; 0: it works for footage of all kinds", OFFSET(adapt_interval), AV_OPT_TYPE_INT,
       { .i64 = SBV_ADAPT_INTERVAL_DEFAULT }, 0, SBV_ADAPT_INTERVAL_MAX, FLAGS },
+    { "start_number", "number that the first frame has for kernel_interval and adapt_interval, where the video is a part of "
+      "another", OFFSET(start_number), AV_OPT_TYPE_INT64, { .i64 = 0 }, 0, SBV_START_NUMBER_MAX, FLAGS },
     { NULL }
 };
 /* clang-format on */
@@ -317,6 +320,7 @@ static sbv_config make_config(AVFilterContext *ctx, enum sbv_backend_choice back
     config.kernel_side = s->blur_side;
     config.cycle = s->cycle;
     config.adapt_interval = s->adapt_interval;
+    config.start_number = s->start_number;
     config.refine = s->refine;
     config.threads = FFMAX(ff_filter_get_nb_threads(ctx), 1);
     config.execute = execute;

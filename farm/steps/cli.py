@@ -342,7 +342,7 @@ def dry_run(job: dict[str, Any], profile: Path, folder: Path) -> None:
     source, chain = Path(job["source"]), vf.parse(job["vf"])
     facts = probe.probe(job["ffprobe"], source)
     frames = facts["packets"] or probe.count_packets(job["ffprobe"], source, facts)
-    size = plan.chunk_size(job["chunk"], chain.interval(model.is_modulated(chain, job)))
+    size = plan.chunk_size(job["chunk"], chain.intervals(model.is_modulated(chain, job)))
     print(f"source    {source}: {facts['size'][0]}x{facts['size'][1]}, about {frames} frames")
     for stream in facts["streams"]:
         what = ("restored" if stream["index"] == facts["video"] else
@@ -405,8 +405,8 @@ def upscale(arguments: argparse.Namespace) -> None:
 
 def tell_plan(work: Work) -> None:
     made, facts = work.plan, work.plan["source"]
-    size = plan.chunk_size(work.job["chunk"], made["interval"])
-    rounded = f" of {size}, a multiple of {made['estimates']}" if size != work.job["chunk"] else ""
+    size = plan.chunk_size(work.job["chunk"], made["intervals"])
+    rounded = f" of {size}, because of {made['estimates']}" if size != work.job["chunk"] else ""
     say(f"{made['frames']} frames in {len(made['chunks'])} chunks{rounded}")
     if made["complaints"]:
         say(f"warning: the source is damaged: {made['complaints']}")

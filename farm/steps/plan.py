@@ -4,12 +4,12 @@ Frame t depends on the window t - r .. t + r, r = 2 for a window of five frames.
 frame u begins a shot depends on how u differs from u - 1 and u - 1 from u - 2; the earliest cut that frame t looks at is
 before frame t - r + 1, hence on frame t - r - 1. So a chunk reads r + 1 frames before its own, and r behind them.
 
-The blur kernel is estimated for the multiples of kernel_interval and at cuts, and serves until the next one. What a modulated
-model adapts to is estimated in the same way for the multiples of adapt_interval. The filter counts from the first frame that
-it sees. So with an interval a chunk begins to read at a multiple of it, with both at a common multiple, early enough for the
-estimates that its first frame needs: the last common multiple up to that frame, where both are made anew from whole windows.
-What the filter estimates before, from windows that the film goes on beyond, serves no frame of the chunk. Sizes of chunks are
-multiples of the interval, so that what is read besides is one interval and no more.
+The blur kernel is estimated for the frames whose number is a multiple of kernel_interval, and at cuts, and serves until the
+next estimate; what a modulated model adapts to, for those of adapt_interval. The filter is told the number that its first
+frame has in the film (start_number). So a chunk reads from before the last frame up to its first that each estimate is made
+for, early enough for the whole windows of these. What the filter estimates of the frames before them, for the first that it
+sees or for a cut that is none, serves no frame of the chunk. Sizes of chunks are multiples of the larger interval, so that
+chunks begin with its estimates; the one with the smaller interval is at most that much further back.
 
 SPDX-License-Identifier: LGPL-2.1-or-later
 """
@@ -45,18 +45,15 @@ class Chunk:
         return self.last - self.first
 
 
-def context_begin(first: int, radius: int, interval: int) -> int:
+def context_begin(first: int, radius: int, intervals: Sequence[int]) -> int:
     """The frame that a chunk begins to read at."""
-    lead = radius + 1
-    if interval <= 1:
-        return max(0, first - lead)
-    estimated = first // interval * interval
-    return max(0, (estimated - lead) // interval * interval)
+    return max(0, min((first // interval * interval for interval in intervals), default=first) - radius - 1)
 
 
-def chunk_size(wanted: int, interval: int) -> int:
-    """Rounded up to a multiple of the interval."""
-    return -(-wanted // interval) * interval if interval > 1 else wanted
+def chunk_size(wanted: int, intervals: Sequence[int]) -> int:
+    """Rounded up to a multiple of the largest interval."""
+    interval = max(intervals, default=1)
+    return -(-wanted // interval) * interval
 
 
 def seek_to(keys: Sequence[int], pts: int, base: Fraction) -> str | None:
@@ -68,17 +65,17 @@ def seek_to(keys: Sequence[int], pts: int, base: Fraction) -> str | None:
     return seconds(keys[place] * base)
 
 
-def make_chunks(times: Sequence[int], keys: Sequence[int], base: Fraction, *, size: int, radius: int, interval: int,
-                drops_borders: bool) -> list[Chunk]:
+def make_chunks(times: Sequence[int], keys: Sequence[int], base: Fraction, *, size: int, radius: int,
+                intervals: Sequence[int], drops_borders: bool) -> list[Chunk]:
     """times: of all frames, in ticks; keys: of keyframes. drops_borders: the first and last frames do not come out."""
     count, dropped = len(times), radius if drops_borders else 0
-    start, stop, step = dropped, count - dropped, chunk_size(size, interval)
+    start, stop, step = dropped, count - dropped, chunk_size(size, intervals)
     if stop <= start:
         raise FarmError(f"border=none drops the first and the last {radius} frames: of {count} none is left")
-    starts = [start, *range(step, stop, step)] if step > start else [*range(start, stop, step)]
+    starts = [start, *range((start // step + 1) * step, stop, step)]
     chunks = []
     for number, (first, last) in enumerate(zip(starts, [*starts[1:], stop])):
-        begin = context_begin(first, radius, interval)
+        begin = context_begin(first, radius, intervals)
         chunks.append(Chunk(number, first, last, begin, min(count, last + radius), seek_to(keys, times[begin], base)))
     return chunks
 

@@ -92,7 +92,9 @@ def signature(work: Work) -> str:
     """Of all that the plan is made from."""
     job = work.job
     asked = {name: job[name] for name in ("source", "vf", "encode", "container", "version", "chunk", "index", "leave_out")}
-    return digest_of([asked, probe.identity(Path(job["source"])), model.digest(vf.parse(job["vf"]), job)])
+    chain = vf.parse(job["vf"])
+    return digest_of([asked, probe.identity(Path(job["source"])), model.digest(chain, job),
+                      {"intervals": chain.intervals(model.is_modulated(chain, job))}])
 
 
 def is_prepared(work: Work) -> bool:
@@ -115,13 +117,13 @@ def prepare(work: Work) -> None:
     base, times = Fraction(facts["time_base"]), [frame.pts for frame in work.index()]
     encoder = plan.encoder_time_base(times, base, facts["rate"])
     modulated = model.is_modulated(chain, job)
-    interval = chain.interval(modulated)
-    chunks = plan.make_chunks(times, source["keyframes"], base, size=job["chunk"], radius=radius, interval=interval,
-                              drops_borders=chain.drops_borders)
+    intervals = chain.intervals(modulated)
+    chunks = plan.make_chunks(times, source["keyframes"], base, size=job["chunk"], radius=radius,
+                              intervals=intervals, drops_borders=chain.drops_borders)
     made_by = {name: job[name] for name in ("vf", "encode", "container", "version")}
     write_json(work.folder / "plan.json", {
         "source": facts, "identity": identity, "complaints": source["complaints"], "frames": len(times),
-        "radius": radius, "interval": interval, "estimates": chain.estimates(modulated),
+        "radius": radius, "intervals": intervals, "estimates": chain.estimates(modulated),
         "encoder_time_base": f"{encoder.numerator}/{encoder.denominator}",
         "left_out": left_out, "chunks": plan.as_json(chunks), "made_for": made_for,
         "key": digest_of([identity, made_by, model.digest(chain, job), radius]),

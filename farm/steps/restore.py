@@ -20,7 +20,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from . import probe
+from . import probe, vf
 from .common import FarmError, Killed, Packet, die_with_parent, read_framecrc, rescale, run, sha256, what_ffmpeg_said, write_json
 from .plan import Chunk, chunk_time_base
 from .work import Work, Worker
@@ -42,11 +42,12 @@ def between(times: list[int], first: int, last: int) -> str:
 
 def command(work: Work, chunk: Chunk, times: list[int], *, seek: str | None, film: Path, seen: Path) -> list[str]:
     job, facts = work.job, work.plan["source"]
+    chain = vf.with_start_number(job["vf"], chunk.begin) if work.plan["intervals"] else job["vf"]
     inside, own = between(times, chunk.begin, chunk.end), between(times, chunk.first, chunk.last)
     return [job["ffmpeg"], "-nostdin", "-hide_banner", "-y", "-v", "level+verbose", "-nostats", "-progress", "pipe:1",
             *(["-filter_threads", str(job["threads"])] if job["threads"] else []),
             *probe.input_options(facts, job["source"], seek),
-            "-map", f"0:{facts['video']}", "-vf", f"{inside},{job['vf']},{own}", "-fps_mode", "passthrough",
+            "-map", f"0:{facts['video']}", "-vf", f"{inside},{chain},{own}", "-fps_mode", "passthrough",
             "-enc_time_base", work.plan["encoder_time_base"].replace("/", ":"), *job["encode"], *ALONE, "-f", job["container"],
             probe.url(film),
             "-vf", inside, *probe.checksums(facts), probe.url(seen)]
@@ -166,7 +167,7 @@ def attempt(work: Work, chunk: Chunk, worker: Worker) -> dict[str, Any]:
             raise FarmError("the decoded frames are not those of the index: " + (
                 "this machine decodes the film differently" if job["index"] == "frames" else "packets are not frames here; use "
                 "--index frames"))
-        if work.plan["interval"] > 1 and any(mark in said for mark in BEGINS_ANEW):
+        if work.plan["intervals"] and any(mark in said for mark in BEGINS_ANEW):
             raise FarmError("the colour properties of the film change, and the filter counts frames anew there: chunks are "
                             f"exact only with 0 or 1 in place of {work.plan['estimates']}")
         packets = check_film(work, chunk, times, film)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from math import lcm
 
 from .common import FarmError
 
@@ -17,7 +16,7 @@ SINGLE_FRAME = ("colorspace", "copy", "crop", "eq", "format", "hflip", "lut", "l
                 "scale", "setdar", "setparams", "setsar", "transpose", "unsharp", "vflip", "zscale")
 # The options of the filter in their order, for values without a name.
 ORDER = ("model", "backend", "precision", "device", "border", "phase", "scene", "tile", "max_memory", "kernel_interval",
-         "kernel", "kernel_file", "cycle", "refine", "adapt_interval")
+         "kernel", "kernel_file", "cycle", "refine", "adapt_interval", "start_number")
 ADAPT_INTERVAL = 100  # default of the option
 
 
@@ -29,10 +28,9 @@ class Chain:
     kernel_interval: int  # frames between estimates of the blur kernel, 0: there are none
     adapt_interval: int   # of the degradation, where the model is modulated
 
-    def interval(self, modulated: bool) -> int:
-        """Frames between those that every estimate is made anew for, by their number; 0: there are no estimates."""
-        used = [each for each in (self.kernel_interval, self.adapt_interval if modulated else 0) if each]
-        return lcm(*used) if used else 0
+    def intervals(self, modulated: bool) -> list[int]:
+        """Of the estimates that serve for more than one frame."""
+        return [each for each in (self.kernel_interval, self.adapt_interval if modulated else 0) if each > 1]
 
     def estimates(self, modulated: bool) -> str:
         """The options by which an estimate serves for more than one frame, with their values, in words."""
@@ -110,15 +108,25 @@ def is_filter(part: str) -> bool:
     return part.strip().partition("=")[0].partition("@")[0] == FILTER
 
 
+def with_option(text: str, option: str) -> str:
+    """A chain of filters with one option of ours more."""
+    parts = split(text, ",")
+    place = next(index for index, part in enumerate(parts) if is_filter(part))
+    own = parts[place].rstrip()
+    parts[place] = f"{own}{':' if '=' in own else '='}{option}"
+    return ",".join(parts)
+
+
 def with_model(text: str, model: str) -> str:
     """A chain of filters whose model is this one. Errors: FarmError, as of parse()."""
     if "model" in parse(text).options:
         raise FarmError(f"--model {model}: --vf {text} names a model already")
-    parts = split(text, ",")
-    place = next(index for index, part in enumerate(parts) if is_filter(part))
-    own = parts[place].rstrip()
-    parts[place] = f"{own}{':' if '=' in own else '='}model={quote(model)}"
-    return ",".join(parts)
+    return with_option(text, f"model={quote(model)}")
+
+
+def with_start_number(text: str, number: int) -> str:
+    """A chain of filters whose own one counts its frames from this number on."""
+    return with_option(text, f"start_number={number}")
 
 
 def parse(text: str) -> Chain:
@@ -138,6 +146,8 @@ def parse(text: str) -> Chain:
         raise FarmError(f"--vf {text}: {FILTER} is not in it")
     if "kernel_file" in found:
         raise FarmError("--vf: kernel_file cannot be used, since every chunk would write the same file")
+    if "start_number" in found:
+        raise FarmError("--vf: start_number cannot be used, since every chunk has its own")
     interval = number(found, "kernel_interval")
     uses = interval or number(found, "refine") or found.get("cycle", "0") not in ("0", "false", "no")
     # A kernel that is given is no estimate; noise and codec are estimated all the same.

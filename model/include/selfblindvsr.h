@@ -147,6 +147,9 @@ typedef void sbv_execute_fn(void *opaque, sbv_job_fn *job, void *arg, int jobs);
 #define SBV_ADAPT_INTERVAL_MAX  1000000
 #define SBV_BLUR_SIDE_MAX       63
 
+/* Most of sbv_config.start_number: more than any stream has, and exact in the floating point of a host's options. */
+#define SBV_START_NUMBER_MAX INT64_C(1000000000000)
+
 /* Of sbv_config.scene. Of 194 cuts between clips 193 score more, of 29 clips no motion does. */
 #define SBV_SCENE_DEFAULT 0.2f
 
@@ -211,7 +214,11 @@ typedef struct sbv_config {
                                works as with 0 then, and it is tried again ten frames later. The blur is that of
                                `kernel` or `scaler` where one is given. 0: never, the network works for footage of all
                                kinds. Default SBV_ADAPT_INTERVAL_DEFAULT */
-    int64_t reserved[15];   /* zero, or it is an ARGUMENT error */
+    int64_t start_number;   /* that the first frame of the stream has for kernel_interval and adapt_interval, after each
+                               description and sbv_flush, 0 (default) to SBV_START_NUMBER_MAX: with it the parts of a
+                               video have the estimates of the whole, from the first multiple of both intervals on that
+                               has its window in the part */
+    int64_t reserved[14];   /* zero, or it is an ARGUMENT error */
 } sbv_config;
 
 #define SBV_STEP_MAX 64

@@ -71,7 +71,8 @@ void sbv_adaptation_flush(sbv_adaptation *adaptation)
  */
 static int is_due(const sbv_engine *e, const sbv_adaptation *a, const sbv_slot *center, int64_t frame)
 {
-    return a->frame < 0 || (frame > a->frame && (frame % e->config.adapt_interval == 0 || center->first_of_shot ||
+    const int64_t number = e->config.start_number + frame;
+    return a->frame < 0 || (frame > a->frame && (number % e->config.adapt_interval == 0 || center->first_of_shot ||
                                                  (!a->told && frame - a->frame >= RETRY)));
 }
 
@@ -172,8 +173,9 @@ static int estimate(sbv_engine *e, sbv_adaptation *a, const sbv_blur *blur, sbv_
     a->frame = frame;
     sbv_say(&e->report, SBV_LOG_VERBOSE,
             "frame %lld: %sresponse of the blur %.2f %.2f %.2f %.2f %.2f, noise %.1f codes, codec %.2f",
-            (long long)frame, a->told ? "" : "too flat to tell, ", (double)d[0], (double)d[1], (double)d[2],
-            (double)d[3], (double)d[4], (double)d[SBV_RESPONSES] * 2.55, (double)d[SBV_RESPONSES + 1]);
+            (long long)(e->config.start_number + frame), a->told ? "" : "too flat to tell, ", (double)d[0],
+            (double)d[1], (double)d[2], (double)d[3], (double)d[4], (double)d[SBV_RESPONSES] * 2.55,
+            (double)d[SBV_RESPONSES + 1]);
     return SBV_OK;
 }
 

@@ -109,7 +109,8 @@ static int is_due(const sbv_engine *e, const sbv_blur *b, const sbv_slot *center
     const int interval = e->config.kernel_interval > 0 ? e->config.kernel_interval : sbv_uses_blur(&e->config);
     if (b->given || !interval)
         return 0;
-    return b->frame < 0 || (frame > b->frame && (frame % interval == 0 || center->first_of_shot));
+    const int64_t number = e->config.start_number + frame;
+    return b->frame < 0 || (frame > b->frame && (number % interval == 0 || center->first_of_shot));
 }
 
 int sbv_blur_update(sbv_engine *e, sbv_blur *b, sbv_slot *const window[], int64_t frame)

@@ -40,6 +40,9 @@ int sbv_check_config(sbv_engine *e)
     if (c->adapt_interval < 0 || c->adapt_interval > SBV_ADAPT_INTERVAL_MAX)
         return sbv_fail(&e->report, SBV_ERROR_ARGUMENT, "adapt_interval %lld: out of range 0 to %d",
                         (long long)c->adapt_interval, SBV_ADAPT_INTERVAL_MAX);
+    if (c->start_number < 0 || c->start_number > SBV_START_NUMBER_MAX)
+        return sbv_fail(&e->report, SBV_ERROR_ARGUMENT, "start_number %lld: out of range 0 to %lld",
+                        (long long)c->start_number, (long long)SBV_START_NUMBER_MAX);
     for (size_t i = 0; i < sizeof(c->reserved) / sizeof(*c->reserved); i++)
         if (c->reserved[i])
             return refuse_reserved(e, i, c->reserved[i], "configuration");

@@ -93,7 +93,7 @@ def test_black_that_tells_nothing(ffmpeg: FFmpeg, models: Models, tmp_path: Path
     source, chain = films.black_first(ffmpeg, tmp_path), f"selfblindvsr=model={model}:scene=0"
     expected = films.one_run(ffmpeg, source, tmp_path / "one.mkv", f"{chain}:adapt_interval=25")
     work = run_steps(ffmpeg, source, tmp_path / "many.mkv", f"{chain}:adapt_interval=25", 25)
-    assert [(chunk.begin, chunk.first) for chunk in work.list] == [(0, 0), (0, 25), (25, 50), (50, 75)]
+    assert [(chunk.begin, chunk.first) for chunk in work.list] == [(0, 0), (22, 25), (47, 50), (72, 75)]
     assert films.frames(ffmpeg, tmp_path / "many.mkv") == expected
     neutral = films.one_run(ffmpeg, source, tmp_path / "off.mkv", f"{chain}:adapt_interval=0")
     assert expected[:60] == neutral[:60] and not set(expected[62:]) & set(neutral[62:])
@@ -183,7 +183,7 @@ def test_a_modulated_model_by_default(ffmpeg: FFmpeg, models: Models, tmp_path: 
     chain = f"selfblindvsr=model={models.modulated}"
     expected = films.one_run(ffmpeg, source, tmp_path / "one.mkv", chain)
     work = run_steps(ffmpeg, source, tmp_path / "many.mkv", chain, 7)
-    assert [(chunk.begin, chunk.first) for chunk in work.list] == [(0, 0), (0, 100), (100, 200)]
+    assert [(chunk.begin, chunk.first) for chunk in work.list] == [(0, 0), (97, 100), (197, 200)]
     assert films.frames(ffmpeg, tmp_path / "many.mkv") == expected
     assert expected != films.one_run(ffmpeg, source, tmp_path / "off.mkv", f"{chain}:adapt_interval=0")
 

@@ -9,6 +9,7 @@ import re
 import sys
 from fractions import Fraction
 from pathlib import Path
+from typing import Sequence
 
 import pytest
 from conftest import TOP, FFmpeg, Models
@@ -18,38 +19,40 @@ from steps import encode, join, model, plan, vf  # noqa: E402
 from steps.common import FarmError, rescale, seconds, what_ffmpeg_said  # noqa: E402
 
 
-def chunks(count: int, size: int, *, interval: int = 0, radius: int = 2, drops: bool = False) -> list[plan.Chunk]:
-    return plan.make_chunks(range(count), [0], Fraction(1, 25), size=size, radius=radius, interval=interval, drops_borders=drops)
+def chunks(count: int, size: int, *, intervals: Sequence[int] = (), radius: int = 2, drops: bool = False) -> list[plan.Chunk]:
+    return plan.make_chunks(range(count), [0], Fraction(1, 25), size=size, radius=radius, intervals=intervals, drops_borders=drops)
 
 
 @pytest.mark.parametrize("drops", [False, True])
-@pytest.mark.parametrize("interval", [0, 1, 2, 5, 7, 100])
+@pytest.mark.parametrize("intervals", [(), (2,), (5,), (7,), (100,), (7, 5), (2, 100)])
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 25, 1000])
 @pytest.mark.parametrize("count", [5, 6, 26, 99])
-def test_chunks_cover_the_film_with_context(count: int, size: int, interval: int, drops: bool) -> None:
-    found = chunks(count, size, interval=interval, drops=drops)
+def test_chunks_cover_the_film_with_context(count: int, size: int, intervals: tuple[int, ...], drops: bool) -> None:
+    found = chunks(count, size, intervals=intervals, drops=drops)
     first, last = (2, count - 2) if drops else (0, count)
     assert [frame for chunk in found for frame in range(chunk.first, chunk.last)] == list(range(first, last))
     for number, chunk in enumerate(found):
         assert chunk.number == number
         assert chunk.end == min(count, chunk.last + 2) and 0 <= chunk.begin <= max(0, chunk.first - 3)
         assert chunk.first - chunk.begin >= (2 if drops else 0)  # those that border=none drops are context
-        if interval > 1:  # the estimate that the first frame needs has its whole window
-            estimate = chunk.first // interval * interval
-            assert chunk.begin % interval == 0 and (chunk.begin == 0 or estimate - chunk.begin >= 3)
+        for interval in intervals:  # the estimate that the first frame needs has its whole window
+            assert chunk.begin == 0 or chunk.first // interval * interval - chunk.begin >= 3
 
 
 def test_context_is_no_more_than_needed() -> None:
     assert [(c.begin, c.end) for c in chunks(20, 8)] == [(0, 10), (5, 18), (13, 20)]
-    assert [(c.begin, c.first) for c in chunks(60, 20, interval=5)] == [(0, 0), (15, 20), (35, 40)]
+    assert [(c.begin, c.first) for c in chunks(60, 20, intervals=[5])] == [(0, 0), (17, 20), (37, 40)]
+    assert [(c.begin, c.first) for c in chunks(60, 20, intervals=[6, 5])] == [(0, 0), (17, 24), (42, 48)]
+    assert [(c.begin, c.first) for c in chunks(12, 2, intervals=[2], radius=3, drops=True)] == [(0, 3), (0, 4), (2, 6), (4, 8)]
 
 
-def test_sizes_are_multiples_of_the_interval() -> None:
-    assert plan.chunk_size(500, 25) == 500 and plan.chunk_size(7, 5) == 10 and plan.chunk_size(7, 1) == 7
+def test_sizes_are_multiples_of_the_larger_interval() -> None:
+    wanted = {(500, (25,)): 500, (7, (5,)): 10, (7, ()): 7, (500, (7, 100)): 500, (7, (3, 4)): 8, (500, (600, 7)): 600}
+    assert {case: plan.chunk_size(*case) for case in wanted} == wanted
 
 
 def restored(begin: int, end: int, cuts: set[int], flat: set[int], *, kernel: int, adapt: int, border: str) -> dict[int, tuple]:
-    """What each frame is made from by a filter that sees frames begin..end-1, counting from 0: its window, the windows that
+    """What each frame is made from by a filter that sees frames begin..end-1, and knows their numbers: its window, the windows that
     its estimates of the kernel and of the degradation come from, and the frames that these were made for. Whether a frame is
     a cut is right where the two before it are seen; else, at worst, it is wrong. Of a flat frame no degradation is told: that
     is tried again ten frames later."""
@@ -70,7 +73,7 @@ def restored(begin: int, end: int, cuts: set[int], flat: set[int], *, kernel: in
         for place, interval in enumerate((kernel, adapt)):
             last = held[place]
             again = place == 1 and last is not None and last[1] is None and t - last[0] >= 10
-            if interval and (last is None or (t - begin) % interval == 0 or t in shown or again):
+            if interval and (last is None or t % interval == 0 or t in shown or again):
                 held[place] = (t, None if place == 1 and t in flat else window(t))
         made[t] = (window(t), *held)
     return made
@@ -82,9 +85,9 @@ def restored(begin: int, end: int, cuts: set[int], flat: set[int], *, kernel: in
 def test_chunks_use_the_estimates_of_one_run(kernel: int, adapt: int, border: str) -> None:
     """Against a model of the filter, wherever the cuts are: before the beginning of a chunk, at it, in its lead-in."""
     rng, count = random.Random(f"{kernel} {adapt} {border}"), 140
-    interval = vf.parse(f"selfblindvsr=kernel_interval={kernel}:adapt_interval={adapt}").interval(True)
+    intervals = vf.parse(f"selfblindvsr=kernel_interval={kernel}:adapt_interval={adapt}").intervals(True)
     for _ in range(20):
-        found = chunks(count, rng.choice((1, 3, 8, 20, 50)), interval=interval, drops=border == "none")
+        found = chunks(count, rng.choice((1, 3, 8, 20, 50)), intervals=intervals, drops=border == "none")
         joints = [u for chunk in found for u in range(chunk.begin - 1, chunk.begin + 4)] + [
             u for chunk in found for u in range(chunk.first - 4, chunk.first + 4)]
         cuts = {u for u in rng.sample(joints, min(len(joints), 9)) + rng.sample(range(count), 4) if 0 < u < count}
@@ -135,27 +138,25 @@ def test_durations_of_the_list_do_not_add_up_errors() -> None:
 
 # ---- What users write ----
 
-@pytest.mark.parametrize("text, interval, modulated, drops", [  # modulated: the interval with a model that is
-    ("selfblindvsr", 0, 100, False),
+@pytest.mark.parametrize("text, intervals, modulated, drops", [  # modulated: the intervals with a model that is
+    ("selfblindvsr", [], [100], False),
     ("selfblindvsr=a,b.bin", None, None, None),
-    (r"selfblindvsr=model='a,b:c.bin':border=none", 0, 100, True),
-    (r"format=yuv444p,selfblindvsr@x=m.bin:cpu:refine=2,scale=iw/2:-2", 1, 100, False),
-    ("selfblindvsr=kernel_interval=25:cycle=1", 25, 100, False),
-    ("selfblindvsr=kernel_interval=7", 7, 700, False),
-    ("selfblindvsr=kernel=bicubic:refine=5:kernel_interval=9", 0, 100, False),
-    ("selfblindvsr=kernel=bicubic:adapt_interval=12", 0, 12, False),
-    ("selfblindvsr=adapt_interval=0", 0, 0, False),
-    ("selfblindvsr=adapt_interval=0:cycle=1", 1, 1, False),
-    ("selfblindvsr=adapt_interval=0:kernel_interval=25", 25, 25, False),
-    ("selfblindvsr=adapt_interval=10:kernel_interval=4", 4, 20, False),
+    (r"selfblindvsr=model='a,b:c.bin':border=none", [], [100], True),
+    (r"format=yuv444p,selfblindvsr@x=m.bin:cpu:refine=2,scale=iw/2:-2", [], [100], False),
+    ("selfblindvsr=kernel_interval=25:cycle=1", [25], [25, 100], False),
+    ("selfblindvsr=kernel=bicubic:refine=5:kernel_interval=9", [], [100], False),
+    ("selfblindvsr=kernel=bicubic:adapt_interval=12", [], [12], False),
+    ("selfblindvsr=adapt_interval=0", [], [], False),
+    ("selfblindvsr=adapt_interval=1:cycle=1", [], [], False),
+    ("selfblindvsr=adapt_interval=0:kernel_interval=25", [25], [25], False),
 ])
-def test_filters(text: str, interval: int | None, modulated: int | None, drops: bool | None) -> None:
-    if interval is None:
+def test_filters(text: str, intervals: list[int] | None, modulated: list[int] | None, drops: bool | None) -> None:
+    if intervals is None:
         with pytest.raises(FarmError):
             vf.parse(text)
         return
     chain = vf.parse(text)
-    assert (chain.interval(False), chain.interval(True), chain.drops_borders) == (interval, modulated, drops)
+    assert (chain.intervals(False), chain.intervals(True), chain.drops_borders) == (intervals, modulated, drops)
 
 
 @pytest.mark.parametrize("model", ["fast", "a b/x.bin", r"C:\it's, 'so';[c].bin"])
@@ -166,6 +167,12 @@ def test_a_model_of_its_own(text: str, model: str) -> None:
     assert (after.kernel_interval, after.adapt_interval) == (before.kernel_interval, before.adapt_interval)
     with pytest.raises(FarmError, match="names a model already"):
         vf.with_model(vf.with_model(text, model), model)
+
+
+def test_numbers_of_their_own() -> None:
+    assert vf.with_start_number("selfblindvsr", 97) == "selfblindvsr=start_number=97"
+    assert vf.with_start_number("null,selfblindvsr@x='a,b'.bin:cpu ,null", 0) == (
+        "null,selfblindvsr@x='a,b'.bin:cpu:start_number=0,null")
 
 
 def test_where_a_model_lies(tmp_path: Path) -> None:
@@ -214,6 +221,7 @@ def test_options_are_those_of_the_filter(ffmpeg: FFmpeg) -> None:
     ("selfblindvsr;null", "without labels"),
     ("selfblindvsr=model='x", "not closed"),
     ("selfblindvsr=kernel_file=k.npy", "every chunk would write the same file"),
+    ("selfblindvsr=adapt_interval=0:start_number=7", "every chunk has its own"),
     ("selfblindvsr=kernel_interval=x", "must be a whole number"),
     ("selfblindvsr=adapt_interval=often", "adapt_interval=often: must be a whole number"),
     ("crop=x=n,selfblindvsr", "the number of a frame"),

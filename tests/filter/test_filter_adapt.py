@@ -72,6 +72,16 @@ def test_frames_that_repeat(ffmpeg: FFmpeg, models: Models) -> None:
     assert len(set(found[5:9])) == 1 and found[8] != found[9]
 
 
+def test_a_part_of_a_video(ffmpeg: FFmpeg, models: Models) -> None:
+    """Told the number of its first frame, it has the estimates of the whole from the first multiple on that has its window."""
+    size, data = SIZE[0] * SIZE[1] * 3 // 2, texture(20, *SIZE)
+    options = ("adapt_interval=6", "kernel_interval=4", "refine=1", "scene=0")
+    whole = frames_of(ffmpeg, models, data, *options)
+    part = frames_of(ffmpeg, models, data[9 * size:], *options, "start_number=9")
+    assert same(part, whole[9:]) == list(range(12 - 9, 20 - 9))
+    assert 12 - 9 not in same(frames_of(ffmpeg, models, data[9 * size:], *options), whole[9:])
+
+
 @pytest.mark.parametrize("border, first", [("replicate", 0), ("reflect", 0), ("none", 2)])
 def test_first_frame(ffmpeg: FFmpeg, models: Models, border: str, first: int) -> None:
     """The first one that comes out is estimated, whatever its number is."""
@@ -166,6 +176,12 @@ def test_another_size_begins_anew(ffmpeg: FFmpeg, models: Models, tmp_path: Path
 
 
 # ---- What is refused ----
+
+@pytest.mark.parametrize("value", ["-1", "1000000000001"])
+def test_start_numbers(ffmpeg: FFmpeg, models: Models, value: str) -> None:
+    done = ffmpeg.run(*INPUT, "-vf", vsr(models.plain, f"start_number={value}"), "-f", "null", "-", data=texture(3, *SIZE))
+    assert done.returncode != 0 and "'start_number' out of range [0 - 1e+12]" in done.stderr.decode()
+
 
 @pytest.mark.parametrize("value, said", [("-1", "out of range [0 - "), ("1000001", "out of range [0 - "),
                                          ("often", 'Undefined constant or missing \'(\' in \'often\'')])

@@ -169,7 +169,7 @@ def test_help(ffmpeg: FFmpeg) -> None:
     text = ffmpeg.output("-h", f"filter={TAG}").decode()
     for word in ("model", "backend", "auto", "cuda", "cpu", "precision", "fp32", "fp16", "bf16", "border", "replicate",
                  "reflect", "none", "phase", "scene", "tile", "max_memory", "kernel_interval", "kernel_file", "cycle", "refine",
-                 "adapt_interval", "slice threading"):
+                 "adapt_interval", "start_number", "slice threading"):
         assert word in text, word
 
 

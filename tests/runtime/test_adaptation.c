@@ -165,7 +165,8 @@ static void check_estimates(const int64_t *frame, size_t count)
 
 static void test_when(void **unused)
 {
-    static const int64_t cut[] = {0, 4, 5, 8, 10}, none[] = {2, 5, 10};
+    static const int64_t cut[] = {0, 4, 5, 8, 10}, none[] = {2, 5, 10},
+                         part[] = {999999999993, 999999999995, 1000000000000};
     sbv_config config;
     (void)unused;
     tiny_write(model_path, &modulated);
@@ -180,6 +181,17 @@ static void test_when(void **unused)
     sbv_flush(s);
     free(restored(s, "abcdefghij"));
     assert_int_equal(said.estimates, 4); /* 2 and 5 again */
+    sbv_close(&s);
+    config = configuration(5);
+    config.scene = 0;
+    config.start_number = part[0];
+    s = opened(&config);
+    for (int again = 0; again < 2; again++) {
+        said.estimates = 0;
+        free(restored(s, "abcdefghi"));
+        check_estimates(part, COUNT(part));
+        sbv_flush(s);
+    }
     sbv_close(&s);
     free(run(0, "abcdef"));
     assert_int_equal(said.estimates, 0);

@@ -463,6 +463,11 @@ static void test_interval(void **unused)
         assert_true(at[0] == 0 && at[1] == 3 && at[2] == 6);
         sbv_flush(s);
     }
+    s->engine.config.start_number = 3000000007;
+    assert_int_equal(estimates(s, at), 3);
+    assert_true(at[0] == 0 && at[1] == 2 && at[2] == 5);
+    sbv_flush(s);
+    s->engine.config.start_number = 0;
     s->engine.config.scene = SBV_SCENE_DEFAULT;
     assert_int_equal(estimates(s, at), 4);
     assert_true(at[0] == 0 && at[1] == 3 && at[2] == CUT && at[3] == 6); /* a cut does not move the multiples of 3 */

@@ -71,6 +71,11 @@ static void test_refused(void **state)
     config.adapt_interval = SBV_ADAPT_INTERVAL_MAX + 1;
     expect_refused(&config, SBV_ERROR_ARGUMENT, "adapt_interval 1");
     config = configuration();
+    config.start_number = -5;
+    expect_refused(&config, SBV_ERROR_ARGUMENT, "start_number -5: out of range 0 to 1000000000000");
+    config.start_number = SBV_START_NUMBER_MAX + 1;
+    expect_refused(&config, SBV_ERROR_ARGUMENT, "start_number 1000000000001");
+    config = configuration();
     config.reserved[3] = 7;
     expect_refused(&config, SBV_ERROR_ARGUMENT, "reserved[3] of the configuration is 7");
     config = configuration();
