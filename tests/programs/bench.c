@@ -2,7 +2,7 @@
  * Times whole frames and prints one JSON object:
  *
  *     bench MODEL.bin [backend=cpu|cuda] [precision=fp32|fp16|bf16] [memory=host|cuda] [size=320x180] [frames=20]
- *           [threads=0] [conv=auto|mma|wgmma|blas] [recording=on|off]
+ *           [threads=0] [conv=auto|mma|wgmma|blas] [recording=on|off] [adapt_interval=100]
  *
  * Frames are NV12 noise, a few different ones in turn. The first output frame is timed apart: it has to wait for the
  * look-ahead, and what is loaded lazily is loaded then. The others end when the device has done all its work. Steady
@@ -40,6 +40,7 @@ struct settings {
     int width, height, frames, threads;
     enum sbv_conv_path conv;
     int no_recording;
+    int adapt_interval;
 };
 
 /* The device's memory as a whole, seen from a context of our own: what the session has before it is opened and after.
@@ -253,6 +254,7 @@ static sbv_session *open_session(const struct settings *set)
     config.backend = set->backend;
     config.precision = set->precision;
     config.threads = set->threads;
+    config.adapt_interval = set->adapt_interval;
     config.log = print_error;
     const int ret = sbv_open(&s, &config);
     if (ret < 0)
@@ -415,6 +417,8 @@ static int parse(struct settings *set, const char *argument)
         set->frames = chosen = number(value, 1);
     else if (!strcmp(name, "threads"))
         set->threads = chosen = number(value, 0);
+    else if (!strcmp(name, "adapt_interval"))
+        set->adapt_interval = chosen = number(value, 0);
     else if (!strcmp(name, "size") && sscanf(value, "%dx%d%n", &set->width, &set->height, &length) == 2)
         chosen = value[length] || set->width < 1 || set->height < 1 ? -1 : 0;
     return chosen < 0 ? -1 : 0;
@@ -422,8 +426,13 @@ static int parse(struct settings *set, const char *argument)
 
 int main(int argc, char **argv)
 {
-    struct settings set = {
-        .model = argv[1], .backend = SBV_BACKEND_CPU, .width = 320, .height = 180, .frames = 20, .conv = SBV_CONV_AUTO};
+    struct settings set = {.model = argv[1],
+                           .backend = SBV_BACKEND_CPU,
+                           .width = 320,
+                           .height = 180,
+                           .frames = 20,
+                           .conv = SBV_CONV_AUTO,
+                           .adapt_interval = SBV_ADAPT_INTERVAL_DEFAULT};
     struct watch w = {.context = NULL};
     for (int i = 2; i < argc; i++)
         if (parse(&set, argv[i]) < 0) {
@@ -433,7 +442,8 @@ int main(int argc, char **argv)
     if (argc < 2) {
         fprintf(stderr, "usage: bench MODEL.bin [backend=cpu|cuda] [precision=fp32|fp16|bf16] [memory=host|cuda]\n"
                         "             [size=320x180] [frames=20] [threads=0] [conv=auto|mma|wgmma|blas] "
-                        "[recording=on|off]\n");
+                        "[recording=on|off]\n"
+                        "             [adapt_interval=100]\n");
         return 2;
     }
     if (set.backend != SBV_BACKEND_CPU)

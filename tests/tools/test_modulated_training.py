@@ -268,7 +268,7 @@ def test_an_estimate_folds_the_standardisation() -> None:
 
 
 @pytest.mark.parametrize("arguments, words", [
-    (("--minutes", "1e-3"), "--minutes 0.001: 4 windows in this time, at least 20 are needed"),
+    (("--minutes", "1e-3"), " windows in this time, at least 20 are needed"),
     (("--material", "nowhere"), "nowhere: no such folder"),
     (("--init", "first"), "not a modulated model (train_device.py --modulated makes one)"),
 ])

@@ -67,7 +67,8 @@ def run(model: Path, size: str, sm: int, frames: int) -> Counter[Launch]:
         work = Path(folder) / "work"
         env = os.environ | {"LD_LIBRARY_PATH": str(EMULATOR), "FAKE_CUDA_SM": str(sm), "FAKE_CUDA_WORK": str(work)}
         done = subprocess.run([BENCH, model, "backend=cuda", "precision=fp16", "memory=host", f"size={size}",
-                               f"frames={frames}"], env=env, capture_output=True, text=True, timeout=TIMEOUT, check=False)
+                               f"frames={frames}", "adapt_interval=0"], env=env, capture_output=True, text=True,
+                              timeout=TIMEOUT, check=False)
         if done.returncode or not work.exists():
             raise RooflineError(f"{model.name}, {size}: {(done.stderr or done.stdout).strip().splitlines()[-1:]}")
         launches: Counter[Launch] = Counter()
