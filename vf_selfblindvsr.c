@@ -184,7 +184,7 @@ static const AVOption selfblindvsr_options[] = {
     { "refine", "steps that bring the output closer to what explains the input", OFFSET(refine), AV_OPT_TYPE_INT,
       { .i64 = 0 }, 0, SBV_REFINE_MAX, FLAGS },
     { "adapt_interval", "frames from one estimate of how the video was degraded to the next, which a modulated model "
-      "adapts to; 0: it works for footage of all kinds", OFFSET(adapt_interval), AV_OPT_TYPE_INT,
+      "adapts to; 0: it works as for an average video", OFFSET(adapt_interval), AV_OPT_TYPE_INT,
       { .i64 = SBV_ADAPT_INTERVAL_DEFAULT }, 0, SBV_ADAPT_INTERVAL_MAX, FLAGS },
     { "start_number", "number that the first frame has for kernel_interval and adapt_interval, where the video is a part of "
       "another", OFFSET(start_number), AV_OPT_TYPE_INT64, { .i64 = 0 }, 0, SBV_START_NUMBER_MAX, FLAGS },

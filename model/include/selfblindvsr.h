@@ -212,8 +212,8 @@ typedef struct sbv_config {
                                SBV_ADAPT_INTERVAL_MAX, for the first frame and for the first after a scene cut, and the
                                network works for that from there on. A black or flat picture tells nothing: the network
                                works as with 0 then, and it is tried again ten frames later. The blur is that of
-                               `kernel` or `scaler` where one is given. 0: never, the network works for footage of all
-                               kinds. Default SBV_ADAPT_INTERVAL_DEFAULT */
+                               `kernel` or `scaler` where one is given. 0: never, the network works for an average
+                               degradation, worse than an estimate does. Default SBV_ADAPT_INTERVAL_DEFAULT */
     int64_t start_number;   /* that the first frame of the stream has for kernel_interval and adapt_interval, after each
                                description and sbv_flush, 0 (default) to SBV_START_NUMBER_MAX: with it the parts of a
                                video have the estimates of the whole, from the first multiple of both intervals on that

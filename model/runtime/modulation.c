@@ -192,14 +192,14 @@ int sbv_modulate(sbv_network *network, const sbv_exec *exec, const float degrada
     find_gains(m, degradation);
     f.host = exec->backend ? calloc(1, bytes) : (char *)begin;
     f.room = malloc((size_t)(m->bias[m->layers - 1] - m->weights[0]) * sizeof(*f.room));
-    if (f.host && f.room) {
+    if (f.host && f.room)
         sbv_parallel_jobs(exec, fold_layers, &f, m->layers);
-        memcpy(m->in_use, degradation, sizeof(m->in_use));
-    } else {
+    else
         ret = sbv_fail(report, SBV_ERROR_MEMORY, "out of memory: %zu bytes of weights", bytes);
-    }
     if (ret >= 0 && exec->backend && (ret = sbv_upload(exec, (void *)begin, f.host, bytes)) < 0)
         ret = sbv_fail(report, ret, "%zu bytes of weights: %s", bytes, sbv_backend_message(exec));
+    if (ret >= 0)
+        memcpy(m->in_use, degradation, sizeof(m->in_use));
     free(f.room);
     if (exec->backend)
         free(f.host);

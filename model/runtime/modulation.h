@@ -29,7 +29,7 @@ void sbv_modulation_close(sbv_modulation *modulation);
 int sbv_modulate(sbv_network *network, const sbv_exec *exec, const float degradation[SBV_DEGRADATION],
                  sbv_report *report);
 
-/* The degradation that these measures tell of, see degradation.h. */
+/* The degradation that these measures tell of, see adaptation.h. */
 void sbv_tell_degradation(const sbv_modulation *modulation, const float measure[SBV_MEASURES],
                           float degradation[SBV_DEGRADATION]);
 

@@ -6,7 +6,8 @@
 - A flat colour, any colour, comes back exactly, image borders included. The first block turns colours into features
   of differences (filters that sum to zero, silenced on the outermost ring, where zero padding would look like an
   edge), and nothing after it has a bias, so where the picture is flat every feature is zero.
-- Brightness does not matter, and contrast only scales the detail: a dark shot is restored like a bright one.
+- Brightness does not matter, and contrast only scales the detail: a dark shot is restored like a bright one. (Under the
+  same degradation, where the network is modulated: the estimate of the noise knows code values.)
 
 Both are ordinary weights of the ordinary network in the file that is written (see `export_features`). The tail is
 trained as the single convolution it is equal to and expanded exactly on writing (`expand_tail`). A file written from a
