@@ -15,7 +15,10 @@ import os
 import sys
 from typing import BinaryIO, Optional, Sequence
 
-import numpy as np
+try:
+    import numpy as np
+except ImportError:
+    sys.exit("convert: NumPy is needed (python3-numpy, or https://numpy.org)")
 
 from lib import architecture
 from lib import checkpoint

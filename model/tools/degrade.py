@@ -16,7 +16,10 @@ import pathlib
 import sys
 from typing import Callable, Iterable, Iterator, Optional
 
-import numpy as np
+try:
+    import numpy as np
+except ImportError:
+    sys.exit("degrade: NumPy is needed (python3-numpy, or https://numpy.org)")
 
 from lib.blur import PHASES, blur_down, gaussian_down, gaussian_blur, realistic_blur, rounded
 from lib.clips import ClipError, compressed, find_ffmpeg, is_folder, probe, read_frames, write_clip

@@ -17,7 +17,10 @@ import sys
 import time
 from pathlib import Path
 
-import numpy as np
+try:
+    import numpy as np
+except ImportError:
+    sys.exit("demo: NumPy is needed (python3-numpy, or https://numpy.org)")
 
 from lib.blur import gaussian_degrade
 from lib.clips import ClipError

@@ -23,7 +23,10 @@ import pathlib
 import sys
 from typing import Any, Callable, Optional, Sequence
 
-import numpy as np
+try:
+    import numpy as np
+except ImportError:
+    sys.exit("evaluate: NumPy is needed (python3-numpy, or https://numpy.org)")
 
 from lib import model_file
 from lib import plots

@@ -13,7 +13,10 @@ import pathlib
 import sys
 from typing import Optional, Sequence
 
-import numpy as np
+try:
+    import numpy as np
+except ImportError:
+    sys.exit("show_blur: NumPy is needed (python3-numpy, or https://numpy.org)")
 
 from lib import plots
 from lib.blur import Moments, moments

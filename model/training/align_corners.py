@@ -12,7 +12,10 @@ import argparse
 import pathlib
 import sys
 
-import numpy as np
+try:
+    import numpy as np
+except ImportError:
+    sys.exit("align_corners: NumPy is needed (python3-numpy, or https://numpy.org)")
 
 sys.path.append(str(pathlib.Path(__file__).resolve().parents[1] / "tools"))
 from lib import models

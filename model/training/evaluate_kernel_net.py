@@ -15,7 +15,10 @@ import pathlib
 import sys
 from typing import Any, Optional, Sequence
 
-import numpy as np
+try:
+    import numpy as np
+except ImportError:
+    sys.exit("evaluate_kernel_net: NumPy is needed (python3-numpy, or https://numpy.org)")
 
 sys.path.append(str(pathlib.Path(__file__).resolve().parents[1] / "tools"))
 from lib import model_file, models

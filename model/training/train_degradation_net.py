@@ -19,7 +19,10 @@ import sys
 import time
 from typing import Optional
 
-import numpy as np
+try:
+    import numpy as np
+except ImportError:
+    sys.exit("train_degradation_net: NumPy is needed (python3-numpy, or https://numpy.org)")
 
 sys.path.append(str(pathlib.Path(__file__).resolve().parents[1] / "tools"))
 try:

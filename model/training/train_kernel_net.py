@@ -17,7 +17,10 @@ import pathlib
 import sys
 from typing import Callable, Optional, Sequence
 
-import numpy as np
+try:
+    import numpy as np
+except ImportError:
+    sys.exit("train_kernel_net: NumPy is needed (python3-numpy, or https://numpy.org)")
 
 sys.path.append(str(pathlib.Path(__file__).resolve().parents[1] / "tools"))
 try:
