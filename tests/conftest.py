@@ -176,6 +176,7 @@ def modulation_tensors(seed: int = 1, features: int = 4, layers: int = 3) -> dic
     linear("degradation_net.0", 5, 16, 1)
     linear("degradation_net.1", 7, 5, 1)
     tensors["degradation_net.neutral"] = np.array([0.9, 0.8, 0.7, 0.5, 0.3, 0.5, 0.2], np.float32)
+    tensors["degradation_net.probe"] = np.array([0.6, 0.3, 0.1, 0.0, 0.0, 0.1, 0.1], np.float32)
     return tensors
 
 

@@ -146,7 +146,7 @@ static int measure_picture(sbv_engine *e, sbv_slot *const window[], float measur
 
 int sbv_measure_window(sbv_engine *e, sbv_slot *const window[], float measure[SBV_MEASURES])
 {
-    int ret = sbv_modulate(&e->network, &e->exec, e->network.modulation.neutral, &e->report);
+    int ret = sbv_modulate(&e->network, &e->exec, e->network.modulation.probe, &e->report);
     if (ret < 0)
         return ret;
     if ((ret = measure_picture(e, window, measure)) < 0)

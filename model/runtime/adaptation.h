@@ -1,9 +1,11 @@
 /*
  * How the footage was degraded, and the network of a modulated model made to fit it: see modulation.h.
  *
- * The network restores a window as if nothing were known of it. What it makes of the center frame is blurred and
- * reduced again, in SBV_CANDIDATES ways: the better one of them fits how the frame came about, the less is left of the
- * difference. A small network, which has learnt what is usually left, tells the degradation from these differences.
+ * The network restores a window as if it had been degraded in one known way, the probe, whatever was done to it. Where
+ * that is a wide blur, a picture of something less blurred is overdrawn, and this shows. What the network makes of the
+ * center frame is blurred and reduced again, in SBV_CANDIDATES ways: the better one of them fits how the frame came
+ * about, the less is left of the difference. A small network, which has learnt what is usually left, tells the
+ * degradation from these differences.
  *
  * That is done for frames whose number is a multiple of an interval, and for the first one of a stream and of a shot,
  * and holds until the next: so who begins at such a frame has what is had from the start.
@@ -31,7 +33,7 @@ void sbv_adaptation_flush(sbv_adaptation *adaptation);
  * for a blur that was given. Errors: MEMORY, DEVICE, reported. */
 int sbv_adapt(sbv_engine *e, sbv_adaptation *adaptation, const sbv_blur *blur, sbv_slot *const window[], int64_t frame);
 
-/* The window under the neutral degradation, which the network is left fit for -> measures: of each candidate the
+/* The window under the probe, which the network is left fit for -> measures: of each candidate the
  * logarithm of the mean square of what is left, to that of the mean of all, and this last. Errors: MEMORY, DEVICE,
  * reported. */
 int sbv_measure_window(sbv_engine *e, sbv_slot *const window[], float measure[SBV_MEASURES]);

@@ -264,7 +264,9 @@ static void walk_modulation(walk *w, sbv_network *n)
     add(w, &m->estimate[1], SBV_LAYER_LINEAR, inner, SBV_DEGRADATION, 1, "degradation_net.1");
     if (w->ret >= 0)
         m->neutral_tensor = claim(w, "degradation_net.neutral", 1, shape);
-    n->parameters += SBV_DEGRADATION;
+    if (w->ret >= 0)
+        m->probe_tensor = claim(w, "degradation_net.probe", 1, shape);
+    n->parameters += 2 * SBV_DEGRADATION;
     for (int i = layers; i < w->layers && w->ret >= 0; i++)
         n->parameters += w->layer[i]->weight_tensor->count + w->layer[i]->bias_tensor->count;
     w->layers = layers;

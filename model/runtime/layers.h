@@ -70,14 +70,15 @@ typedef struct sbv_kernel_net {
  * depends on the degradation of the video. See modulation.h. Everything is in the memory of the host. */
 typedef struct sbv_modulation {
     int present;
-    int layers;                       /* that are modulated: the fusion, and two of each block */
-    sbv_layer gain[3], estimate[2];   /* degradation -> gains less 1; measures -> degradation */
-    const sbv_tensor *neutral_tensor; /* valid while the model file is open */
-    float neutral[SBV_DEGRADATION];   /* what measures are taken under */
-    float in_use[SBV_DEGRADATION];    /* what the weights of the network are for */
-    float *memory;                    /* of weights and biases, these and those of the modulated layers, unmodulated */
-    float *gains, *hidden;            /* of the layers, one after another; what those above make on their way */
-    const float **weights, **bias;    /* of each modulated layer */
+    int layers;                                      /* that are modulated: the fusion, and two of each block */
+    sbv_layer gain[3], estimate[2];                  /* degradation -> gains less 1; measures -> degradation */
+    const sbv_tensor *neutral_tensor, *probe_tensor; /* valid while the model file is open */
+    float neutral[SBV_DEGRADATION];                  /* where nothing is estimated */
+    float probe[SBV_DEGRADATION];                    /* what measures are taken under */
+    float in_use[SBV_DEGRADATION];                   /* what the weights of the network are for */
+    float *memory;                 /* of weights and biases, these and those of the modulated layers, unmodulated */
+    float *gains, *hidden;         /* of the layers, one after another; what those above make on their way */
+    const float **weights, **bias; /* of each modulated layer */
 } sbv_modulation;
 
 /* Which side of an image a pixel lies on, along one axis: in the middle, first, last, or both where the size is 1. */

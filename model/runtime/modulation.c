@@ -101,6 +101,8 @@ int sbv_modulation_read(sbv_network *network, const sbv_weights *weights, const 
         ret = read_linear(weights, &m->estimate[i], &at);
     if (ret >= 0)
         ret = sbv_weights_read(weights, m->neutral_tensor, m->neutral);
+    if (ret >= 0)
+        ret = sbv_weights_read(weights, m->probe_tensor, m->probe);
     if (ret < 0)
         return ret;
     m->in_use[0] = NAN; /* unlike all others */

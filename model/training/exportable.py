@@ -88,7 +88,8 @@ class Windowed:
     @torch.no_grad()
     def estimated(self, frames: Tensor) -> Tensor:
         """The degradation z, N x 7, that a modulated network estimates of N x n_sequence x C x H x W frames."""
-        return self.degradation_net(consistency(frames[:, frames.shape[1] // 2], self.restored(frames)))
+        picture = self.restored(frames, degradation=self.probe(len(frames)))
+        return self.degradation_net(consistency(frames[:, frames.shape[1] // 2], picture))
 
     @torch.no_grad()
     def settle(self, degradation: Optional[Tensor] = None) -> None:

@@ -9,8 +9,10 @@ The degradation z is seven numbers:
     6       how much a lossy codec was at work, 0 to 1
 
 `Modulation` makes gains of it for the outputs of the fusion convolution and of all convolutions of the reconstruction
-trunk. `DegradationNet` estimates it from `consistency`: how well the picture that the network made, blurred with each
-of a few known kernels and reduced, agrees with the frame it was made of.
+trunk. `DegradationNet` estimates it from `consistency`: how well the picture that the network made under one known
+degradation, the probe, agrees with the frame it was made of once it is blurred with each of a few known kernels and
+reduced. A new probe is a wide blur: a picture of something less blurred is overdrawn then, and this shows. One that
+was made for something sharp agrees with any frame that is softer.
 """
 from __future__ import annotations
 
@@ -32,6 +34,7 @@ KNOWN_SIGMAS = (0.4, 0.7, 1.0, 1.3, 1.6, 1.9, 2.2, 2.5, 2.8, 3.2, 3.6)  # of Gau
 FEATURES = len(KNOWN_SCALERS) + len(KNOWN_SIGMAS) + 1
 EPSILON = 1e-6
 HIDDEN, ESTIMATOR_HIDDEN = 64, 32  # widths of a new Modulation and a new DegradationNet
+PROBE_SIGMA = 2.8  # of the Gaussian that a new DegradationNet takes its features under, high-resolution pixels
 
 
 def axis() -> Tensor:
@@ -51,6 +54,12 @@ def known_lines() -> Tensor:
     return lines(KNOWN_SCALERS, KNOWN_SIGMAS)
 
 
+def probe() -> Tensor:
+    """z of a Gaussian of PROBE_SIGMA, without noise and codec."""
+    line = lines((), (PROBE_SIGMA,))[0]
+    return torch.cat((response((line[:, None] * line)[None])[0], torch.zeros(DEGRADATION - RESPONSE)))
+
+
 def response(kernels: Tensor) -> Tensor:
     """z[0..4] of N x TAPS x TAPS kernels with sum 1 (taps as in axis()): N x 5."""
     waves = torch.cos(2 * math.pi * torch.tensor(FREQUENCIES)[:, None] * axis()).to(kernels)
@@ -68,7 +77,7 @@ def reduced(pictures: Tensor, line: Tensor) -> Tensor:
 
 def consistency(frames: Tensor, pictures: Tensor) -> Tensor:
     """The features of an estimate, N x 16, of center frames N x C x h x w in [0, 1] and the pictures N x C x 4h x 4w
-    that the network made of them under the neutral degradation (clamped here).
+    that the network made of them under the probe (clamped here).
 
     With e_k the mean squared difference of the frame and the picture reduced with kernel k, in the order of
     known_lines(): log(e_k + eps) - log(mean_k(e) + eps) of each, and log(mean_k(e) + eps).
@@ -98,12 +107,13 @@ class Modulation(nn.Sequential):
 
 
 class DegradationNet(nn.Sequential):
-    """z, N x 7, of consistency(), N x 16. `neutral`, 7 numbers, is the z that the features are measured under, and that
-    is used where nothing is estimated. A new one estimates the neutral z, whatever the features."""
+    """z, N x 7, of consistency(), N x 16. `probe`, 7 numbers, is the z that the features are measured under; `neutral`
+    is the one that is used where nothing is estimated. A new net estimates the neutral z, whatever the features."""
 
     def __init__(self, hidden: int) -> None:
         super().__init__(nn.Linear(FEATURES, hidden), nn.Linear(hidden, DEGRADATION))
         self.register_buffer("neutral", torch.tensor([1.0] * RESPONSE + [0.0, 0.0]))
+        self.register_buffer("probe", probe())
         nn.init.zeros_(self[1].weight)
         self.set_neutral(self.neutral)
 
@@ -132,6 +142,10 @@ class Modulated:
         if hidden:
             self.modulation = Modulation(features, blocks, hidden)
             self.degradation_net = DegradationNet(estimator)
+
+    def probe(self, count: int) -> Tensor:
+        """The degradation, N x 7, that the features of `count` windows are measured under."""
+        return self.degradation_net.probe.expand(count, -1)
 
     def gains(self, degradation: Optional[Tensor], count: int) -> Optional[Tensor]:
         """Of `count` windows, N x (1 + 2 blocks) x C, under a degradation N x 7 (None: the neutral one). None for a

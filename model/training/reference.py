@@ -322,8 +322,8 @@ class SelfBlindVSR(Modulated, nn.Module):
 
     def consistency(self, frames: Tensor, picture: Optional[Tensor] = None) -> Tensor:
         """The 16 features of an estimate, N x 16 (see modulation.consistency), of N x n_sequence x 3 x H x W frames and
-        the picture that the network made of them under the neutral degradation (None: makes it)."""
-        picture = self(frames) if picture is None else picture
+        the picture that the network made of them under the probe (None: makes it)."""
+        picture = self(frames, degradation=self.probe(len(frames))) if picture is None else picture
         return consistency(frames[:, self.arch.n_sequence // 2], picture)
 
     def estimate(self, features: Tensor) -> Tensor:

@@ -3,10 +3,10 @@
 """Train the small network of a modulated model that estimates the degradation of a video.
 
 Windows are drawn as train_device.py draws them: photographs that move, clips, noise, a codec's stand-in, and windows
-that went through a real encoder. The neutral degradation becomes the mean of theirs. The model restores each under it,
-and from how well its picture, reduced with known kernels, agrees with the frame (modulation.py) the network learns the
-degradation, in seconds; restoring the windows is what takes time. Some windows are held out: the errors that are
-printed are those of a network that did not see them. The rest of the model stays as it is.
+that went through a real encoder. The neutral degradation becomes the mean of theirs. The model restores each under the
+probe, and from how well its picture, reduced with known kernels, agrees with the frame (modulation.py) the network
+learns the degradation, in seconds; restoring the windows is what takes time. Some windows are held out: the errors that
+are printed are those of a network that did not see them. The rest of the model stays as it is.
 
     train_degradation_net.py --material PHOTOS --init better.bin --output best.bin --minutes 5
 """
@@ -103,7 +103,7 @@ def measure(net: Network, samples: Samples, until: float) -> tuple[Tensor, Tenso
     features, truth, said = [], [], time.monotonic()
     for frames, degradation in samples:
         with torch.autocast(device.type, torch.bfloat16, enabled=multiplies_bf16(str(device))):
-            pictures = net.restored(frames)
+            pictures = net.restored(frames, degradation=net.probe(len(frames)))
         features.append(consistency(frames[:, CENTER], pictures.float()))
         truth.append(degradation)
         now = time.monotonic()
@@ -183,6 +183,7 @@ def run(args: argparse.Namespace) -> None:
         samples = Samples(data, args.patch, args.windows, device, args.seed,
                           time.monotonic() + DRAWING * 60 * args.minutes)
     neutral = samples.neutral.cpu()
+    net.degradation_net = DegradationNet(args.hidden)
     net.degradation_net.set_neutral(neutral)
     say(f"{sum(len(frames) for frames, _ in samples.groups)} windows drawn in {time.monotonic() - began:.0f} s; neutral "
         "degradation " + " ".join(f"{value:.3f}" for value in neutral))

@@ -193,7 +193,19 @@ def test_values(ffmpeg: FFmpeg, models: Models, kind: str, value: str, said: str
     assert done.returncode != 0 and said in text and "adapt_interval" in text
 
 
-@pytest.mark.parametrize("lacks", ["modulation.1.bias", "degradation_net.0.weight", "degradation_net.neutral"])
+def test_estimates_depend_on_the_probe(ffmpeg: FFmpeg, models: Models, tmp_path: Path) -> None:
+    tensors, metadata = model_file.read(models.modulated)
+    data = texture(1, *SIZE)
+    tensors["degradation_net.probe"] = tensors["degradation_net.neutral"]
+    model_file.write(tmp_path / "other.bin", tensors, metadata)
+    one, other = (picture(ffmpeg, vsr(model), data) for model in (models.modulated, tmp_path / "other.bin"))
+    assert one != other
+    one, other = (picture(ffmpeg, vsr(model, "adapt_interval=0"), data) for model in (models.modulated, tmp_path / "other.bin"))
+    assert one == other
+
+
+@pytest.mark.parametrize("lacks", ["modulation.1.bias", "degradation_net.0.weight", "degradation_net.neutral",
+                                   "degradation_net.probe"])
 def test_a_model_that_lacks_a_part(ffmpeg: FFmpeg, models: Models, tmp_path: Path, lacks: str) -> None:
     tensors, metadata = model_file.read(models.modulated)
     del tensors[lacks]

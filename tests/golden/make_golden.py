@@ -14,8 +14,8 @@ warp mask hangs on the last bit of a position: a float64 run gives the same.
                the warps (recons_warp_false) and in the resizes (recons_resize_true)
     even       three.bin on 16 x 24: a multiple of 8, nothing is resized for the flow
     row        three.bin on 1 x 13, column: on 11 x 1: the pixel rule of the warps where the image is one pixel wide
-    modulated  modulated.bin on 18 x 22 under its neutral degradation; also what is estimated of it: the features
-               (modulated_features, 16), the degradation (modulated_degradation, 7) and the gains that it makes
+    modulated  modulated.bin on 18 x 22 under its neutral degradation; also what is estimated of it: the features under
+               the probe (modulated_features, 16), the degradation (modulated_degradation, 7) and the gains that it makes
                (modulated_gains, (1 + 2 blocks) x channels)
     adapted    modulated.bin on the same frames under that degradation
 
@@ -53,6 +53,7 @@ NETWORKS = {
 CASES = {"odd": ("six", 21, 27), "even": ("three", 16, 24), "row": ("three", 1, 13), "column": ("three", 11, 1),
          "modulated": ("modulated", 18, 22)}
 NEUTRAL = np.array([0.93, 0.85, 0.74, 0.53, 0.3, 0.5, 0.4], np.float32)  # a degradation of the middle
+PROBE = np.array([0.55, 0.26, 0.09, 0.01, 0.0, 0.1, 0.2], np.float32)      # a wide blur
 STAGES = ("flow", "feat_center", "warped_0", "fusion", "recons_feat", "recons", "kernel")
 
 
@@ -77,6 +78,8 @@ def weights(arch: Architecture, seed: int, flow_gain: float) -> dict[str, np.nda
     rng = np.random.RandomState(seed)
     result = {}
     for name, tensor in sorted(SelfBlindVSR(arch).state_dict().items()):
+        if name == "degradation_net.probe":
+            continue  # it is set below
         shape = tuple(tensor.shape)
         values = rng.standard_normal(shape)
         if len(shape) == 1:
@@ -89,7 +92,7 @@ def weights(arch: Architecture, seed: int, flow_gain: float) -> dict[str, np.nda
                 values = 1.5 * (values - values.mean((1, 2, 3), keepdims=True))
         result[name] = values.astype(np.float32)
     if arch.modulation:
-        result["degradation_net.neutral"] = NEUTRAL.copy()
+        result["degradation_net.neutral"], result["degradation_net.probe"] = NEUTRAL.copy(), PROBE.copy()
         result["degradation_net.1.bias"] += NEUTRAL
     return result
 

@@ -269,7 +269,7 @@ static void compare_values(const char *prefix, const char *stage, const float *v
     npy_free(&golden);
 }
 
-/* What is estimated of the window; the network is left fit for the neutral degradation. */
+/* What is estimated of the window, under the probe; the network is left fit for the neutral degradation. */
 static void estimate(sbv_session *s, const char *prefix)
 {
     sbv_modulation *m = &s->engine.network.modulation;

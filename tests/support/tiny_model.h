@@ -123,6 +123,7 @@ static void tiny_modulation(struct tiny_file *f, const struct tiny *t)
     tiny_layer(f, w, 16, 0, 0.5f, "degradation_net.0");
     tiny_layer(f, 7, w, 0, 0.5f, "degradation_net.1");
     tiny_tensor(f, "degradation_net", "neutral", "7", 7, 0.5f);
+    tiny_tensor(f, "degradation_net", "probe", "7", 7, 0.5f);
 }
 
 /* A convolution that passes the first channels on: those there are, or `most`. */

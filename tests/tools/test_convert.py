@@ -309,6 +309,8 @@ def test_a_modulated_network(run: Run) -> None:
     ("degradation_net.1.weight", (6, 6), "has shape 6x6, expected 7x6"),
     ("degradation_net.neutral", (6,), "has shape 6, expected 7"),
     ("degradation_net.neutral", None, "is missing"),
+    ("degradation_net.probe", (7, 1), "has shape 7x1, expected 7"),
+    ("degradation_net.probe", None, "is missing"),
 ])
 def test_wrong_modulation(run: Run, name: str, shape: Optional[tuple[int, ...]], words: str) -> None:
     weights = {key: values for key, values in MODULATED.items() if key != name}

@@ -38,6 +38,7 @@ def fixture_modulated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with torch.no_grad():
         for part, spread in ((net.tail, 0.1), (net.modulation[2], 0.4), (net.degradation_net[1], 0.1)):
             part.weight.normal_(0, spread)
+        net.degradation_net.probe.mul_(0.9)
     path = tmp_path_factory.mktemp("modulated") / "modulated.bin"
     model_file.write(path, {name: value.numpy() for name, value in net.export().items()},
                      {"name": "modulated", "phase": "center", "licence": "CC0"}, dtype="F16")
@@ -240,7 +241,7 @@ def test_learns_to_estimate(material: Path, modulated: Path, tmp_path: Path) -> 
     status, out, errors = estimate(material, modulated, output)
     assert status == 0 and errors == "", errors
     assert changed(modulated, output) == {f"degradation_net.{name}" for name in
-                                          ("0.weight", "0.bias", "1.weight", "1.bias", "neutral")}
+                                          ("0.weight", "0.bias", "1.weight", "1.bias", "neutral", "probe")}
     rows = [line.strip() for line in out.splitlines() if line.startswith("  ")]
     assert len(rows) == 7 and rows[0].startswith("response at 0.0625 cycles per pixel: 0.")
     assert "12 windows held out" in out and f"{output}: 60 windows" in out

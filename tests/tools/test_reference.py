@@ -113,13 +113,14 @@ def test_published_layout() -> None:
 
 @needs_torch
 def test_goldens_of_a_degradation() -> None:
-    """What is estimated under the neutral degradation, and the stages under the estimate."""
+    """What is estimated under the probe, and the stages under the estimate."""
     state = model_file.read(str(GOLDEN / "modulated.bin"))[0]
     net = reference.SelfBlindVSR.from_state_dict(state)
     frames = tensor(np.load(GOLDEN / "modulated_frames_u8.npy"))
     with torch.no_grad():
         features = net.consistency(frames)
-        assert torch.equal(features, net.consistency(frames, net(frames)))
+        assert torch.equal(features, net.consistency(frames, net(frames, degradation=net.probe(1))))
+        assert (features - net.consistency(frames, net(frames))).abs().max() > 0.01
         degradation = net.estimate(features)
         found = {"features": features, "degradation": degradation, "gains": net.gains(degradation, 1)}
     for name, value in found.items():
@@ -198,7 +199,7 @@ def test_modulation_survives_the_round_trip() -> None:
     frames = torch.rand(1, 5, 3, 8, 8)
     with torch.no_grad():  # a new one has gains of 1
         assert torch.equal(net(frames), net(frames, degradation=torch.rand(1, 7)))
-    for missing in ("modulation.1.bias", "degradation_net.neutral", "degradation_net.0.weight"):
+    for missing in ("modulation.1.bias", "degradation_net.neutral", "degradation_net.probe", "degradation_net.0.weight"):
         with pytest.raises((KeyError, RuntimeError), match=missing):
             reference.SelfBlindVSR.from_state_dict({name: value for name, value in state.items() if name != missing})
     with pytest.raises(ValueError, match="not modulated"):

@@ -195,6 +195,7 @@ def _walk_modulation(walk: _Walk, arch: Architecture) -> None:
     hidden = walk.linear("degradation_net.0", DEGRADATION_FEATURES, None)
     walk.linear("degradation_net.1", hidden, DEGRADATION)
     walk.claim("degradation_net.neutral", DEGRADATION)
+    walk.claim("degradation_net.probe", DEGRADATION)
 
 
 def read(shapes: Mapping[str, Shape]) -> Architecture:
