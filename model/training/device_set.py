@@ -20,7 +20,7 @@ from torch.nn import functional as F
 from degradations import REACH, SCALE, Degrader, aliasing, blur, blur_down
 from modulation import RESPONSE
 from trainset import WINDOW
-from true_degradation import blurred_only, coded_degradation, sharpened_response
+from true_degradation import blurred_only, sharpened_response
 
 CENTER = WINDOW // 2
 MARGIN = 8              # low-resolution pixels round a patch that the motion may reach
@@ -46,11 +46,13 @@ class Batch:
 
 @dataclass
 class Material:
-    """Photographs 3 x H x W, clips N x 3 x H x W and coded windows (frames, target), all uint8 on one device."""
+    """Photographs 3 x H x W, clips N x 3 x H x W and coded windows (frames, targets), all uint8 on one device, and the
+    degradations of these windows, N x 7."""
     stills: list[Tensor]
     clips: list[Tensor]
     coded_frames: Optional[Tensor] = None
     coded_targets: Optional[Tensor] = None
+    coded_degradations: Optional[Tensor] = None
 
 
 def load_still(path: pathlib.Path) -> list[Tensor]:
@@ -211,11 +213,11 @@ class DeviceSet:
         return Batch(low, region[:, CENTER, :, REACH:-REACH, REACH:-REACH], None, teachable(weights),
                      blurred_only(weights))
 
-    def coded(self, count: int) -> Sequence[Tensor]:
-        """Windows that went through an encoder: frames and targets."""
+    def coded(self, count: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Windows that went through an encoder: frames, targets and degradations."""
         index = torch.from_numpy(self.rng.integers(len(self.material.coded_frames), size=count)).to(self.device)
         frames, target = (x[index].float() / 255 for x in (self.material.coded_frames, self.material.coded_targets))
-        return self._augmented(frames, target)
+        return *self._augmented(frames, target), self.material.coded_degradations[index]
 
     def degraded(self, frames: Tensor, degradation: Tensor, quantised: float) -> tuple[Tensor, Tensor]:
         """What a camera and a container do to clean low-resolution frames, and their degradation with it."""
@@ -240,9 +242,9 @@ class DeviceSet:
                 (frames, real.frames), (target, real.target), (share, real.teachable), (degradation, real.degradation)))
         frames, degradation = self.degraded(frames, degradation, quantised)
         if coded:
-            real_frames, truth = self.coded(coded)
+            real_frames, truth, known = self.coded(coded)
             frames = torch.cat((frames, real_frames[:, CENTER:CENTER + 1] if stage == "single" else real_frames))
             target = torch.cat((target, truth))
             share = torch.cat((share, torch.full((coded,), CODED_SHARE, device=self.device)))
-            degradation = torch.cat((degradation, coded_degradation(real_frames[:, CENTER], truth)))
+            degradation = torch.cat((degradation, known))
         return Batch((frames * 255).round().clamp(0, 255) / 255, target, drawn.flow, share, degradation)

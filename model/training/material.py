@@ -46,5 +46,5 @@ def load(folders: Sequence[pathlib.Path], frames: int, cache: pathlib.Path, ffmp
     material = Material(load_stills(stills, device), load_clips(wanted(CLIPS), frames, cache, ffmpeg, device))
     windows = [read_windows(folder / CODED, device) for folder in folders if (folder / CODED).is_dir()]
     if windows:
-        material.coded_frames, material.coded_targets = (torch.cat(each) for each in zip(*windows))
+        material.coded_frames, material.coded_targets, material.coded_degradations = map(torch.cat, zip(*windows))
     return material

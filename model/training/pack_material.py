@@ -48,8 +48,8 @@ def pack_coded(args: argparse.Namespace, stills: Sequence[pathlib.Path], clips: 
     data = DeviceSet(Material(pictures, real), args.patch, device, args.seed)
     total, index = 0, 0
     while index < args.windows:
-        for frames, target in zip(*draw_coded(data, ffmpeg)):
-            total += write_window(args.output / CODED, index, frames, target)
+        for window in zip(*draw_coded(data, ffmpeg)):
+            total += write_window(args.output / CODED, index, *window)
             index += 1
     return total
 

@@ -41,7 +41,6 @@ from lib.clips import ClipError
 from lib.program import finish
 from modulation import FREQUENCIES, DegradationNet, consistency
 from training import multiplies_bf16, say
-from true_degradation import coded_degradation
 from trainset import SCALE, WINDOW
 
 TOGETHER = 4             # windows that are drawn, and restored, at a time
@@ -77,10 +76,7 @@ class Samples:
         self.groups.append(tuple(torch.cat(part) for part in zip(*parts)))
         if coded:
             index = torch.from_numpy(drawn.rng.choice(len(data.coded_frames), coded, replace=True)).to(device)
-            frames, targets = data.coded_frames[index], data.coded_targets[index]
-            truth = [coded_degradation(frame.float() / 255, target.float() / 255) for frame, target in
-                     zip(frames[:, CENTER].split(TOGETHER), targets.split(TOGETHER))]
-            self.groups.append((frames, torch.cat(truth)))
+            self.groups.append((data.coded_frames[index], data.coded_degradations[index]))
         batches = [(group, start) for group, (frames, _) in enumerate(self.groups)
                    for start in range(0, len(frames), TOGETHER)]
         self.batches = [batches[i] for i in drawn.rng.permutation(len(batches))]

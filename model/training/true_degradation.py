@@ -29,6 +29,11 @@ def blurred_only(kernels: Tensor) -> Tensor:
     return torch.cat((response(kernels), kernels.new_zeros(len(kernels), 2)), 1)
 
 
+def blurred_and_coded(responses: Tensor) -> Tensor:
+    """z, N x 7, of windows with these responses, N x 5, that went through an encoder: it leaves no noise."""
+    return torch.cat((responses, responses.new_zeros(len(responses), 1), responses.new_ones(len(responses), 1)), 1)
+
+
 def sharpened_response(responses: Tensor, amount: Tensor) -> Tensor:
     """Responses N x 5 of windows that were sharpened in their small pixels, by the amounts N (Degrader.sharpened)."""
     side, middle, _ = SMOOTHING
@@ -59,8 +64,7 @@ def fitted_response(frames: Tensor, targets: Tensor) -> Tensor:
 
 def coded_degradation(frames: Tensor, targets: Tensor) -> Tensor:
     """z, N x 7, of center frames that went through an encoder (see fitted_response)."""
-    responses = fitted_response(frames, targets)
-    return torch.cat((responses, responses.new_zeros(len(responses), 1), responses.new_ones(len(responses), 1)), 1)
+    return blurred_and_coded(fitted_response(frames, targets))
 
 
 def middle_degradation(count: int = 4096) -> Tensor:

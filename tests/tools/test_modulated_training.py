@@ -98,8 +98,11 @@ def test_coded_windows_have_a_degradation(material: Path) -> None:
     data.material.coded_targets = torch.from_numpy(np.stack([picture(4 * PATCH, 4 * PATCH, k) for k in range(4)])
                                                    ).permute(0, 3, 1, 2)
     data.material.coded_frames = data.material.coded_targets[:, None, :, 1::4, 1::4].expand(-1, 5, -1, -1, -1)
+    data.material.coded_degradations = torch.rand(4, 7, generator=torch.Generator().manual_seed(1))
     batch = data.batch("all", 5, 2, 0)
-    assert batch.degradation.shape == (5, 7) and batch.degradation[:, 6].tolist() == [0, 0, 0, 1, 1]
+    assert batch.degradation.shape == (5, 7) and batch.degradation[:3, 6].tolist() == [0, 0, 0]
+    for row in range(3, 5):
+        assert (data.material.coded_degradations == batch.degradation[row]).all(1).any()
 
 
 def test_an_estimate_is_off() -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import shutil
 import sys
 import time
 from contextlib import redirect_stderr, redirect_stdout
@@ -28,10 +29,12 @@ import degradations  # noqa: E402
 import device_set  # noqa: E402
 import device_training  # noqa: E402
 import exportable  # noqa: E402
+import modulation  # noqa: E402
 import pack_material  # noqa: E402
 import reference  # noqa: E402
 import teacher  # noqa: E402
 import train_device  # noqa: E402
+import true_degradation  # noqa: E402
 from material import CODED  # noqa: E402
 
 torch.set_num_threads(1)
@@ -59,7 +62,7 @@ def fixture_material(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for index in range(4):
         target = picture(4 * PATCH, 4 * PATCH, index)
         frames = np.stack([target[1::4, k % 4::4] for k in range(5)])
-        coded_windows.write_window(folder / CODED, index, frames, target)
+        coded_windows.write_window(folder / CODED, index, frames, target, 0.1 * index + np.arange(7) / 64)
     return folder
 
 
@@ -398,13 +401,47 @@ def test_pack(ffmpegs: list[FFmpeg], first: Path, tmp_path: Path) -> None:
     photographs = list(folder.glob("large_*.webp"))
     assert 0 < len(photographs) and size < 2 * (1 << 20) + 1000
     assert f"{len(photographs)} of 4 photographs, 16 coded windows" in out
-    assert len(list((folder / CODED).iterdir())) == 32
+    assert len(list((folder / CODED).iterdir())) == 2 * 16 + 1
     assert all(Image.open(path).size == (420, 410) for path in photographs)
     assert (folder / "MANIFEST.tsv").read_text() == "file\tlicence\nlarge_1.png\tCC0\n"
     status, out, errors = train(folder, first, tmp_path / "x.bin", "--minutes", "9", "--steps", "2")
     assert status == 0 and "16 coded windows" in out
     status, _, errors = run(pack_material, tmp_path, "--output", folder, "--cache", tmp_path / "cache")
     assert status == 1 and "not empty" in errors and errors.count("\n") == 1
+
+
+def test_coded_windows_know_their_degradation(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of all kernels they were drawn with, sharpened: what the encoder does changes nothing of it."""
+    monkeypatch.setattr(degradations, "SHARPENED", (0.5, 0.2, 0.8))
+    monkeypatch.setattr(coded_windows, "through_codec", lambda frames, crf, ffmpeg: frames)
+    data, kernels, amounts = windows(clip=True), [], []
+    blurs, sharpened = data.draw.blurs, data.draw.sharpened
+    monkeypatch.setattr(data.draw, "blurs", lambda count: kernels.append(blurs(count)) or kernels[-1])
+    monkeypatch.setattr(data.draw, "sharpened", lambda frames: amounts.append(sharpened(frames)) or amounts[-1])
+    frames, target, degradation = coded_windows.draw_coded(data, "ffmpeg")
+    plain = modulation.response(torch.cat(kernels))
+    expected = true_degradation.sharpened_response(plain, amounts[0][1])
+    assert (expected - plain).abs().max() > 0.05
+    assert frames.shape == (8, 5, PATCH, PATCH, 3) and target.shape == (8, 4 * PATCH, 4 * PATCH, 3)
+    assert np.abs(degradation[:, :5] - expected.numpy()).max() < 1e-6 and (degradation[:, 5:] == [0, 1]).all()
+
+
+def test_coded_windows_are_read(material: Path, tmp_path: Path) -> None:
+    folder, device = tmp_path / CODED, torch.device("cpu")
+    shutil.copytree(material / CODED, folder)
+    frames, targets, stored = coded_windows.read_windows(folder, device)
+    assert torch.allclose(stored, 0.1 * torch.arange(4)[:, None] + torch.arange(7) / 64, atol=1e-5)
+    table = folder / coded_windows.DEGRADATIONS
+    lines = table.read_text().splitlines(keepends=True)
+    table.unlink()
+    fitted = true_degradation.coded_degradation(frames[:, 2].float() / 255, targets.float() / 255)
+    assert torch.equal(coded_windows.read_windows(folder, device)[2], fitted)
+    for text, words in (("".join(lines[1:]), "no line for window 0000"), ("0000\t1\t2\n", "'0000\t1\t2': a number"),
+                        (lines[0].replace("0.0", "x", 1), "7 values are needed")):
+        table.write_text(text)
+        with pytest.raises(ValueError, match="degradations.tsv: ") as refused:
+            coded_windows.read_windows(folder, device)
+        assert words in str(refused.value)
 
 
 def test_pack_without_room(tmp_path: Path) -> None:
